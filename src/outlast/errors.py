@@ -1,0 +1,224 @@
+"""Every error that Outlast raises, grouped by who can act on it.
+
+::
+
+    OutlastError
+    ├── DefinitionError                 the author changes code (at commit or registration, never mid-run)
+    │   ├── StepSignatureError
+    │   ├── UnsupportedByEngineError
+    │   └── UnattachedWorkflowError
+    ├── InputError                      the caller changes data; names each path
+    │   └── PayloadTooLargeError
+    ├── OutputError                     the author changes a body: what it returned is not what it declares
+    ├── RunError                        about one run; carries its id
+    │   ├── RunNotFoundError
+    │   ├── RunExistsError
+    │   ├── RunStateError
+    │   └── StepFailedError
+    ├── NonRetryableError               raised by authors: do not try this step again
+    ├── StoreError                      the operator acts
+    │   ├── StoreUnavailableError       may be tried again
+    │   ├── SchemaVersionError
+    │   ├── NetworkFilesystemError
+    │   └── StaleRunError               internal: another worker owns the run now
+    ├── ForkedAppError
+    └── ConfigurationError
+
+Attributes come first and the message is derived from them, so that an error can be logged, compared and carried over
+process boundaries. Recorded failures are never these objects: they are `FailureInfo` values (see `failures.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "ConfigurationError",
+    "DefinitionError",
+    "ForkedAppError",
+    "InputError",
+    "NetworkFilesystemError",
+    "NonRetryableError",
+    "OutlastError",
+    "OutputError",
+    "PayloadTooLargeError",
+    "Problem",
+    "RunError",
+    "RunExistsError",
+    "RunNotFoundError",
+    "RunStateError",
+    "SchemaVersionError",
+    "StaleRunError",
+    "StepFailedError",
+    "StepSignatureError",
+    "StoreError",
+    "StoreUnavailableError",
+    "UnattachedWorkflowError",
+    "UnsupportedByEngineError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a value."""
+
+    path: str
+    """Where in the value, as `items[2].price`; empty for the value as a whole."""
+    reason: str
+    """What is wrong there, as a lower-case clause without a full stop."""
+
+    def __str__(self) -> str:
+        """Render as `path: reason`, or the bare reason for the value as a whole."""
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+class OutlastError(Exception):
+    """Base of everything that Outlast raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without anybody changing anything."""
+
+
+class DefinitionError(OutlastError):
+    """A workflow or step is declared in a way that cannot work. Raised at commit or registration, never mid-run."""
+
+
+class StepSignatureError(DefinitionError):
+    """A function cannot be a step because of its parameters."""
+
+
+class UnsupportedByEngineError(DefinitionError):
+    """The engine lacks a capability that the workflow needs."""
+
+
+class UnattachedWorkflowError(DefinitionError):
+    """A workflow was used that no open app knows."""
+
+
+class _ValueError(OutlastError):
+    """Shared shape of the errors about one value: what it is, and what is wrong at which path."""
+
+    def __init__(self, subject: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(subject, problems)
+        self.subject = subject
+        """What the value is, as `input_data` or `output of step 'resize'`."""
+        self.problems = problems
+        """Everything that is wrong with it, at least one."""
+
+    def __str__(self) -> str:
+        """Render all problems, each with its path."""
+        return f"{self.subject} is not valid: " + "; ".join(str(problem) for problem in self.problems)
+
+
+class InputError(_ValueError):
+    """The caller handed over data that does not fit. Nothing was written."""
+
+
+class PayloadTooLargeError(InputError):
+    """A value is larger than the limit. Keep large data elsewhere and pass a reference to it."""
+
+    def __init__(self, subject: str, size: int, limit: int) -> None:
+        reason = f"{size:,} bytes as JSON, over the limit of {limit:,}; store it elsewhere and pass a reference"
+        super().__init__(subject, (Problem("", reason),))
+        self.args = (subject, size, limit)
+        self.size = size
+        """Size of the value as JSON, in bytes."""
+        self.limit = limit
+        """The limit, in bytes."""
+
+
+class OutputError(_ValueError):
+    """A body returned what its declaration does not allow, or what JSON cannot hold."""
+
+
+class RunError(OutlastError):
+    """About one run."""
+
+    def __init__(self, run_id: str, message: str) -> None:
+        super().__init__(run_id, message)
+        self.run_id = run_id
+        """Id of the run."""
+        self.message = message
+        """What happened and what to do, without the run id."""
+
+    def __str__(self) -> str:
+        """Render with the run id first."""
+        return f"run {self.run_id}: {self.message}"
+
+
+class RunNotFoundError(RunError):
+    """No kept run has this id."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id, "no such run in this store; check the id and that both sides use the same store")
+        self.args = (run_id,)
+
+
+class RunExistsError(RunError):
+    """A run with this id was started before. The first one is untouched."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id, "already started; a run id can be started once. Read it with app.run(run_id)")
+        self.args = (run_id,)
+
+
+class RunStateError(RunError):
+    """The verb does not fit the run's status."""
+
+    def __init__(self, run_id: str, verb: str, status: str) -> None:
+        super().__init__(run_id, f"cannot {verb} while the run is {status}")
+        self.args = (run_id, verb, status)
+        self.verb = verb
+        """What was asked for."""
+        self.status = status
+        """The run's status at that moment."""
+
+
+class StepFailedError(RunError):
+    """The run ended `failed`. Raised by `RunResult.unwrap()`; the recorded failure is in `failure`."""
+
+    def __init__(self, run_id: str, path: str, failure_type: str, failure_message: str) -> None:
+        at = f"step '{path}'" if path else "the run"
+        super().__init__(run_id, f"{at} failed with {failure_type}: {failure_message}")
+        self.args = (run_id, path, failure_type, failure_message)
+        self.path = path
+        """Path of the node that failed; empty if the run failed as a whole."""
+        self.failure_type = failure_type
+        """Type name of the recorded failure."""
+        self.failure_message = failure_message
+        """Message of the recorded failure."""
+
+
+class NonRetryableError(OutlastError):
+    """Raise it (or a subclass) in a step to fail without further attempts."""
+
+
+class StoreError(OutlastError):
+    """The store cannot do what it must; the operator has to act."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store did not answer or refused to write. The same call may succeed later."""
+
+    retryable: ClassVar[bool] = True
+
+
+class SchemaVersionError(StoreError):
+    """The file was written by a version of Outlast that this one cannot work with, or is not an Outlast file."""
+
+
+class NetworkFilesystemError(StoreError):
+    """The file lies on a network file system, where locks cannot be trusted."""
+
+
+class StaleRunError(StoreError):
+    """Another worker owns the run now; what this one wanted to write was dropped. Internal to engines."""
+
+
+class ForkedAppError(OutlastError):
+    """The app was opened in the parent of this forked process. Open one of its own in the child."""
+
+
+class ConfigurationError(OutlastError):
+    """An option of the app has a value that cannot work."""

@@ -1,0 +1,395 @@
+"""What every store guarantees: the written contract that `outlast.testing.conformance` checks.
+
+A store remembers and never decides. It keeps four things in step, in one transaction each time: the journals of runs,
+who owns which run, what outsiders ask of a run (its inbox), and which workers are alive.
+
+Words. A run is *owned* while a worker's key stands in its row; only the owner appends to its journal. Each change of
+owner raises the run's *epoch*; a write that names an old epoch or owner is refused. A run without owner is *claimable*
+from `ready_at_ms` on: that one column is at once the queue of new runs, the due time of the next timer, and the wake-up
+of a run whose owner died. `None` there means that only its inbox can wake it.
+
+Times are milliseconds since 1970 in UTC and come from the caller. Leases are the store's own business, because they
+must follow a clock that nobody sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NewType, Protocol, TypeAlias
+
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.errors import OutlastError
+
+__all__ = [
+    "Append",
+    "ClaimedRun",
+    "CommitSeam",
+    "Durability",
+    "GraphKey",
+    "GraphRow",
+    "InboxKey",
+    "InboxRow",
+    "NewRun",
+    "Receipt",
+    "RunKey",
+    "RunRow",
+    "RunStore",
+    "Settle",
+    "Store",
+    "WorkerKey",
+    "WorkerRow",
+    "WorkerStore",
+]
+
+RunKey = NewType("RunKey", int)
+"""The store's own number for a run; never leaves the process."""
+GraphKey = NewType("GraphKey", int)
+"""The store's own number for a graph document."""
+WorkerKey = NewType("WorkerKey", int)
+"""The store's own number for one life of a worker; never used twice."""
+InboxKey = NewType("InboxKey", int)
+"""The store's own number for an inbox row; later rows have larger numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run about to be recorded."""
+
+    run_id: str
+    """Id that callers know it by; unique in the store for ever."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on, from `ensure_graph`."""
+    resource_id: str | None
+    """Whose run it is, for filters and access; the caller's word."""
+    created_at_ms: int
+    """When it was started."""
+    status: RunStatus
+    """Status to begin with: `pending`, or `running` if `owner` is set."""
+    owner: WorkerKey | None
+    """Worker that takes it at once, or None to leave it to whoever claims it."""
+    records: Sequence[Record]
+    """Journal to begin with: `seq` from 1, at least one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Append:
+    """What one owner writes to one of its runs, in one piece."""
+
+    run: RunKey
+    """The run."""
+    owner: WorkerKey
+    """The worker that writes."""
+    epoch: int
+    """The run's epoch when the worker took it."""
+    records: list[Record]
+    """Events that follow the journal's head without a gap; may be empty when only the row changes."""
+    status: RunStatus
+    """Status after these events."""
+    execution: int = 0
+    """Execution after these events."""
+    is_released: bool = False
+    """Whether the owner gives the run up with this write."""
+    ready_at_ms: int | None = None
+    """With `is_released`: when it may be claimed again; None if only its inbox can wake it."""
+    inbox_taken: list[InboxKey] = field(default_factory=list[InboxKey])
+    """Inbox rows that became events with this write: they are never listed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A write is durable at the store's class."""
+
+    run: RunKey
+    """The run."""
+    epoch: int
+    """Its epoch now."""
+    is_owned: bool
+    """Whether the worker named in the write owns the run now. False for a `NewRun` whose owner is no longer alive."""
+
+
+Settle: TypeAlias = Callable[[Receipt | OutlastError], None]
+"""Called once per write, on the event loop, after the commit is durable or refused; never from inside the call that
+hands the write over. Errors: `RunExistsError` (this run id is taken), `StaleRunError` (not the owner any more),
+`StoreUnavailableError` (nothing of this write is recorded, or it is not known whether; the journal tells)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedRun:
+    """A run that the claiming worker owns now."""
+
+    key: RunKey
+    """The run."""
+    run_id: str
+    """Id that callers know it by."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on."""
+    resource_id: str | None
+    """Whose run it is."""
+    epoch: int
+    """Its epoch from now on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """What lists and claims know of a run without reading its journal."""
+
+    key: RunKey
+    """The run."""
+    run_id: str
+    """Id that callers know it by."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on."""
+    resource_id: str | None
+    """Whose run it is."""
+    status: RunStatus
+    """Its status."""
+    execution: int
+    """Its latest execution."""
+    epoch: int
+    """How often it changed owners."""
+    owner: WorkerKey | None
+    """Worker that drives it now."""
+    head: int
+    """`seq` of its latest event."""
+    ready_at_ms: int | None
+    """When it may be claimed, if it has no owner."""
+    created_at_ms: int
+    """When it was started."""
+    updated_at_ms: int
+    """When its latest event was recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphRow:
+    """A graph document and the workflow it belongs to."""
+
+    key: GraphKey
+    """The document's number."""
+    workflow_id: str
+    """Id of the workflow."""
+    fingerprint: str
+    """Hash of the document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """What somebody asks of a run. The owner turns it into an event and marks it taken in the same commit."""
+
+    key: InboxKey
+    """The row's number."""
+    run: RunKey
+    """The run."""
+    kind: str
+    """What is asked, as `cancel`."""
+    topic: str
+    """What it is about; there is at most one row ever per run and topic, so a race has one winner."""
+    at_ms: int
+    """When it was asked."""
+    body: bytes
+    """The details as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """One life of a worker."""
+
+    key: WorkerKey
+    """Its number."""
+    pid: int
+    """Its process."""
+    workflows: tuple[str, ...]
+    """Ids of the workflows whose runs it takes."""
+    is_alive: bool
+    """Whether its process holds its lock and its lease is not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What a commit waits for."""
+
+    survives_power_loss: bool
+    """Whether a committed write is still there after the machine lost power; if not, a killed process is survived."""
+
+
+class CommitSeam(Protocol):
+    """Where tests reach into a store: called around every transaction that writes, on whatever thread commits.
+
+    An ordinary exception stands for a commit that failed, or whose answer was lost: the store then finds out what was
+    recorded and settles truthfully. Any other `BaseException` stands for the death of the process: nothing more is
+    written, the locks are let go as the kernel would, and every later call fails with `StoreUnavailableError`.
+    """
+
+    def before_commit(self) -> None:
+        """Called when the transaction is complete but not committed. Raise to have it rolled back."""
+        ...
+
+    def after_commit(self) -> None:
+        """Called when the transaction is durable. Raise to lose the answer."""
+        ...
+
+
+class RunStore(Protocol):
+    """Journals and the rows of their runs.
+
+    Guarantees, for all methods:
+        Every write is atomic: all its parts are recorded or none. Writes settle in the order in which they were handed
+        over, for one run as well as between runs. A reader sees a write whole or not at all, and sees every write that
+        settled before the reader asked.
+    """
+
+    def insert(self, run: NewRun, settle: Settle) -> None:
+        """Record a new run together with the beginning of its journal.
+
+        Guarantees:
+            The second insert of a run id settles with `RunExistsError` and changes nothing, also when two processes
+            race. With an owner that is alive, the run belongs to it from the first moment, with epoch 1; if the owner's
+            life is over, the run is recorded without owner, claimable at once, and the receipt says so. Without an
+            owner its epoch is 0 and it is claimable at once.
+        """
+        ...
+
+    def append(self, write: Append, settle: Settle) -> None:
+        """Add events to the journal of an owned run, and optionally give the run up.
+
+        Guarantees:
+            If run, owner and epoch do not all match the row, it settles with `StaleRunError` and changes nothing; other
+            writes of the same commit are not affected. Records whose first `seq` does not follow the head are refused
+            the same way. Inbox rows named in `inbox_taken` are marked taken by the same commit. A write that
+            releases the run while its inbox holds rows not taken leaves it claimable at once.
+        """
+        ...
+
+    async def find_run(self, run_id: str) -> RunRow | None:
+        """Return the row of a run, or None if the id is not known."""
+        ...
+
+    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        """Return the events with `seq` over `after`, in order, at most `limit`; empty if there are none."""
+        ...
+
+    async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
+        """Store a graph document once per workflow and fingerprint and return its number.
+
+        Guarantees:
+            Idempotent, also when processes race: the same fingerprint gives the same number for ever.
+        """
+        ...
+
+    async def load_graph(self, key: GraphKey) -> bytes:
+        """Return a graph document.
+
+        Raises:
+            StoreError: There is none with this number; the file was tampered with.
+        """
+        ...
+
+    async def list_graphs(self, *, after: GraphKey | None = None) -> list[GraphRow]:
+        """Return the graphs with a number over `after`, in order of their numbers."""
+        ...
+
+    async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
+        """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
+
+        Guarantees:
+            Returns True for the first request per run and topic, False (and changes nothing) for every later one, also
+            when processes race and after the first was taken. Durable when it returns.
+
+        Raises:
+            RunNotFoundError: No run has this id.
+            StoreUnavailableError: Nothing was recorded; try again.
+        """
+        ...
+
+
+class WorkerStore(Protocol):
+    """Who is alive, and who owns what."""
+
+    async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+        """Begin a life of a worker: from now on it is alive until it retires, its process ends or its lease is over.
+
+        Guarantees:
+            The number was never used before. When the process ends in whatever way, siblings on this machine see it at
+            once, without waiting for the lease.
+        """
+        ...
+
+    def renew_lease(self, worker: WorkerKey, lease: timedelta) -> bool:
+        """Prolong the lease from now on. Blocking; may be called from any thread. Never waits behind queued writes.
+
+        Guarantees:
+            False means that this life is over: a sibling took its runs, and whatever it writes is refused.
+        """
+        ...
+
+    async def retire_worker(self, worker: WorkerKey) -> int:
+        """End the life in good order: its runs become claimable at once. Return how many there were. Idempotent."""
+        ...
+
+    async def bury_dead_workers(self, *, now_ms: int) -> int:
+        """End the lives whose process is gone or whose lease is over; their runs become claimable at `now_ms`.
+
+        Guarantees:
+            A worker that is alive is never buried. From the commit on, every write of the buried worker is refused.
+            Returns the number of runs set free. Costs no write if nobody died.
+        """
+        ...
+
+    async def list_workers(self) -> list[WorkerRow]:
+        """Return the workers that were registered and not yet retired or buried."""
+        ...
+
+    async def claim(
+        self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
+    ) -> list[ClaimedRun]:
+        """Take claimable runs of the given graphs, those that are ready for the longest time first.
+
+        Guarantees:
+            A run is given to one worker only, also when processes race. Its epoch is one higher than before. Durable
+            when it returns. An empty list if the worker's life is over.
+        """
+        ...
+
+    async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
+        """Return the inbox rows, not taken yet, of the runs that this worker owns, oldest first."""
+        ...
+
+
+class Store(RunStore, WorkerStore, Protocol):
+    """A whole store, as an engine uses it."""
+
+    @property
+    def durability(self) -> Durability:
+        """What a commit waits for."""
+        ...
+
+    async def open(self) -> None:
+        """Make the store ready; creates what is missing and brings an older schema up to date.
+
+        Raises:
+            ConfigurationError: The path cannot be used; the message says why and what to do.
+            SchemaVersionError: Not an Outlast store, or one written by a newer version. Nothing was changed.
+            NetworkFilesystemError: On a network file system. Nothing was changed.
+            StoreUnavailableError: It did not answer; try again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Wait for the writes that were handed over, then let go of everything. Idempotent."""
+        ...
+
+    def has_changed(self) -> bool:
+        """Say whether another process may have written since the last call. Cheap enough to ask every 20 ms."""
+        ...
+
+    async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
+        """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
+        ...
