@@ -1,0 +1,62 @@
+# Four words: demo, test, quick, bench. Each sets up what it needs in .venv by itself.
+# Another interpreter: make test PYTHON=python3.13
+
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+BIN := .venv/bin
+CORE := .venv/.core
+DEV := .venv/.dev
+
+.NOTPARALLEL:
+.PHONY: help demo test quick bench lint types pyright imports
+
+help:
+	@echo "make demo    run the example workflow"
+	@echo "make test    everything that must hold: style, types, import directions, all tests"
+	@echo "make quick   the developers' loop: style, types, fast tests"
+	@echo "make bench   measure"
+
+demo: $(CORE)
+	$(BIN)/python examples/census/demo.py
+
+test: lint types pyright imports
+	$(BIN)/pytest
+
+quick: lint types
+	$(BIN)/pytest -m "not slow"
+
+bench: $(CORE)
+	$(BIN)/python -m benchmarks
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(DEV)
+	$(BIN)/mypy src $(wildcard tests/typing)
+
+pyright: $(DEV)
+	$(BIN)/pyright
+
+imports: $(DEV)
+	$(BIN)/lint-imports --no-logo
+
+$(CORE): pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(CORE) $@
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python -m venv .venv"; \
+	    $$python -m venv --clear .venv && exit 0; \
+	    rm -rf .venv; \
+	    echo "$$python cannot create .venv (message above); on Debian: apt-get install python3-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	done; \
+	echo "Outlast needs Python 3.11 or newer; none of these is: $(PYTHONS). Name one: make PYTHON=/path/to/python" >&2; \
+	exit 1
