@@ -35,7 +35,7 @@ types: $(DEV)
 	$(BIN)/mypy src $(wildcard tests/typing)
 
 pyright: $(DEV)
-	$(BIN)/pyright
+	$(BIN)/pyright --project .
 
 imports: $(DEV)
 	$(BIN)/lint-imports --no-logo

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 __all__ = ["eventually"]
 
@@ -18,7 +18,7 @@ async def eventually(predicate: Callable[[], T | Awaitable[T]], *, within: float
     deadline = time.monotonic() + within
     while True:
         answer = predicate()
-        value = await answer if inspect.isawaitable(answer) else answer
+        value = cast(T, await answer if inspect.isawaitable(answer) else answer)
         if value:
             return value
         if time.monotonic() > deadline:

@@ -26,7 +26,9 @@ def drawn_tree() -> dict[str, str | None]:
     """Parents by name, from the drawing in the module's docstring."""
     parents: dict[str, str | None] = {}
     branch: list[str] = []
-    for indent, name in re.findall(r"^ {4}([ │├└─]*)(\w+Error)\b", inspect.cleandoc(errors.__doc__), re.MULTILINE):
+    for indent, name in re.findall(
+        r"^ {4}([ │├└─]*)(\w+Error)\b", inspect.cleandoc(errors.__doc__ or ""), re.MULTILINE
+    ):
         branch = [*branch[: len(indent) // 4], name]
         parents[name] = branch[-2] if len(branch) > 1 else None
     return parents
