@@ -1,0 +1,138 @@
+"""How writes reach the database: all that were handed over in one turn of the loop are one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from outlast.errors import OutlastError, StoreUnavailableError
+from outlast.storage.base import CommitSeam
+from outlast.storage.memory.database import MemoryDatabase
+
+__all__ = ["Committer", "QueuedWrite"]
+
+T = TypeVar("T")
+
+
+class _Queued(Protocol):
+    """What the committer needs of a write, whatever its answer looks like."""
+
+    def changes(self) -> bool: ...
+    def apply(self) -> None: ...
+    def refuse(self, error: OutlastError) -> None: ...
+    def settle(self) -> None: ...
+
+
+class QueuedWrite(Generic[T]):
+    """A write between the call that hands it over and its answer."""
+
+    __slots__ = ("_apply", "_changes", "_outcome", "_settle")
+
+    def __init__(
+        self,
+        changes: Callable[[], bool],
+        apply: Callable[[], T | OutlastError],
+        settle: Callable[[T | OutlastError], None],
+    ) -> None:
+        self._changes = changes
+        self._apply = apply
+        self._settle = settle
+        self._outcome: T | OutlastError = StoreUnavailableError("the store died before it took this write")
+
+    def changes(self) -> bool:
+        """Say whether it would change anything if it were applied now."""
+        return self._changes()
+
+    def apply(self) -> None:
+        """Do it."""
+        self._outcome = self._apply()
+
+    def refuse(self, error: OutlastError) -> None:
+        """Answer with an error instead."""
+        self._outcome = error
+
+    def settle(self) -> None:
+        """Deliver the answer."""
+        self._settle(self._outcome)
+
+
+class Committer:
+    """Collects the writes of one store, commits them once per turn, and answers them in order."""
+
+    def __init__(self, database: MemoryDatabase, seam: CommitSeam | None, on_death: Callable[[], None]) -> None:
+        self._database = database
+        self._seam = seam
+        self._on_death = on_death
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[_Queued] = []
+        self._answered: deque[_Queued] = deque()
+        self.own_commits = 0
+        """How many of the database's commits are of this store."""
+        self.is_dead = False
+        """Whether the seam stood for the death of the process."""
+
+    def bind(self) -> None:
+        """Work for the running loop from now on."""
+        self._loop = asyncio.get_running_loop()
+
+    def put(self, write: _Queued) -> None:
+        """Queue a write for the commit at the end of this turn."""
+        if not self._waiting:
+            loop = self._loop if self._loop is not None else asyncio.get_running_loop()
+            loop.call_soon(self._flush)
+        self._waiting.append(write)
+
+    def commit(self, writes: Sequence[_Queued]) -> None:
+        """Apply writes in one transaction; all of them are refused if it fails."""
+        with self._database.lock:
+            try:
+                self._transact(writes)
+            except StoreUnavailableError as error:
+                for write in writes:
+                    write.refuse(error)
+
+    def _transact(self, writes: Sequence[_Queued]) -> None:
+        if self.is_dead:
+            raise StoreUnavailableError("this store died at a commit; open another one")
+        # If no write changes anything as things are, none does after the others either.
+        changes = any(write.changes() for write in writes)
+        if changes and self._seam is not None:
+            self._pass_seam(self._seam.before_commit, is_lossless=False)
+        for write in writes:
+            write.apply()
+        if changes:
+            self._database.commits += 1
+            self.own_commits += 1
+        if changes and self._seam is not None:
+            self._pass_seam(self._seam.after_commit, is_lossless=True)
+
+    def _pass_seam(self, pass_through: Callable[[], None], *, is_lossless: bool) -> None:
+        try:
+            pass_through()
+        except BaseException as exc:  # the contract of the seam: anything may come
+            if not isinstance(exc, Exception):
+                self.is_dead = True
+                self._on_death()
+                raise StoreUnavailableError(
+                    "the store died at this commit; the journal tells what is recorded"
+                ) from exc
+            if not is_lossless:  # a lost answer is looked up, and in memory the outcome is at hand
+                raise StoreUnavailableError(f"the commit failed and nothing is recorded: {exc!r}") from exc
+
+    def _flush(self) -> None:
+        writes, self._waiting = self._waiting, []
+        self.commit(writes)
+        self._answered.extend(writes)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Answer in order. If a callback raises, the loop reports it and the others get their answers a turn later."""
+        answered = self._answered
+        try:
+            while answered:
+                answered.popleft().settle()
+        finally:
+            if answered:
+                asyncio.get_running_loop().call_soon(self._settle)

@@ -1,0 +1,247 @@
+"""The data of the memory store, and what each write does to it.
+
+Nothing here waits, and nothing here knows of loops, threads or seams: whoever calls holds the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
+from outlast.storage.base import (
+    Append,
+    ClaimedRun,
+    GraphKey,
+    GraphRow,
+    InboxKey,
+    InboxRow,
+    NewRun,
+    Receipt,
+    RunKey,
+    WorkerKey,
+)
+from outlast.storage.memory.table import Life, ReadyQueue, Run
+
+__all__ = ["MemoryDatabase"]
+
+
+class MemoryDatabase:
+    """What several `MemoryStore` objects share, as several processes share a file. Dropped with its last store.
+
+    Finished runs are kept as long as it exists.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        """Held for every read and every transaction: stores may live on the loops of several threads."""
+        self.commits = 0
+        """How many transactions changed something."""
+        self.runs: list[Run] = []
+        """All runs; the key of a run is its place, counted from 1."""
+        self.run_ids: dict[str, Run] = {}
+        """All runs by their ids."""
+        self.graphs: dict[tuple[str, str], GraphRow] = {}
+        """All graphs by workflow and fingerprint, in order of their numbers."""
+        self.documents: dict[GraphKey, bytes] = {}
+        """The graph documents."""
+        self.lives: dict[WorkerKey, Life] = {}
+        """The workers that neither retired nor were buried."""
+        self._queues: dict[GraphKey, ReadyQueue] = {}
+        self._asked: set[RunKey] = set()
+        self._last_worker = 0
+        self._last_inbox = 0
+
+    def find_key(self, key: RunKey) -> Run | None:
+        """Return the run with this number."""
+        return self.runs[key - 1] if 0 < key <= len(self.runs) else None
+
+    def would_insert(self, new: NewRun) -> bool:
+        """Say whether `insert` would change something."""
+        return new.run_id not in self.run_ids
+
+    def insert(self, new: NewRun) -> Receipt | RunExistsError:
+        """Record a new run."""
+        if new.run_id in self.run_ids:
+            return RunExistsError(new.run_id)
+        key = RunKey(len(self.runs) + 1)
+        run = Run(
+            key=key,
+            run_id=new.run_id,
+            workflow_id=new.workflow_id,
+            graph=new.graph,
+            resource_id=new.resource_id,
+            created_at_ms=new.created_at_ms,
+            status=new.status,
+            records=list(new.records),
+            receipt=Receipt(key, 0, is_owned=False),
+        )
+        self.runs.append(run)
+        self.run_ids[new.run_id] = run
+        life = None if new.owner is None else self._find_alive(new.owner)
+        if life is None:
+            self._set_free(run, new.created_at_ms)
+        else:
+            self._give(run, life)
+        return run.receipt
+
+    def would_append(self, write: Append) -> bool:
+        """Say whether the write comes from the owner and follows the head of the journal."""
+        run = self.find_key(write.run)
+        if run is None or run.owner != write.owner or run.epoch != write.epoch:
+            return False
+        head, records = len(run.records), write.records
+        return not records or (records[0].seq == head + 1 and records[-1].seq == head + len(records))
+
+    def append(self, write: Append) -> Receipt | StaleRunError:
+        """Add events to the journal of an owned run, and give it up if the write says so."""
+        if not self.would_append(write):
+            return StaleRunError(f"worker {write.owner} at epoch {write.epoch} may not write to run {write.run} now")
+        run = self.runs[write.run - 1]
+        run.records += write.records
+        run.status = write.status
+        run.execution = write.execution
+        if write.inbox_taken:
+            self._take(run, write.inbox_taken)
+        if write.is_released:
+            self._release(run, write.ready_at_ms)
+        return run.receipt
+
+    def would_claim(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> bool:
+        """Say whether `claim` would take a run."""
+        return limit > 0 and self._find_alive(worker) is not None and self._first_ready(graphs, now_ms) is not None
+
+    def claim(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> list[ClaimedRun]:
+        """Give runs to a worker, those that are ready for the longest time first."""
+        life = self._find_alive(worker)
+        claimed: list[ClaimedRun] = []
+        while life is not None and len(claimed) < limit:
+            run = self._first_ready(graphs, now_ms)
+            if run is None:
+                break
+            self._give(run, life)
+            claimed.append(run.to_claimed())
+        return claimed
+
+    def next_ready_at(self, graphs: Iterable[GraphKey]) -> int | None:
+        """Return the earliest time when a run of these graphs may be claimed."""
+        first = self._peek(graphs)
+        return None if first is None else first[0]
+
+    def _peek(self, graphs: Iterable[GraphKey]) -> tuple[int, RunKey] | None:
+        queues = (self._queues.get(graph) for graph in graphs)
+        heads = (queue.peek() for queue in queues if queue is not None)
+        return min((head for head in heads if head is not None), default=None)
+
+    def _first_ready(self, graphs: Iterable[GraphKey], now_ms: int) -> Run | None:
+        first = self._peek(graphs)
+        return None if first is None or first[0] > now_ms else self.find_key(first[1])
+
+    def _give(self, run: Run, life: Life) -> None:
+        if run.ready_at_ms is not None:
+            self._queues[run.graph].discard(run.key)
+        run.ready_at_ms = None
+        run.owner = life.key
+        run.epoch += 1
+        run.receipt = Receipt(run.key, run.epoch, is_owned=True)
+        life.runs.add(run.key)
+
+    def _release(self, run: Run, ready_at_ms: int | None) -> None:
+        if run.owner is not None:
+            self.lives[run.owner].runs.discard(run.key)
+        # Whoever asked between the owner's last look and this write would otherwise wait for ever.
+        asked = [row.at_ms for row in run.inbox.values()]
+        self._set_free(run, min(asked if ready_at_ms is None else [*asked, ready_at_ms], default=None))
+
+    def _set_free(self, run: Run, ready_at_ms: int | None) -> None:
+        run.owner = None
+        run.ready_at_ms = ready_at_ms
+        run.receipt = Receipt(run.key, run.epoch, is_owned=False)
+        if ready_at_ms is not None:
+            self._queues.setdefault(run.graph, ReadyQueue()).put(run.key, ready_at_ms)
+
+    def would_post(self, run_id: str, topic: str) -> bool:
+        """Say whether `post` would change something."""
+        run = self.run_ids.get(run_id)
+        return run is not None and topic not in run.topics
+
+    def post(self, run_id: str, kind: str, topic: str, at_ms: int, body: bytes) -> bool | RunNotFoundError:
+        """Put a request into the inbox of a run; False if there ever was one on this topic."""
+        run = self.run_ids.get(run_id)
+        if run is None:
+            return RunNotFoundError(run_id)
+        if topic in run.topics:
+            return False
+        self._last_inbox += 1
+        key = InboxKey(self._last_inbox)
+        run.topics.add(topic)
+        run.inbox[key] = InboxRow(key=key, run=run.key, kind=kind, topic=topic, at_ms=at_ms, body=body)
+        self._asked.add(run.key)
+        if run.owner is None and (run.ready_at_ms is None or run.ready_at_ms > at_ms):
+            self._set_free(run, at_ms)
+        return True
+
+    def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
+        """Return the requests to the runs of a worker, oldest first."""
+        life = self.lives.get(worker)
+        if life is None:
+            return []
+        runs = (self.runs[key - 1] for key in life.runs & self._asked)
+        return sorted((row for run in runs for row in run.inbox.values()), key=lambda row: row.key)
+
+    def _take(self, run: Run, rows: Iterable[InboxKey]) -> None:
+        for row in rows:
+            run.inbox.pop(row, None)
+        if not run.inbox:
+            self._asked.discard(run.key)
+
+    def register(self, workflows: Sequence[str], lease: timedelta) -> Life:
+        """Begin a life of a worker."""
+        self._last_worker += 1
+        key = WorkerKey(self._last_worker)
+        lease_end = time.monotonic() + lease.total_seconds()
+        life = Life(key=key, pid=os.getpid(), workflows=tuple(workflows), lease_end=lease_end)
+        self.lives[key] = life
+        return life
+
+    def retire(self, worker: WorkerKey) -> int:
+        """End a life in good order; return how many runs it set free."""
+        life = self.lives.pop(worker, None)
+        # No time comes with this call. Since the run's latest event, nothing but its owner was in its way.
+        return 0 if life is None else self._set_all_free(life, now_ms=None)
+
+    def has_dead(self) -> bool:
+        """Say whether somebody is to be buried."""
+        now = time.monotonic()
+        return not all(life.is_alive(now) for life in self.lives.values())
+
+    def bury(self, now_ms: int) -> int:
+        """End the lives of the dead; return how many runs it set free."""
+        now = time.monotonic()
+        dead = [life for life in self.lives.values() if not life.is_alive(now)]
+        for life in dead:
+            del self.lives[life.key]
+        return sum(self._set_all_free(life, now_ms=now_ms) for life in dead)
+
+    def _set_all_free(self, life: Life, *, now_ms: int | None) -> int:
+        for key in life.runs:
+            run = self.runs[key - 1]
+            self._set_free(run, run.updated_at_ms if now_ms is None else now_ms)
+        return len(life.runs)
+
+    def _find_alive(self, worker: WorkerKey) -> Life | None:
+        life = self.lives.get(worker)
+        return life if life is not None and life.is_alive(time.monotonic()) else None
+
+    def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
+        """Store a document unless it is there, and return its number."""
+        row = self.graphs.get((workflow_id, fingerprint))
+        if row is None:
+            key = GraphKey(len(self.graphs) + 1)
+            row = GraphRow(key=key, workflow_id=workflow_id, fingerprint=fingerprint)
+            self.graphs[workflow_id, fingerprint] = row
+            self.documents[key] = document
+        return row.key

@@ -1,0 +1,258 @@
+"""`MemoryStore`: the store contract over data in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from outlast.core.record import Record
+from outlast.errors import OutlastError, StoreError, StoreUnavailableError
+from outlast.storage.base import (
+    Append,
+    ClaimedRun,
+    CommitSeam,
+    Durability,
+    GraphKey,
+    GraphRow,
+    InboxRow,
+    NewRun,
+    RunKey,
+    RunRow,
+    Settle,
+    WorkerKey,
+    WorkerRow,
+)
+from outlast.storage.memory.commit import Committer, QueuedWrite
+from outlast.storage.memory.database import MemoryDatabase
+from outlast.storage.memory.table import Life
+
+__all__ = ["MemoryStore"]
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """A `Store` that keeps everything in memory and survives nothing.
+
+    Each object stands for one process; several of them over one `MemoryDatabase` are several processes on one file. A
+    worker's life ends when the store that registered it is closed, dies at the seam, or lets the lease run out.
+    """
+
+    def __init__(self, database: MemoryDatabase | None = None, *, seam: CommitSeam | None = None) -> None:
+        self._database = MemoryDatabase() if database is None else database
+        self._committer = Committer(self._database, seam, self._let_go)
+        self._lives: list[Life] = []
+        self._is_open = False
+        self._foreign_commits = 0
+
+    @property
+    def durability(self) -> Durability:
+        """Nothing survives the loss of power, nor the end of the process."""
+        return Durability(survives_power_loss=False)
+
+    async def open(self) -> None:
+        """Make the store ready.
+
+        Raises:
+            StoreUnavailableError: It died at a commit; make another one.
+        """
+        if self._committer.is_dead:
+            raise StoreUnavailableError("this store died at a commit; open another one")
+        self._committer.bind()
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Wait for the writes that were handed over, then let go of everything. Idempotent."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        with suppress(StoreUnavailableError):  # a dead store has no more to wait for
+            await self._hand_over(lambda: False, lambda: None)
+        with self._database.lock:
+            self._let_go()
+
+    def has_changed(self) -> bool:
+        """Say whether another store wrote to the database since the last call."""
+        self._check_open()
+        foreign_commits = self._database.commits - self._committer.own_commits
+        has_changed = foreign_commits != self._foreign_commits
+        self._foreign_commits = foreign_commits
+        return has_changed
+
+    def insert(self, run: NewRun, settle: Settle) -> None:
+        """Record a new run together with the beginning of its journal."""
+        database = self._database
+        self._put(QueuedWrite(partial(database.would_insert, run), partial(database.insert, run), settle))
+
+    def append(self, write: Append, settle: Settle) -> None:
+        """Add events to the journal of an owned run, and optionally give the run up."""
+        database = self._database
+        self._put(QueuedWrite(partial(database.would_append, write), partial(database.append, write), settle))
+
+    async def find_run(self, run_id: str) -> RunRow | None:
+        """Return the row of a run, or None if the id is not known."""
+        self._check_open()
+        with self._database.lock:
+            run = self._database.run_ids.get(run_id)
+            return None if run is None else run.to_row()
+
+    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        """Return the events with `seq` over `after`, in order, at most `limit`."""
+        self._check_open()
+        with self._database.lock:
+            found = self._database.find_key(run)
+            first = max(after, 0)
+            return [] if found is None else found.records[first : None if limit is None else first + max(limit, 0)]
+
+    async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
+        """Store a graph document once per workflow and fingerprint and return its number."""
+        database = self._database
+        return await self._write(
+            lambda: (workflow_id, fingerprint) not in database.graphs,
+            lambda: database.ensure_graph(workflow_id, fingerprint, document),
+        )
+
+    async def load_graph(self, key: GraphKey) -> bytes:
+        """Return a graph document.
+
+        Raises:
+            StoreError: There is none with this number; it comes from another database.
+        """
+        self._check_open()
+        with self._database.lock:
+            document = self._database.documents.get(key)
+        if document is None:
+            raise StoreError(f"there is no graph with number {key} in this database")
+        return document
+
+    async def list_graphs(self, *, after: GraphKey | None = None) -> list[GraphRow]:
+        """Return the graphs with a number over `after`, in order of their numbers."""
+        self._check_open()
+        with self._database.lock:
+            return [row for row in self._database.graphs.values() if after is None or row.key > after]
+
+    async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
+        """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
+
+        Raises:
+            RunNotFoundError: No run has this id.
+            StoreUnavailableError: Nothing was recorded; try again.
+        """
+        database = self._database
+        return await self._write(
+            lambda: database.would_post(run_id, topic), lambda: database.post(run_id, kind, topic, at_ms, body)
+        )
+
+    async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+        """Begin a life of a worker, which ends with this store at the latest."""
+
+        def register() -> WorkerKey:
+            life = self._database.register(workflows, lease)
+            self._lives.append(life)
+            return life.key
+
+        return await self._write(lambda: True, register)
+
+    def renew_lease(self, worker: WorkerKey, lease: timedelta) -> bool:
+        """Prolong the lease from now on; from any thread, ahead of queued writes. False if this life is over."""
+        self._check_open()
+        answers: list[bool | OutlastError] = []
+
+        def renew() -> bool:
+            life = self._database.lives.get(worker)
+            if life is None or not life.is_held:
+                return False
+            life.lease_end = time.monotonic() + lease.total_seconds()
+            return True
+
+        write = QueuedWrite(lambda: worker in self._database.lives, renew, answers.append)
+        self._committer.commit([write])
+        write.settle()
+        return _unwrap(answers[0])
+
+    async def retire_worker(self, worker: WorkerKey) -> int:
+        """End the life in good order and return how many runs were set free. Idempotent."""
+        database = self._database
+        return await self._write(lambda: worker in database.lives, lambda: database.retire(worker))
+
+    async def bury_dead_workers(self, *, now_ms: int) -> int:
+        """End the lives whose store is gone or whose lease is over, and return how many runs were set free."""
+        return await self._write(self._database.has_dead, lambda: self._database.bury(now_ms))
+
+    async def list_workers(self) -> list[WorkerRow]:
+        """Return the workers that were registered and not yet retired or buried."""
+        self._check_open()
+        now = time.monotonic()
+        with self._database.lock:
+            return [
+                WorkerRow(key=life.key, pid=life.pid, workflows=life.workflows, is_alive=life.is_alive(now))
+                for life in self._database.lives.values()
+            ]
+
+    async def claim(
+        self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
+    ) -> list[ClaimedRun]:
+        """Take claimable runs of the given graphs, those that are ready for the longest time first."""
+        database = self._database
+        return await self._write(
+            lambda: database.would_claim(worker, graphs, now_ms, limit),
+            lambda: database.claim(worker, graphs, now_ms, limit),
+        )
+
+    async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
+        """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.next_ready_at(graphs)
+
+    async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
+        """Return the inbox rows, not taken yet, of the runs that this worker owns, oldest first."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.list_inbox(worker)
+
+    def _put(self, write: QueuedWrite[T]) -> None:
+        if not self._is_open:
+            write.refuse(_closed())
+            asyncio.get_running_loop().call_soon(write.settle)
+        else:
+            self._committer.put(write)
+
+    async def _write(self, changes: Callable[[], bool], apply: Callable[[], T | OutlastError]) -> T:
+        self._check_open()
+        return await self._hand_over(changes, apply)
+
+    async def _hand_over(self, changes: Callable[[], bool], apply: Callable[[], T | OutlastError]) -> T:
+        answer: asyncio.Future[T | OutlastError] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: T | OutlastError) -> None:
+            if not answer.done():  # whoever asked was canceled
+                answer.set_result(outcome)
+
+        self._committer.put(QueuedWrite(changes, apply, settle))
+        return _unwrap(await answer)
+
+    def _check_open(self) -> None:
+        if not self._is_open or self._committer.is_dead:
+            raise _closed()
+
+    def _let_go(self) -> None:
+        """End the lives that this store holds, as the kernel frees the locks of a process. The lock is held."""
+        for life in self._lives:
+            life.is_held = False
+        self._lives.clear()
+
+
+def _unwrap(outcome: T | OutlastError) -> T:
+    if isinstance(outcome, OutlastError):
+        raise outcome
+    return outcome
+
+
+def _closed() -> StoreUnavailableError:
+    return StoreUnavailableError("this store is not open; open it, or use one that is")

@@ -1,0 +1,141 @@
+"""The rows of the memory store, and the queue of the runs that nobody owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.storage.base import ClaimedRun, GraphKey, InboxKey, InboxRow, Receipt, RunKey, RunRow, WorkerKey
+
+__all__ = ["Life", "ReadyQueue", "Run"]
+
+_SLACK = 64
+"""Outdated entries that a queue may hold whatever its size."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Run:
+    """A run, its journal and its inbox."""
+
+    key: RunKey
+    """The run's number."""
+    run_id: str
+    """Id that callers know it by."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on."""
+    resource_id: str | None
+    """Whose run it is."""
+    created_at_ms: int
+    """When it was started."""
+    status: RunStatus
+    """Its status."""
+    records: list[Record]
+    """Its journal."""
+    receipt: Receipt
+    """What a write that leaves the owner alone is answered with; made once per owner, not once per write."""
+    execution: int = 0
+    """Its latest execution."""
+    epoch: int = 0
+    """How often somebody became its owner."""
+    owner: WorkerKey | None = None
+    """Worker that drives it."""
+    ready_at_ms: int | None = None
+    """When it may be claimed, if it has no owner."""
+    inbox: dict[InboxKey, InboxRow] = field(default_factory=dict[InboxKey, InboxRow])
+    """Requests not taken yet, oldest first."""
+    topics: set[str] = field(default_factory=set[str])
+    """Topics of all requests there ever were."""
+
+    @property
+    def updated_at_ms(self) -> int:
+        """When its latest event was recorded."""
+        return self.records[-1].at_ms
+
+    def to_claimed(self) -> ClaimedRun:
+        """Return what its new owner must know."""
+        return ClaimedRun(
+            key=self.key,
+            run_id=self.run_id,
+            workflow_id=self.workflow_id,
+            graph=self.graph,
+            resource_id=self.resource_id,
+            epoch=self.epoch,
+        )
+
+    def to_row(self) -> RunRow:
+        """Return what others may know of it."""
+        return RunRow(
+            key=self.key,
+            run_id=self.run_id,
+            workflow_id=self.workflow_id,
+            graph=self.graph,
+            resource_id=self.resource_id,
+            status=self.status,
+            execution=self.execution,
+            epoch=self.epoch,
+            owner=self.owner,
+            head=len(self.records),
+            ready_at_ms=self.ready_at_ms,
+            created_at_ms=self.created_at_ms,
+            updated_at_ms=self.updated_at_ms,
+        )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Life:
+    """One life of a worker."""
+
+    key: WorkerKey
+    """Its number."""
+    pid: int
+    """Its process."""
+    workflows: tuple[str, ...]
+    """Ids of the workflows whose runs it takes."""
+    lease_end: float
+    """When its lease is over, on `time.monotonic`."""
+    is_held: bool = True
+    """Whether the store that registered it is open: what a lock held by a process is for a file."""
+    runs: set[RunKey] = field(default_factory=set[RunKey])
+    """The runs that it owns."""
+
+    def is_alive(self, now: float) -> bool:
+        """Say whether its store is open and its lease is not over."""
+        return self.is_held and now < self.lease_end
+
+
+class ReadyQueue:
+    """The unowned runs of one graph by the time when they may be claimed, then by number.
+
+    A heap whose outdated entries stay until they come up or outnumber the valid ones, so that every operation costs
+    O(log n) however many runs wait.
+    """
+
+    def __init__(self) -> None:
+        self._ready_at: dict[RunKey, int] = {}
+        self._heap: list[tuple[int, RunKey]] = []
+
+    def put(self, run: RunKey, ready_at_ms: int) -> None:
+        """Add a run, or change its time."""
+        self._ready_at[run] = ready_at_ms
+        heappush(self._heap, (ready_at_ms, run))
+        if len(self._heap) > 2 * len(self._ready_at) + _SLACK:
+            self._heap = [(at, key) for key, at in self._ready_at.items()]
+            heapify(self._heap)
+
+    def discard(self, run: RunKey) -> None:
+        """Forget a run, if it is there."""
+        self._ready_at.pop(run, None)
+
+    def peek(self) -> tuple[int, RunKey] | None:
+        """Return the time and number of the run that comes first; None if there is none."""
+        heap, ready_at = self._heap, self._ready_at
+        while heap:
+            at, run = heap[0]
+            if ready_at.get(run) == at:
+                return heap[0]
+            heappop(heap)
+        return None
