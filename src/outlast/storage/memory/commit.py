@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, TypeVarTuple
 
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import CommitSeam
@@ -14,6 +14,7 @@ from outlast.storage.memory.database import MemoryDatabase
 __all__ = ["Committer", "QueuedWrite"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Queued(Protocol):
@@ -25,29 +26,31 @@ class _Queued(Protocol):
     def settle(self) -> None: ...
 
 
-class QueuedWrite(Generic[T]):
+class QueuedWrite(Generic[T, *Ts]):
     """A write between the call that hands it over and its answer."""
 
-    __slots__ = ("_apply", "_changes", "_outcome", "_settle")
+    __slots__ = ("_apply", "_args", "_changes", "_outcome", "_settle")
 
     def __init__(
         self,
-        changes: Callable[[], bool],
-        apply: Callable[[], T | OutlastError],
+        changes: Callable[[*Ts], bool],
+        apply: Callable[[*Ts], T | OutlastError],
         settle: Callable[[T | OutlastError], None],
+        *args: *Ts,
     ) -> None:
         self._changes = changes
         self._apply = apply
         self._settle = settle
-        self._outcome: T | OutlastError = StoreUnavailableError("the store died before it took this write")
+        self._args = args
+        self._outcome: T | OutlastError
 
     def changes(self) -> bool:
         """Say whether it would change anything if it were applied now."""
-        return self._changes()
+        return self._changes(*self._args)
 
     def apply(self) -> None:
         """Do it."""
-        self._outcome = self._apply()
+        self._outcome = self._apply(*self._args)
 
     def refuse(self, error: OutlastError) -> None:
         """Answer with an error instead."""

@@ -76,7 +76,7 @@ class MemoryDatabase:
             resource_id=new.resource_id,
             created_at_ms=new.created_at_ms,
             status=new.status,
-            records=list(new.records),
+            rows=[tuple(record) for record in new.records],
             receipt=Receipt(key, 0, is_owned=False),
         )
         self.runs.append(run)
@@ -93,7 +93,7 @@ class MemoryDatabase:
         run = self.find_key(write.run)
         if run is None or run.owner != write.owner or run.epoch != write.epoch:
             return False
-        head, records = len(run.records), write.records
+        head, records = len(run.rows), write.records
         return not records or (records[0].seq == head + 1 and records[-1].seq == head + len(records))
 
     def append(self, write: Append) -> Receipt | StaleRunError:
@@ -101,7 +101,7 @@ class MemoryDatabase:
         if not self.would_append(write):
             return StaleRunError(f"worker {write.owner} at epoch {write.epoch} may not write to run {write.run} now")
         run = self.runs[write.run - 1]
-        run.records += write.records
+        run.rows += [tuple(record) for record in write.records]
         run.status = write.status
         run.execution = write.execution
         if write.inbox_taken:
@@ -163,7 +163,7 @@ class MemoryDatabase:
         if ready_at_ms is not None:
             self._queues.setdefault(run.graph, ReadyQueue()).put(run.key, ready_at_ms)
 
-    def would_post(self, run_id: str, topic: str) -> bool:
+    def would_post(self, run_id: str, _kind: str, topic: str, _at_ms: int, _body: bytes) -> bool:
         """Say whether `post` would change something."""
         run = self.run_ids.get(run_id)
         return run is not None and topic not in run.topics
@@ -207,14 +207,30 @@ class MemoryDatabase:
         self.lives[key] = life
         return life
 
+    def would_renew(self, worker: WorkerKey, _lease: timedelta) -> bool:
+        """Say whether the life has not ended yet."""
+        return worker in self.lives
+
+    def renew(self, worker: WorkerKey, lease: timedelta) -> bool:
+        """Prolong a lease; False if the life has ended. One that ran out is prolonged as long as nobody saw it."""
+        life = self.lives.get(worker)
+        if life is None or not life.is_held:
+            return False
+        life.lease_end = time.monotonic() + lease.total_seconds()
+        return True
+
+    def would_retire(self, worker: WorkerKey) -> bool:
+        """Say whether the life has not ended yet."""
+        return worker in self.lives
+
     def retire(self, worker: WorkerKey) -> int:
         """End a life in good order; return how many runs it set free."""
         life = self.lives.pop(worker, None)
         # No time comes with this call. Since the run's latest event, nothing but its owner was in its way.
         return 0 if life is None else self._set_all_free(life, now_ms=None)
 
-    def has_dead(self) -> bool:
-        """Say whether somebody is to be buried."""
+    def would_bury(self, _now_ms: int) -> bool:
+        """Say whether somebody is dead."""
         now = time.monotonic()
         return not all(life.is_alive(now) for life in self.lives.values())
 
@@ -235,6 +251,10 @@ class MemoryDatabase:
     def _find_alive(self, worker: WorkerKey) -> Life | None:
         life = self.lives.get(worker)
         return life if life is not None and life.is_alive(time.monotonic()) else None
+
+    def would_add_graph(self, workflow_id: str, fingerprint: str, _document: bytes) -> bool:
+        """Say whether the document is new."""
+        return (workflow_id, fingerprint) not in self.graphs
 
     def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
         """Store a document unless it is there, and return its number."""

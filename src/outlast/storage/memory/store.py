@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from outlast.core.record import Record
 from outlast.errors import OutlastError, StoreError, StoreUnavailableError
@@ -21,6 +20,7 @@ from outlast.storage.base import (
     GraphRow,
     InboxRow,
     NewRun,
+    Receipt,
     RunKey,
     RunRow,
     Settle,
@@ -34,6 +34,7 @@ from outlast.storage.memory.table import Life
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class MemoryStore:
@@ -72,7 +73,7 @@ class MemoryStore:
             return
         self._is_open = False
         with suppress(StoreUnavailableError):  # a dead store has no more to wait for
-            await self._hand_over(lambda: False, lambda: None)
+            await self._hand_over(_never, _nothing)
         with self._database.lock:
             self._let_go()
 
@@ -87,12 +88,12 @@ class MemoryStore:
     def insert(self, run: NewRun, settle: Settle) -> None:
         """Record a new run together with the beginning of its journal."""
         database = self._database
-        self._put(QueuedWrite(partial(database.would_insert, run), partial(database.insert, run), settle))
+        self._put(QueuedWrite(database.would_insert, database.insert, settle, run))
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""
         database = self._database
-        self._put(QueuedWrite(partial(database.would_append, write), partial(database.append, write), settle))
+        self._put(QueuedWrite(database.would_append, database.append, settle, write))
 
     async def find_run(self, run_id: str) -> RunRow | None:
         """Return the row of a run, or None if the id is not known."""
@@ -106,16 +107,13 @@ class MemoryStore:
         self._check_open()
         with self._database.lock:
             found = self._database.find_key(run)
-            first = max(after, 0)
-            return [] if found is None else found.records[first : None if limit is None else first + max(limit, 0)]
+            rows = [] if found is None else found.rows[after : None if limit is None else after + limit]
+        return [Record._make(row) for row in rows]
 
     async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
         """Store a graph document once per workflow and fingerprint and return its number."""
         database = self._database
-        return await self._write(
-            lambda: (workflow_id, fingerprint) not in database.graphs,
-            lambda: database.ensure_graph(workflow_id, fingerprint, document),
-        )
+        return await self._write(database.would_add_graph, database.ensure_graph, workflow_id, fingerprint, document)
 
     async def load_graph(self, key: GraphKey) -> bytes:
         """Return a graph document.
@@ -144,33 +142,18 @@ class MemoryStore:
             StoreUnavailableError: Nothing was recorded; try again.
         """
         database = self._database
-        return await self._write(
-            lambda: database.would_post(run_id, topic), lambda: database.post(run_id, kind, topic, at_ms, body)
-        )
+        return await self._write(database.would_post, database.post, run_id, kind, topic, at_ms, body)
 
     async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
         """Begin a life of a worker, which ends with this store at the latest."""
-
-        def register() -> WorkerKey:
-            life = self._database.register(workflows, lease)
-            self._lives.append(life)
-            return life.key
-
-        return await self._write(lambda: True, register)
+        return await self._write(_always, self._register, workflows, lease)
 
     def renew_lease(self, worker: WorkerKey, lease: timedelta) -> bool:
         """Prolong the lease from now on; from any thread, ahead of queued writes. False if this life is over."""
         self._check_open()
         answers: list[bool | OutlastError] = []
-
-        def renew() -> bool:
-            life = self._database.lives.get(worker)
-            if life is None or not life.is_held:
-                return False
-            life.lease_end = time.monotonic() + lease.total_seconds()
-            return True
-
-        write = QueuedWrite(lambda: worker in self._database.lives, renew, answers.append)
+        database = self._database
+        write = QueuedWrite(database.would_renew, database.renew, answers.append, worker, lease)
         self._committer.commit([write])
         write.settle()
         return _unwrap(answers[0])
@@ -178,11 +161,12 @@ class MemoryStore:
     async def retire_worker(self, worker: WorkerKey) -> int:
         """End the life in good order and return how many runs were set free. Idempotent."""
         database = self._database
-        return await self._write(lambda: worker in database.lives, lambda: database.retire(worker))
+        return await self._write(database.would_retire, database.retire, worker)
 
     async def bury_dead_workers(self, *, now_ms: int) -> int:
         """End the lives whose store is gone or whose lease is over, and return how many runs were set free."""
-        return await self._write(self._database.has_dead, lambda: self._database.bury(now_ms))
+        database = self._database
+        return await self._write(database.would_bury, database.bury, now_ms)
 
     async def list_workers(self) -> list[WorkerRow]:
         """Return the workers that were registered and not yet retired or buried."""
@@ -199,10 +183,7 @@ class MemoryStore:
     ) -> list[ClaimedRun]:
         """Take claimable runs of the given graphs, those that are ready for the longest time first."""
         database = self._database
-        return await self._write(
-            lambda: database.would_claim(worker, graphs, now_ms, limit),
-            lambda: database.claim(worker, graphs, now_ms, limit),
-        )
+        return await self._write(database.would_claim, database.claim, worker, graphs, now_ms, limit)
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
@@ -216,26 +197,33 @@ class MemoryStore:
         with self._database.lock:
             return self._database.list_inbox(worker)
 
-    def _put(self, write: QueuedWrite[T]) -> None:
+    def _put(self, write: QueuedWrite[Receipt, NewRun] | QueuedWrite[Receipt, Append]) -> None:
         if not self._is_open:
             write.refuse(_closed())
             asyncio.get_running_loop().call_soon(write.settle)
         else:
             self._committer.put(write)
 
-    async def _write(self, changes: Callable[[], bool], apply: Callable[[], T | OutlastError]) -> T:
+    async def _write(self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts) -> T:
         self._check_open()
-        return await self._hand_over(changes, apply)
+        return await self._hand_over(changes, apply, *args)
 
-    async def _hand_over(self, changes: Callable[[], bool], apply: Callable[[], T | OutlastError]) -> T:
+    async def _hand_over(
+        self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts
+    ) -> T:
         answer: asyncio.Future[T | OutlastError] = asyncio.get_running_loop().create_future()
 
         def settle(outcome: T | OutlastError) -> None:
             if not answer.done():  # whoever asked was canceled
                 answer.set_result(outcome)
 
-        self._committer.put(QueuedWrite(changes, apply, settle))
+        self._committer.put(QueuedWrite(changes, apply, settle, *args))
         return _unwrap(await answer)
+
+    def _register(self, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+        life = self._database.register(workflows, lease)
+        self._lives.append(life)
+        return life.key
 
     def _check_open(self) -> None:
         if not self._is_open or self._committer.is_dead:
@@ -246,6 +234,18 @@ class MemoryStore:
         for life in self._lives:
             life.is_held = False
         self._lives.clear()
+
+
+def _always(*_args: object) -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    pass
 
 
 def _unwrap(outcome: T | OutlastError) -> T:
