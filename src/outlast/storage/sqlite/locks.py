@@ -1,0 +1,126 @@
+"""Locks of the operating system: who may write, and who is alive.
+
+All are `flock` locks: they belong to an open file description, so threads of one process exclude each other as
+processes do, and the kernel lets go of them when the process ends in whatever way. A forked child would inherit the
+descriptions and keep a dead parent's locks: it closes its copies at once, which leaves the parent's locks in place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["LifeLock", "WriterLock", "is_life_over"]
+
+# Everything that must let go of its descriptors in a forked child.
+_open_locks: weakref.WeakSet[_Locks] = weakref.WeakSet()
+
+
+class _Locks:
+    """Some descriptors of lock files."""
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+        _open_locks.add(self)
+
+    def open(self, path: str, flags: int = 0) -> int:
+        # For reading: a lock needs no right to write, so accounts that share a store by group can share the files.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
+        self._descriptors.append(descriptor)
+        return descriptor
+
+    def close(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+class WriterLock(_Locks):
+    """Who may write to a store: one at a time, in the order of asking.
+
+    Two files make a turnstile. Whoever waits for the writer lock holds the queue lock meanwhile, so a busy writer that
+    comes back at once finds the queue taken and lines up behind. SQLite's own busy handler sleeps and starves instead.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._queue = self.open(f"{path}.writer-queue")
+        self._writer = self.open(f"{path}.writer")
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody holds it or waits for it."""
+        try:
+            fcntl.flock(self._queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            fcntl.flock(self._writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._queue, fcntl.LOCK_UN)
+        return True
+
+    def acquire(self) -> None:
+        """Take the lock; wait in line for it."""
+        fcntl.flock(self._queue, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._writer, fcntl.LOCK_EX)
+        finally:
+            fcntl.flock(self._queue, fcntl.LOCK_UN)
+
+    def release(self) -> None:
+        """Let the next one write. Nothing happens after `close`, which let go already."""
+        if self._descriptors:
+            fcntl.flock(self._writer, fcntl.LOCK_UN)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for a block."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+
+class LifeLock(_Locks):
+    """Held from before a worker is visible until its life is over."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        Path(path).parent.mkdir(exist_ok=True)
+        fcntl.flock(self.open(path, os.O_EXCL), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove(self) -> None:
+        """Let go, and leave no file behind."""
+        Path(self._path).unlink(missing_ok=True)
+        self.close()
+
+
+def is_life_over(path: str) -> bool:
+    """Say whether nobody holds the life lock at a path. True is final: a life lock is taken once."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        # Shared, so that siblings who look at the same time do not take each other for the worker.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _let_go_in_child() -> None:
+    for locks in list(_open_locks):
+        locks.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

@@ -1,0 +1,88 @@
+"""Everything that an open store runs, so that it can be started, stopped and killed as one."""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from outlast.storage.base import CommitSeam, WorkerKey
+from outlast.storage.sqlite.commit import Committer
+from outlast.storage.sqlite.connection import Synchronous, connect, translated
+from outlast.storage.sqlite.locks import LifeLock, WriterLock
+from outlast.storage.sqlite.maintenance import Maintenance
+from outlast.storage.sqlite.readers import Readers
+from outlast.storage.sqlite.renewer import Renewer
+from outlast.storage.sqlite.schema import prepare
+from outlast.storage.sqlite.writer import Writer
+
+__all__ = ["Machinery", "start"]
+
+T = TypeVar("T")
+
+
+class Machinery:
+    """The parts of an open store."""
+
+    def __init__(self, *, writer: Writer, readers: Readers, renewer: Renewer, maintenance: Maintenance) -> None:
+        self.writer = writer
+        self.readers = readers
+        self.renewer = renewer
+        self.maintenance = maintenance
+        self.lives: dict[WorkerKey, LifeLock] = {}
+
+    async def close(self) -> None:
+        """Wait for what was handed over, then end all threads and close everything."""
+        await self.writer.drain()
+        self._stop()
+        await self.writer.join()
+        await self.maintenance.join()
+        await self.readers.join()
+        self.renewer.close()
+        while self.lives:
+            self.lives.popitem()[1].remove()
+
+    def kill(self) -> None:
+        """Do what the kernel does when a process ends: locks are free, nothing more is written. On any thread."""
+        for life in self.lives.values():
+            life.close()
+        self.lives.clear()
+        self.writer.kill()
+        self._stop()
+
+    def _stop(self) -> None:
+        self.writer.stop()
+        self.maintenance.stop()
+        self.readers.stop()
+
+
+async def start(
+    path: str,
+    *,
+    synchronous: Synchronous,
+    allow_network_filesystem: bool,
+    seam: CommitSeam | None,
+    on_death: Callable[[], None],
+) -> Machinery:
+    """Bring the file up to date and start everything."""
+    readers = Readers(path, partial(connect, path, is_reader=True))
+    try:
+        await readers.call(partial(prepare, path, allow_network_filesystem=allow_network_filesystem))
+        open_committer = partial(Committer, path, partial(connect, path, synchronous=synchronous), seam)
+        committer, renewing = await readers.call(lambda: (open_committer(), open_committer()))
+        maintenance = Maintenance(partial(connect, path), WriterLock(path))
+        writer = Writer(
+            committer=committer,
+            lock=WriterLock(path),
+            commits_on_loop=synchronous == "normal",
+            on_written=maintenance.note,
+            on_death=on_death,
+        )
+    except BaseException:
+        readers.stop()
+        await readers.join()
+        raise
+    renewer = Renewer(renewing, WriterLock(path), on_death)
+    return Machinery(writer=writer, readers=readers, renewer=renewer, maintenance=maintenance)

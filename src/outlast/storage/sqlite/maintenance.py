@@ -1,0 +1,83 @@
+"""Checkpoints, off the path of commits: a thread moves the write-ahead log into the database and lets it start anew."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from outlast.storage.sqlite.locks import WriterLock
+from outlast.storage.sqlite.schema import VERSION
+from outlast.storage.sqlite.thread import LoopThread
+
+__all__ = ["Maintenance"]
+
+_PAGES: Final = 1_000
+"""How long the log may grow before it is checkpointed: 4 MB."""
+
+
+class Maintenance:
+    """The thread, and the count of pages that wakes it."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], lock: WriterLock) -> None:
+        self._connect = connect
+        self._lock = lock
+        self._pages = 0
+        self._is_stopping = False
+        self._wake = threading.Event()
+        self._thread = LoopThread("outlast-checkpoint", self._serve)
+
+    def note(self, pages: int) -> None:
+        """Count pages of the log; a guess is enough. Called by whoever commits."""
+        self._pages += pages
+        if self._pages >= _PAGES:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Let the thread end after the checkpoint that it may be at."""
+        self._is_stopping = True
+        self._wake.set()
+
+    async def join(self) -> None:
+        """Wait until it has ended."""
+        await self._thread.join()
+        self._lock.close()
+
+    def _serve(self) -> None:
+        self._wake.wait()
+        while not self._is_stopping:
+            try:
+                with closing(self._connect()) as connection:
+                    self._checkpoint_whenever_due(connection)
+            except (sqlite3.Error, OSError):
+                # The log only gets longer, and the next write asks again; what is wrong with the disk, commits report.
+                self._wake.wait()
+
+    def _checkpoint_whenever_due(self, connection: sqlite3.Connection) -> None:
+        while not self._is_stopping:
+            self._wake.clear()
+            self._pages = 0
+            self._checkpoint(connection)
+            if not self._is_stopping:
+                self._wake.wait()
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        pages, _ = _copy_pages(connection)
+        if pages < _PAGES // 2:  # the guess was too high: nothing to gain from stopping the writers
+            self._pages += pages
+            return
+        # Most of the log is copied. For the small rest the writers wait, so that the log can start from its beginning:
+        # a file that is reused costs less than one that grows or is cut.
+        with self._lock.held():
+            pages, copied = _copy_pages(connection)
+            if pages == copied:
+                # The first write after that syncs the new head of the log. This one does it, so no commit has to.
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _copy_pages(connection: sqlite3.Connection) -> tuple[int, int]:
+    # PASSIVE waits for nobody: readers of old pages only make it end early.
+    _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return pages, copied

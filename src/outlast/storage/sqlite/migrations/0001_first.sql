@@ -1,0 +1,93 @@
+-- The first schema. Words are those of the glossary; times are milliseconds since 1970, UTC, unless a name says otherwise.
+-- Columns that only later versions fill are here from the beginning where adding them later would rewrite large tables.
+
+CREATE TABLE graphs (
+  key         INTEGER PRIMARY KEY,
+  workflow_id TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  document    BLOB NOT NULL,
+  UNIQUE (workflow_id, fingerprint)
+);
+
+-- What lists and claims know of a run without reading its journal.
+CREATE TABLE runs (
+  key           INTEGER PRIMARY KEY,
+  run_id        TEXT NOT NULL UNIQUE,
+  workflow_id   TEXT NOT NULL,
+  graph         INTEGER NOT NULL,
+  resource_id   TEXT,
+  status        TEXT NOT NULL,
+  execution     INTEGER NOT NULL,
+  epoch         INTEGER NOT NULL,
+  owner         INTEGER,           -- key of the worker that drives it
+  head          INTEGER NOT NULL,  -- seq of its latest event
+  ready_at_ms   INTEGER,           -- queue, timer and wake-up at once; NULL while owned, or if only the inbox wakes it
+  created_at_ms INTEGER NOT NULL,
+  updated_at_ms INTEGER NOT NULL
+);
+
+CREATE INDEX runs_claimable ON runs (graph, ready_at_ms) WHERE owner IS NULL AND ready_at_ms IS NOT NULL;
+CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
+
+-- The journals. body and payload begin with one byte that names their encoding: 0 is JSON.
+CREATE TABLE events (
+  run_key   INTEGER NOT NULL,
+  seq       INTEGER NOT NULL,
+  execution INTEGER NOT NULL,
+  class     INTEGER NOT NULL,      -- 1: a fact, folded in recovery; 0: only streams read it
+  type      TEXT NOT NULL,
+  v         INTEGER NOT NULL,
+  at_ms     INTEGER NOT NULL,
+  path      TEXT NOT NULL,
+  attempt   INTEGER NOT NULL,
+  body      BLOB,
+  payload   BLOB,
+  PRIMARY KEY (run_key, seq)
+) WITHOUT ROWID;
+
+-- What outsiders ask of a run. Rows stay after they were taken: a topic has one winner for ever.
+CREATE TABLE inbox (
+  key     INTEGER PRIMARY KEY AUTOINCREMENT,
+  run_key INTEGER NOT NULL,
+  topic   TEXT NOT NULL,
+  kind    TEXT NOT NULL,
+  at_ms   INTEGER NOT NULL,
+  body    BLOB NOT NULL,
+  taken   INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (run_key, topic)
+);
+
+CREATE INDEX inbox_open ON inbox (run_key) WHERE taken = 0;
+
+-- Lives of workers. AUTOINCREMENT: a number that once meant a dead worker must never mean a living one.
+CREATE TABLE workers (
+  key            INTEGER PRIMARY KEY AUTOINCREMENT,
+  incarnation    TEXT NOT NULL UNIQUE,  -- names the lock file that the process holds while it lives
+  pid            INTEGER NOT NULL,      -- for people; never used to decide anything
+  boot_id        TEXT NOT NULL,         -- lease_until_ns means nothing after a reboot
+  lease_until_ns INTEGER NOT NULL,      -- on the clock that counts from boot and that nobody sets
+  workflows      TEXT NOT NULL          -- JSON list of workflow ids
+);
+
+-- For starts that name an identity: the same key gives the same run. Not used yet.
+CREATE TABLE identity_keys (
+  scope         TEXT NOT NULL,
+  key           TEXT NOT NULL,
+  run_key       INTEGER NOT NULL,
+  input_hash    BLOB NOT NULL,
+  expires_at_ms INTEGER,
+  PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+
+-- For effects that must follow a commit: deliveries, hooks. Not used yet.
+CREATE TABLE outbox (
+  key       INTEGER PRIMARY KEY AUTOINCREMENT,
+  run_key   INTEGER NOT NULL,
+  execution INTEGER NOT NULL,
+  kind      TEXT NOT NULL,
+  due_at_ms INTEGER NOT NULL,
+  tries     INTEGER NOT NULL DEFAULT 0,
+  body      BLOB NOT NULL
+);
+
+CREATE INDEX outbox_due ON outbox (due_at_ms);

@@ -1,0 +1,170 @@
+-- Every statement of the store. `-- name:` begins one; {rows} stands for as many rows of placeholders as are written at
+-- once, {keys} for as many single placeholders.
+
+-- The fence of owned writes: only rows that still look as the writer believes are changed, and they are counted.
+-- Columns: 1 run, 2 owner, 3 epoch, 4 head before, 5 head after, 6 status, 7 execution, 8 at_ms. Does not touch any index.
+-- name: advance_runs (8)
+UPDATE runs SET
+  status = new.column6,
+  execution = new.column7,
+  head = coalesce(new.column5, runs.head),
+  updated_at_ms = coalesce(new.column8, runs.updated_at_ms)
+FROM (VALUES {rows}) AS new
+WHERE runs.key = new.column1
+  AND +runs.owner = new.column2
+  AND runs.epoch = new.column3
+  AND (new.column4 IS NULL OR runs.head = new.column4)
+
+-- As advance_runs, and the owner lets go. 9 ready_at_ms, 10 the inbox rows that this write takes, as ",1,2,": if others
+-- wait, the run is claimable from the time the first of them was posted.
+-- name: release_runs (10)
+UPDATE runs SET
+  status = new.column6,
+  execution = new.column7,
+  head = coalesce(new.column5, runs.head),
+  updated_at_ms = coalesce(new.column8, runs.updated_at_ms),
+  owner = NULL,
+  ready_at_ms = coalesce(
+    (
+      SELECT min(inbox.at_ms, coalesce(new.column9, inbox.at_ms))
+      FROM inbox
+      WHERE inbox.run_key = new.column1 AND inbox.taken = 0 AND instr(new.column10, ',' || inbox.key || ',') = 0
+      ORDER BY inbox.at_ms
+      LIMIT 1
+    ),
+    new.column9
+  )
+FROM (VALUES {rows}) AS new
+WHERE runs.key = new.column1
+  AND +runs.owner = new.column2
+  AND runs.epoch = new.column3
+  AND (new.column4 IS NULL OR runs.head = new.column4)
+
+-- name: insert_events (11)
+INSERT INTO events (run_key, seq, execution, class, type, v, at_ms, path, attempt, body, payload)
+VALUES {rows}
+
+-- name: take_inbox
+UPDATE inbox SET taken = 1 WHERE key IN ({keys})
+
+-- name: select_heads
+SELECT key, owner, epoch, head FROM runs WHERE key IN ({keys})
+
+-- Before inserts: the largest number in use, and who is alive.
+-- name: before_inserts
+SELECT (SELECT coalesce(max(key), 0) FROM runs), (SELECT group_concat(key) FROM workers)
+
+-- name: insert_runs (13)
+INSERT INTO runs (
+  key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
+  updated_at_ms
+)
+VALUES {rows}
+ON CONFLICT (run_id) DO NOTHING
+
+-- name: select_runs_over
+SELECT key FROM runs WHERE key > ?
+
+-- name: is_inserted
+SELECT 1 FROM runs WHERE run_id = ? AND key = ? AND created_at_ms = ? AND graph = ?
+
+-- name: select_row_state
+SELECT owner, epoch, head, status, execution FROM runs WHERE key = ?
+
+-- name: find_run
+SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
+       updated_at_ms
+FROM runs WHERE run_id = ?
+
+-- name: load_records
+SELECT seq, execution, class, type, v, at_ms, path, attempt, body, payload
+FROM events WHERE run_key = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: find_graph
+SELECT key FROM graphs WHERE workflow_id = ? AND fingerprint = ?
+
+-- name: insert_graph
+INSERT INTO graphs (workflow_id, fingerprint, document) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: load_graph
+SELECT document FROM graphs WHERE key = ?
+
+-- name: list_graphs
+SELECT key, workflow_id, fingerprint FROM graphs WHERE key > ? ORDER BY key
+
+-- name: find_run_key
+SELECT key, owner FROM runs WHERE run_id = ?
+
+-- name: post
+INSERT INTO inbox (run_key, topic, kind, at_ms, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_key, topic) DO NOTHING
+
+-- name: wake_run
+UPDATE runs SET ready_at_ms = min(coalesce(ready_at_ms, ?2), ?2) WHERE key = ?1 AND owner IS NULL
+
+-- name: is_posted
+SELECT 1 FROM inbox WHERE run_key = ? AND topic = ? AND kind = ? AND at_ms = ? AND body = ?
+
+-- The requests not taken yet are few: the plan begins with them, not with the runs of the worker.
+-- name: list_inbox
+SELECT inbox.key, inbox.run_key, inbox.kind, inbox.topic, inbox.at_ms, inbox.body
+FROM inbox CROSS JOIN runs ON runs.key = inbox.run_key
+WHERE inbox.taken = 0 AND +runs.owner = ?
+ORDER BY inbox.key
+
+-- The first few of each graph by its index, then the first of them all.
+-- name: select_claimable
+SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch
+FROM (VALUES {rows}) AS wanted
+JOIN runs AS ready ON ready.key IN (
+  SELECT key FROM runs
+  WHERE graph = wanted.column1 AND owner IS NULL AND ready_at_ms <= ?
+  ORDER BY ready_at_ms
+  LIMIT ?
+)
+WHERE EXISTS (SELECT 1 FROM workers WHERE key = ?)
+ORDER BY ready.ready_at_ms, ready.key
+LIMIT ?
+
+-- name: claim_runs
+UPDATE runs SET owner = ?, epoch = epoch + 1, ready_at_ms = NULL WHERE owner IS NULL AND key IN ({keys})
+
+-- name: is_claimed
+SELECT 1 FROM runs WHERE key = ? AND owner = ? AND epoch = ?
+
+-- name: unclaim_runs
+UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms WHERE owner = ? AND key IN ({keys})
+
+-- name: next_ready_at
+SELECT min((
+  SELECT min(ready_at_ms) FROM runs
+  WHERE graph = wanted.column1 AND owner IS NULL AND ready_at_ms IS NOT NULL
+))
+FROM (VALUES {rows}) AS wanted
+
+-- name: register_worker
+INSERT INTO workers (incarnation, pid, boot_id, lease_until_ns, workflows) VALUES (?, ?, ?, ?, ?)
+
+-- name: find_worker
+SELECT key FROM workers WHERE incarnation = ?
+
+-- name: renew_lease
+UPDATE workers SET lease_until_ns = ? WHERE key = ?
+
+-- name: read_lease
+SELECT lease_until_ns FROM workers WHERE key = ?
+
+-- name: list_workers
+SELECT key, incarnation, pid, boot_id, lease_until_ns, workflows FROM workers ORDER BY key
+
+-- name: free_runs_of_retired
+UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms WHERE owner = ?
+
+-- name: free_runs_of_dead
+UPDATE runs SET owner = NULL, ready_at_ms = ? WHERE owner = ?
+
+-- name: delete_worker
+DELETE FROM workers WHERE key = ?
+
+-- The lease is compared: a worker that renewed it since it was found to be over is alive.
+-- name: delete_dead_worker
+DELETE FROM workers WHERE key = ? AND lease_until_ns = ?

@@ -1,0 +1,262 @@
+"""What one transaction does: the fence, the new runs and the events of everything that waits, in few statements.
+
+Few statements matter more than few rows: each gives up the interpreter's lock, and a busy event loop takes its time to
+give it back. So nothing is asked that can be assumed and counted: the fence assumes that all writers still own their
+runs, the inserts assume that all run ids are new, and only a wrong count leads to the exact way.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+from outlast.core.record import Record
+from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError
+from outlast.storage.base import Append, NewRun, Receipt, RunKey
+from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+
+__all__ = ["JSON", "Outcome", "Write", "is_recorded", "record"]
+
+Write: TypeAlias = "NewRun | Append | Operation[Any]"
+"""Anything that the writer records."""
+Outcome: TypeAlias = "Receipt | OutlastError | object"
+"""What a write settles with; an operation may answer anything."""
+
+JSON: Final = b"\0"
+"""First byte of a stored body or payload that is JSON."""
+
+_STALE: Final = "another worker owns this run now, or its journal went on; what was to be written was dropped"
+
+
+def record(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Outcome]:
+    """Record writes inside a transaction that has written nothing yet. Return their outcomes if it commits.
+
+    Operations come after the inserts and appends, as in the order of the writes (the writer cuts batches so).
+
+    Raises:
+        sqlite3.Error: The transaction has to be rolled back.
+    """
+    outcomes: list[Outcome] = [None] * len(writes)
+    appends: list[tuple[int, Append]] = []
+    inserts: list[tuple[int, NewRun]] = []
+    operations: list[tuple[int, Operation[Any]]] = []
+    for index, write in enumerate(writes):
+        if isinstance(write, Append):
+            appends.append((index, write))
+        elif isinstance(write, NewRun):
+            inserts.append((index, write))
+        else:
+            operations.append((index, write))
+    events: list[SqlValue] = []
+    if appends:
+        _record_appends(connection, appends, outcomes, events)
+    if inserts:
+        _record_inserts(connection, inserts, outcomes, events)
+    _execute_rows(connection, "insert_events", events, 11)
+    for index, operation in operations:
+        outcomes[index] = operation.apply(connection)
+    return outcomes
+
+
+def is_recorded(connection: sqlite3.Connection, write: Write, outcome: Outcome) -> bool:
+    """Say whether a write stands in the store, for a commit without an answer. True is certain, False is not.
+
+    Only the owner of an epoch writes to a run: as long as the epoch is the write's own, the row tells the whole truth.
+    """
+    if isinstance(write, Operation):
+        return write.is_recorded(connection)
+    if not isinstance(outcome, Receipt):
+        return False
+    if isinstance(write, NewRun):
+        identity = (write.run_id, outcome.run, write.created_at_ms, write.graph)
+        return connection.execute(one("is_inserted"), identity).fetchone() is not None
+    row = connection.execute(one("select_row_state"), (write.run,)).fetchone()
+    if row is None or row[1] != write.epoch:
+        return False
+    if write.records:
+        return bool(row[2] >= write.records[-1].seq)
+    return (row[0] is None) is write.is_released and row[3:] == (write.status.value, write.execution)
+
+
+# ---- Appends
+
+
+def _record_appends(
+    connection: sqlite3.Connection,
+    appends: list[tuple[int, Append]],
+    outcomes: list[Outcome],
+    events: list[SqlValue],
+) -> None:
+    writes = [write for _, write in appends]
+    is_simple = len({write.run for write in writes}) == len(writes)
+    if not (is_simple and _fence(connection, writes)):
+        if is_simple:  # the fence changed some of the rows
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+        appends, refused = _judge(connection, appends)
+        for index in refused:
+            outcomes[index] = StaleRunError(_STALE)
+        writes = _merge(write for _, write in appends)
+        if not _fence(connection, writes):
+            raise StoreError("the fence does not agree with the rows it was built from; the store was tampered with")
+    taken: list[SqlValue] = []
+    for write in writes:
+        _add_events(events, write.run, write.records)
+        if write.inbox_taken:
+            taken += write.inbox_taken
+    for start, size in chunks(len(taken)):
+        connection.execute(many("take_inbox", size), taken[start : start + size])
+    for index, write in appends:
+        outcomes[index] = Receipt(write.run, write.epoch, not write.is_released)
+
+
+def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
+    """Change the rows of writes to distinct runs; say whether all of them still looked as their owners believe."""
+    kept: list[SqlValue] = []
+    released: list[SqlValue] = []
+    for write in writes:
+        records = write.records
+        before: int | None = None
+        after: int | None = None
+        at_ms: int | None = None
+        if records:
+            before, last = records[0].seq - 1, records[-1]
+            after, at_ms = last.seq, last.at_ms
+        row = (write.run, write.owner, write.epoch, before, after, write.status.value, write.execution, at_ms)
+        if write.is_released:
+            taken = "".join(f",{key}" for key in write.inbox_taken)
+            released += (*row, write.ready_at_ms, f"{taken},")
+        else:
+            kept += row
+    changed = _execute_rows(connection, "advance_runs", kept, 8)
+    changed += _execute_rows(connection, "release_runs", released, 10)
+    return changed == len(writes)
+
+
+def _judge(
+    connection: sqlite3.Connection, appends: list[tuple[int, Append]]
+) -> tuple[list[tuple[int, Append]], list[int]]:
+    """Compare writes with the rows one after the other, as if each were alone; return the good and the refused."""
+    runs: list[SqlValue] = list({write.run: None for _, write in appends})
+    states: dict[int, tuple[int | None, int, int]] = {}
+    for start, size in chunks(len(runs)):
+        rows = connection.execute(many("select_heads", size), runs[start : start + size])
+        states.update((run, (owner, epoch, head)) for run, owner, epoch, head in rows.fetchall())
+    accepted: list[tuple[int, Append]] = []
+    refused: list[int] = []
+    for index, write in appends:
+        owner, epoch, head = states.get(write.run, (None, -1, 0))
+        records = write.records
+        if owner == write.owner and epoch == write.epoch and not (records and records[0].seq != head + 1):
+            accepted.append((index, write))
+            head = records[-1].seq if records else head
+            states[write.run] = (None if write.is_released else owner, epoch, head)
+        else:
+            refused.append(index)
+    return accepted, refused
+
+
+def _merge(writes: Iterable[Append]) -> list[Append]:
+    """Make one write of all that follow each other in one run."""
+    merged: dict[RunKey, Append] = {}
+    for write in writes:
+        earlier = merged.get(write.run)
+        merged[write.run] = write if earlier is None else _join(earlier, write)
+    return list(merged.values())
+
+
+def _join(earlier: Append, later: Append) -> Append:
+    return Append(
+        run=later.run,
+        owner=later.owner,
+        epoch=later.epoch,
+        records=[*earlier.records, *later.records],
+        status=later.status,
+        execution=later.execution,
+        is_released=later.is_released,
+        ready_at_ms=later.ready_at_ms,
+        inbox_taken=[*earlier.inbox_taken, *later.inbox_taken],
+    )
+
+
+# ---- Inserts
+
+
+def _record_inserts(
+    connection: sqlite3.Connection,
+    inserts: list[tuple[int, NewRun]],
+    outcomes: list[Outcome],
+    events: list[SqlValue],
+) -> None:
+    last, alive_text = connection.execute(one("before_inserts")).fetchone()
+    alive = {int(key) for key in alive_text.split(",")} if alive_text else set[int]()
+    rows: list[SqlValue] = []
+    numbered: dict[str, tuple[int, int, NewRun]] = {}
+    for index, run in inserts:
+        if run.run_id in numbered:
+            outcomes[index] = RunExistsError(run.run_id)
+            continue
+        key = last + len(numbered) + 1
+        numbered[run.run_id] = (key, index, run)
+        rows += _row_of(run, key, is_owned=run.owner in alive)
+    if _execute_rows(connection, "insert_runs", rows, 13) != len(numbered):
+        inserted = {key for (key,) in connection.execute(one("select_runs_over"), (last,)).fetchall()}
+    else:
+        inserted = None
+    for key, index, run in numbered.values():
+        if inserted is not None and key not in inserted:
+            outcomes[index] = RunExistsError(run.run_id)
+            continue
+        is_owned = run.owner in alive
+        outcomes[index] = Receipt(RunKey(key), int(is_owned), is_owned)
+        _add_events(events, key, run.records)
+
+
+def _row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
+    last = run.records[-1]
+    return (
+        key,
+        run.run_id,
+        run.workflow_id,
+        run.graph,
+        run.resource_id,
+        run.status.value,
+        last.execution,
+        1 if is_owned else 0,
+        run.owner if is_owned else None,
+        last.seq,
+        None if is_owned else run.created_at_ms,
+        run.created_at_ms,
+        last.at_ms,
+    )
+
+
+# ---- Rows
+
+
+def _add_events(events: list[SqlValue], run: int, records: Sequence[Record]) -> None:
+    for seq, execution, is_fact, kind, version, at_ms, path, attempt, body, payload in records:
+        events += (
+            run,
+            seq,
+            execution,
+            1 if is_fact else 0,  # a bool would take the slow way through the adapters of sqlite3
+            kind,
+            version,
+            at_ms,
+            path,
+            attempt,
+            None if body is None else JSON + body,
+            None if payload is None else JSON + payload,
+        )
+
+
+def _execute_rows(connection: sqlite3.Connection, name: str, values: list[SqlValue], columns: int) -> int:
+    """Run a multi-row statement over a flat list of values; return how many rows it changed."""
+    changed = 0
+    for start, size in chunks(len(values) // columns):
+        piece = values if len(values) == size * columns else values[start * columns : (start + size) * columns]
+        changed += connection.execute(many(name, size), piece).rowcount
+    return changed

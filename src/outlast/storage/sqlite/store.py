@@ -1,0 +1,317 @@
+"""The store in an SQLite file: one machine, any number of processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from outlast.core.record import Record
+from outlast.errors import ForkedAppError, OutlastError, RunNotFoundError, StoreError, StoreUnavailableError
+from outlast.storage.base import (
+    Append,
+    ClaimedRun,
+    CommitSeam,
+    Durability,
+    GraphKey,
+    GraphRow,
+    InboxRow,
+    NewRun,
+    RunKey,
+    RunRow,
+    Settle,
+    WorkerKey,
+    WorkerRow,
+)
+from outlast.storage.sqlite.connection import Synchronous, require_sqlite
+from outlast.storage.sqlite.locks import LifeLock
+from outlast.storage.sqlite.machinery import Machinery, start
+from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
+from outlast.storage.sqlite.readers import inbox_row, record_of, run_row
+from outlast.storage.sqlite.renewer import nanoseconds
+from outlast.storage.sqlite.sql import many, one
+from outlast.storage.sqlite.workers import (
+    Bury,
+    Claim,
+    Register,
+    Retire,
+    life_path,
+    read_lives,
+    remove_lives,
+    worker_row,
+)
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+
+_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+# A forked child must not close what it inherited: it keeps it to its end.
+_inherited: list[Machinery] = []
+
+
+class SqliteStore:
+    """Implements `outlast.storage.base.Store`; the guarantees are written there.
+
+    Durability `full` survives a power loss: a commit waits for the disk, and all commits that wait share one wait.
+    `normal` survives a killed process. Both may be used on one file at the same time.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Synchronous = "full",
+        allow_network_filesystem: bool = False,
+        seam: CommitSeam | None = None,
+    ) -> None:
+        # Resolved, because the locks lie beside the file: two names of it must lead to the same locks.
+        self._path = os.path.realpath(path)
+        self._synchronous: Synchronous = durability
+        self._allow_network_filesystem = allow_network_filesystem
+        self._seam = seam
+        self._machinery: Machinery | None = None
+        self._refusal: Callable[[], OutlastError] | None = _not_open
+
+    # ---- Life of the store
+
+    @property
+    def durability(self) -> Durability:
+        """What a commit waits for."""
+        return Durability(survives_power_loss=self._synchronous == "full")
+
+    async def open(self) -> None:
+        """Make the store ready; creates what is missing and brings an older schema up to date.
+
+        Raises:
+            ConfigurationError: The path or the SQLite library cannot be used; do what the message says.
+            SchemaVersionError: Not an Outlast store, or a newer one; choose another path or update Outlast.
+            NetworkFilesystemError: Move the file to a local disk.
+            StoreUnavailableError: It did not answer; try again.
+        """
+        require_sqlite()
+        self._machinery = await start(
+            self._path,
+            synchronous=self._synchronous,
+            allow_network_filesystem=self._allow_network_filesystem,
+            seam=self._seam,
+            on_death=self._die,
+        )
+        self._refusal = None
+        _open_stores.add(self)
+
+    async def close(self) -> None:
+        """Wait for the writes that were handed over, then let go of everything. Idempotent."""
+        machinery, self._machinery = self._machinery, None
+        self._refusal = self._refusal or _not_open
+        _open_stores.discard(self)
+        if machinery is not None:
+            await machinery.close()
+
+    def has_changed(self) -> bool:
+        """Say whether another process may have written since the last call."""
+        return self._usable().writer.has_changed()
+
+    def _usable(self) -> Machinery:
+        if self._refusal is not None:
+            raise self._refusal()
+        assert self._machinery is not None  # noqa: S101 - open exactly while nothing is refused
+        return self._machinery
+
+    def _die(self) -> None:
+        self._refusal = _dead
+        if self._machinery is not None:
+            self._machinery.kill()
+
+    def let_go_in_child(self) -> None:
+        """Refuse everything in a forked child, and touch nothing of the parent's."""
+        self._refusal = _forked
+        if self._machinery is not None:
+            _inherited.append(self._machinery)
+            self._machinery = None
+
+    # ---- RunStore
+
+    def insert(self, run: NewRun, settle: Settle) -> None:
+        """Record a new run together with the beginning of its journal."""
+        self._usable().writer.submit(run, settle)
+
+    def append(self, write: Append, settle: Settle) -> None:
+        """Add events to the journal of an owned run, and optionally give the run up."""
+        self._usable().writer.submit(write, settle)
+
+    async def find_run(self, run_id: str) -> RunRow | None:
+        """Return the row of a run, or None if the id is not known."""
+        row = await self._read_one("find_run", run_id)
+        return None if row is None else run_row(row)
+
+    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
+        """Return the events with `seq` over `after`, in order, at most `limit`; empty if there are none."""
+        values = (run, after, -1 if limit is None else limit)
+        return await self._usable().readers.read(
+            lambda connection: [record_of(row) for row in connection.execute(one("load_records"), values).fetchall()]
+        )
+
+    async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
+        """Store a graph document once per workflow and fingerprint and return its number."""
+        row = await self._read_one("find_graph", workflow_id, fingerprint)
+        if row is not None:
+            return GraphKey(row[0])
+        return await self._perform(EnsureGraph(workflow_id, fingerprint, document))
+
+    async def load_graph(self, key: GraphKey) -> bytes:
+        """Return a graph document.
+
+        Raises:
+            StoreError: There is none with this number; the file was tampered with.
+        """
+        row = await self._read_one("load_graph", key)
+        if row is None:
+            raise StoreError(f"{self._path} has no graph number {key}; the file was tampered with")
+        return bytes(row[0])
+
+    async def list_graphs(self, *, after: GraphKey | None = None) -> list[GraphRow]:
+        """Return the graphs with a number over `after`, in order of their numbers."""
+        rows = await self._read_all("list_graphs", 0 if after is None else after)
+        return [
+            GraphRow(key=GraphKey(key), workflow_id=workflow_id, fingerprint=fingerprint)
+            for key, workflow_id, fingerprint in rows
+        ]
+
+    async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
+        """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
+
+        Raises:
+            RunNotFoundError: No run has this id.
+            StoreUnavailableError: Nothing was recorded; try again.
+        """
+        is_first = await self._perform(Post(run_id, kind=kind, topic=topic, at_ms=at_ms, body=body))
+        if is_first is None:
+            raise RunNotFoundError(run_id)
+        return is_first
+
+    async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
+        """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
+        if not graphs:
+            return None
+        statement = many("next_ready_at", len(graphs))
+        rows = await self._usable().readers.read(lambda connection: connection.execute(statement, graphs).fetchall())
+        ready_at_ms: int | None = rows[0][0]
+        return ready_at_ms
+
+    # ---- WorkerStore
+
+    async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+        """Begin a life of a worker: it is alive until it retires, its process ends or its lease is over."""
+        machinery = self._usable()
+        incarnation = uuid4().hex
+        # Locked before it can be seen: whoever sees a row without a lock sees a dead worker.
+        life = await machinery.readers.call(lambda: LifeLock(life_path(self._path, incarnation)))
+        try:
+            worker = await self._perform(Register(incarnation, workflows=workflows, lease_ns=nanoseconds(lease)))
+        except BaseException:
+            life.remove()
+            raise
+        machinery.lives[worker] = life
+        return worker
+
+    def renew_lease(self, worker: WorkerKey, lease: timedelta) -> bool:
+        """Prolong the lease from now on; False if this life is over. Blocking; may be called from any thread.
+
+        Raises:
+            StoreUnavailableError: It was not renewed; try again before the lease is over.
+        """
+        return self._usable().renewer.renew(worker, lease)
+
+    async def retire_worker(self, worker: WorkerKey) -> int:
+        """End the life in good order: its runs become claimable at once. Return how many there were. Idempotent."""
+        freed = await self._perform(Retire(worker))
+        life = self._usable().lives.pop(worker, None)
+        if life is not None:
+            life.remove()
+        return freed
+
+    async def bury_dead_workers(self, *, now_ms: int) -> int:
+        """End the lives whose process is gone or whose lease is over; their runs become claimable at `now_ms`."""
+        path = self._path
+        dead = await self._usable().readers.read(
+            lambda connection: [life for life in read_lives(connection) if life.is_dead(path)]
+        )
+        if not dead:
+            return 0
+        bury = Bury(dead, now_ms=now_ms)
+        freed = await self._perform(bury)
+        await self._usable().readers.call(lambda: remove_lives(path, bury.buried))
+        return freed
+
+    async def list_workers(self) -> list[WorkerRow]:
+        """Return the workers that were registered and not yet retired or buried."""
+        return await self._usable().readers.read(
+            lambda connection: [worker_row(life, self._path) for life in read_lives(connection)]
+        )
+
+    async def claim(
+        self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
+    ) -> list[ClaimedRun]:
+        """Take claimable runs of the given graphs, those that are ready for the longest time first."""
+        if not graphs or limit < 1:
+            return []
+        return await self._perform(Claim(worker, graphs=graphs, now_ms=now_ms, limit=limit))
+
+    async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
+        """Return the inbox rows, not taken yet, of the runs that this worker owns, oldest first."""
+        return [inbox_row(row) for row in await self._read_all("list_inbox", worker)]
+
+    # ---- Ways of asking
+
+    async def _read_one(self, name: str, *values: str | int) -> tuple[Any, ...] | None:
+        rows = await self._read_all(name, *values)
+        return rows[0] if rows else None
+
+    async def _read_all(self, name: str, *values: str | int) -> list[tuple[Any, ...]]:
+        return await self._usable().readers.read(lambda connection: connection.execute(one(name), values).fetchall())
+
+    async def _perform(self, operation: Operation[T]) -> T:
+        """Hand an operation to the writer, in line with everything else, and wait for its answer."""
+        writer = self._usable().writer
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: T | OutlastError) -> None:
+            if isinstance(outcome, OutlastError):
+                if not future.done():
+                    future.set_exception(outcome)
+            elif not future.done():
+                future.set_result(outcome)
+            elif (undo := operation.undo(outcome)) is not None:  # whoever asked does not wait any more
+                writer.submit(undo, _ignore)
+
+        writer.submit(operation, settle)
+        return await future
+
+
+def _ignore(outcome: object) -> None:
+    pass
+
+
+def _not_open() -> OutlastError:
+    return StoreUnavailableError("the store is not open; open it first")
+
+
+def _dead() -> OutlastError:
+    return StoreUnavailableError("the process is taken for dead; nothing more is written")
+
+
+def _forked() -> OutlastError:
+    return ForkedAppError("this store was opened before the process forked; open another one in the child")
+
+
+def _let_go_in_child() -> None:
+    for store in list(_open_stores):
+        store.let_go_in_child()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

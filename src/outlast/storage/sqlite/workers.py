@@ -1,0 +1,186 @@
+"""Lives of workers: registered, renewed, retired, buried; and the runs they claim."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from outlast.storage.base import ClaimedRun, GraphKey, RunKey, WorkerKey, WorkerRow
+from outlast.storage.sqlite import clock
+from outlast.storage.sqlite.locks import is_life_over
+from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+
+__all__ = ["Bury", "Claim", "Life", "Register", "Retire", "life_path", "read_lives", "remove_lives", "worker_row"]
+
+
+class Life(NamedTuple):
+    """A row of `workers`."""
+
+    key: WorkerKey
+    incarnation: str
+    pid: int
+    boot_id: str
+    lease_until_ns: int
+    workflows: str
+
+    def is_gone(self, path: str) -> bool:
+        """Say whether the process is gone; true for ever once it is."""
+        return self.boot_id != clock.boot_id() or is_life_over(life_path(path, self.incarnation))
+
+    def is_dead(self, path: str) -> bool:
+        """Say whether the process is gone or the lease is over; a lease that is over may still be renewed."""
+        return clock.now_ns() > self.lease_until_ns or self.is_gone(path)
+
+
+def life_path(path: str, incarnation: str) -> str:
+    """Return the path of the lock that a worker holds during its life."""
+    return f"{path}.workers/{incarnation}.lock"
+
+
+def read_lives(connection: sqlite3.Connection) -> list[Life]:
+    """Return all rows of `workers`."""
+    return [Life(*row) for row in connection.execute(one("list_workers")).fetchall()]
+
+
+def remove_lives(path: str, lives: Sequence[Life]) -> None:
+    """Remove the lock files of the buried."""
+    for life in lives:
+        Path(life_path(path, life.incarnation)).unlink(missing_ok=True)
+
+
+def worker_row(life: Life, path: str) -> WorkerRow:
+    """Return what others may know of a life."""
+    return WorkerRow(
+        key=life.key, pid=life.pid, workflows=tuple(json.loads(life.workflows)), is_alive=not life.is_dead(path)
+    )
+
+
+class Register(Operation[WorkerKey]):
+    """Begins a life. Its lock is held already."""
+
+    def __init__(self, incarnation: str, *, workflows: Sequence[str], lease_ns: int) -> None:
+        self._incarnation = incarnation
+        self._workflows = json.dumps(list(workflows))
+        self._lease_ns = lease_ns
+
+    def apply(self, connection: sqlite3.Connection) -> WorkerKey:
+        """Insert the row; the lease counts from now."""
+        until = clock.now_ns() + self._lease_ns
+        row = (self._incarnation, os.getpid(), clock.boot_id(), until, self._workflows)
+        connection.execute(one("register_worker"), row)
+        return WorkerKey(connection.execute(one("find_worker"), (self._incarnation,)).fetchone()[0])
+
+    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+        """Look for this incarnation."""
+        return connection.execute(one("find_worker"), (self._incarnation,)).fetchone() is not None
+
+    def undo(self, answer: WorkerKey) -> Operation[Any]:
+        """End the life that nobody knows of."""
+        return Retire(answer)
+
+
+class Retire(Operation[int]):
+    """Ends a life in good order. Answers how many runs it had."""
+
+    is_long: ClassVar[bool] = True
+
+    def __init__(self, worker: WorkerKey) -> None:
+        self._worker = worker
+
+    def apply(self, connection: sqlite3.Connection) -> int:
+        """Set the runs free, claimable since their latest event, and remove the row."""
+        freed = connection.execute(one("free_runs_of_retired"), (self._worker,)).rowcount
+        connection.execute(one("delete_worker"), (self._worker,))
+        return freed
+
+    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+        """Look whether the row is gone."""
+        return connection.execute(one("read_lease"), (self._worker,)).fetchone() is None
+
+
+class Bury(Operation[int]):
+    """Ends lives that were found dead. Answers how many runs they had."""
+
+    is_long: ClassVar[bool] = True
+
+    def __init__(self, dead: Sequence[Life], *, now_ms: int) -> None:
+        self._dead = dead
+        self._now_ms = now_ms
+        self.buried: list[Life] = []
+
+    def apply(self, connection: sqlite3.Connection) -> int:
+        """Remove those that did not renew their lease in the meantime, and set their runs free."""
+        self.buried = [
+            life
+            for life in self._dead
+            if connection.execute(one("delete_dead_worker"), (life.key, life.lease_until_ns)).rowcount
+        ]
+        free = one("free_runs_of_dead")
+        return sum(connection.execute(free, (self._now_ms, life.key)).rowcount for life in self.buried)
+
+    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+        """Look whether the rows are gone."""
+        gone = (connection.execute(one("read_lease"), (life.key,)).fetchone() is None for life in self.buried)
+        return bool(self.buried) and all(gone)
+
+
+class Claim(Operation[list[ClaimedRun]]):
+    """Takes claimable runs for a worker."""
+
+    def __init__(self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> None:
+        self._worker = worker
+        self._graphs = graphs
+        self._now_ms = now_ms
+        self._limit = limit
+        self._claimed: list[ClaimedRun] = []
+
+    def apply(self, connection: sqlite3.Connection) -> list[ClaimedRun]:
+        """Read the first runs that are ready, then make them the worker's. Writes nothing if there are none."""
+        values = (*self._graphs, self._now_ms, self._limit, self._worker, self._limit)
+        rows = connection.execute(many("select_claimable", len(self._graphs)), values).fetchall()
+        keys: list[SqlValue] = [row[0] for row in rows]
+        for start, size in chunks(len(keys)):
+            connection.execute(many("claim_runs", size), (self._worker, *keys[start : start + size]))
+        self._claimed = [
+            ClaimedRun(
+                key=RunKey(key),
+                run_id=run_id,
+                workflow_id=workflow_id,
+                graph=GraphKey(graph),
+                resource_id=resource_id,
+                epoch=epoch + 1,
+            )
+            for key, run_id, workflow_id, graph, resource_id, epoch in rows
+        ]
+        return self._claimed
+
+    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+        """Look whether the worker owns any of these runs in the new epoch, or there was nothing to record."""
+        values = ((run.key, self._worker, run.epoch) for run in self._claimed)
+        return not self._claimed or any(connection.execute(one("is_claimed"), value).fetchone() for value in values)
+
+    def undo(self, answer: list[ClaimedRun]) -> Operation[Any] | None:
+        """Set the runs free again that nobody knows of."""
+        return Unclaim(self._worker, [run.key for run in answer]) if answer else None
+
+
+class Unclaim(Operation[None]):
+    """Gives back runs that were claimed for somebody who does not wait for them any more."""
+
+    def __init__(self, worker: WorkerKey, runs: Sequence[RunKey]) -> None:
+        self._worker = worker
+        self._runs = list(runs)
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Set the runs free, claimable since their latest event."""
+        for start, size in chunks(len(self._runs)):
+            connection.execute(many("unclaim_runs", size), (self._worker, *self._runs[start : start + size]))
+
+    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+        """Nobody waits for the answer."""
+        return False
