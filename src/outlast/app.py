@@ -1,0 +1,252 @@
+"""The app: the workflows of a program, the store that remembers their runs, and a worker that drives them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Sequence
+from contextvars import Token
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from outlast.engines.local.engine import LocalEngine
+from outlast.errors import (
+    ConfigurationError,
+    DefinitionError,
+    ForkedAppError,
+    UnattachedWorkflowError,
+)
+from outlast.graph.schema import JSON
+from outlast.graph.workflow import CommittedWorkflow, Host, Workflow, current_host, open_hosts
+from outlast.ids import RunIds
+from outlast.results import RunResult, read_result
+from outlast.run import Run, RunHandle, check_text
+from outlast.storage.base import Store
+from outlast.storage.memory import MemoryStore
+from outlast.storage.sqlite import SqliteStore
+
+__all__ = ["Outlast"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+_log = logging.getLogger("outlast")
+_apps: weakref.WeakSet[Outlast] = weakref.WeakSet()
+_run_ids = RunIds()
+
+
+class Outlast:
+    """An app, used as `async with Outlast([workflow, ...]) as app:`.
+
+    Inside the block this process is a worker: it drives the runs it starts, those that other processes leave to it, and
+    those of workers that died, at once and without any call. Several processes of one machine may open the same file.
+    On leaving, bodies in flight may end within `drain`; the other runs go on when a worker starts, here or elsewhere.
+
+    No signal handlers are installed, and no global is changed.
+    """
+
+    def __init__(
+        self,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        *,
+        store: str | os.PathLike[str] | Store = "outlast.db",
+        durability: Literal["full", "normal"] = "full",
+        worker: bool = True,
+        on_exit: Literal["drain", "finish"] = "drain",
+        drain: timedelta = timedelta(seconds=10),
+        lease: timedelta = timedelta(seconds=15),
+        max_runs: int = 1_000,
+        max_steps: int = 1_000,
+    ) -> None:
+        """Describe the app; nothing is opened before it is entered.
+
+        Args:
+            workflows: The committed workflows whose runs it starts, drives and reads.
+            store: A path, `"sqlite:///path"`, `"memory"`, or a store object.
+            durability: For a path: `full` survives power loss, `normal` a killed process.
+            worker: Whether this process drives runs; if not it only starts and reads them.
+            on_exit: `drain`: let bodies in flight end and leave the rest to others. `finish`: wait until nothing that
+                this process could run is left.
+            drain: How long bodies in flight may take to end on leaving.
+            lease: After how long without a sign of life a worker that holds its lock is taken for dead.
+            max_runs: How many runs this process drives at a time; more wait in the store.
+            max_steps: How many steps run at a time in this process.
+
+        Raises:
+            DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
+            ConfigurationError: An option has a value that cannot work.
+        """
+        self._workflows = _checked(workflows)
+        for name, value in (("max_runs", max_runs), ("max_steps", max_steps)):
+            if value < 1:
+                message = f"{name}={value} must be at least 1; with worker=False a process only starts and reads runs"
+                raise ConfigurationError(message)
+        if lease < timedelta(seconds=1) or drain < timedelta():
+            message = f"lease={lease} must be at least a second, and drain={drain} not below zero"
+            raise ConfigurationError(message)
+        if on_exit not in ("drain", "finish"):
+            message = f"on_exit={on_exit!r}: use 'drain' or 'finish'"
+            raise ConfigurationError(message)
+        self._engine = LocalEngine(
+            _make_store(store, durability),
+            list(self._workflows.values()),
+            is_worker=worker,
+            on_exit=on_exit,
+            drain=drain,
+            lease=lease,
+            max_runs=max_runs,
+            max_steps=max_steps,
+        )
+        self._state: Literal["new", "open", "closed", "forked"] = "new"
+        self._token: Token[tuple[Host, ...]] | None = None
+
+    async def __aenter__(self) -> Outlast:
+        """Open the store, begin to work, and take over what dead workers left.
+
+        Raises:
+            ConfigurationError: The path cannot be used; or the app was entered before.
+            StoreError: The store cannot be used; the message says what to do.
+        """
+        if self._state != "new":
+            message = f"this app is {self._state}; an app is entered once, make another one with Outlast([...])"
+            raise ConfigurationError(message)
+        await self._engine.open()
+        self._state = "open"
+        _apps.add(self)
+        open_hosts().append(self)
+        self._token = current_host.set((*current_host.get(), self))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give everything back in good order; see `on_exit` and `drain`."""
+        if self._state == "forked":
+            return
+        self._state = "closed"
+        open_hosts().remove(self)
+        if self._token is not None:
+            _reset(self._token)
+        left = await self._engine.close()
+        if left:
+            runs = "1 run is" if left == 1 else f"{left} runs are"
+            _log.warning("%s not finished; nothing is lost, they go on when a worker starts", runs)
+
+    async def create_run(
+        self, workflow: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
+    ) -> Run[In, Out]:
+        """Return a run that may be started. Nothing is recorded yet.
+
+        Raises:
+            UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            InputError: The run id or resource id is not a usable text.
+            ForkedAppError: The app was opened in the parent of this process.
+        """
+        self._check_open()
+        self._check_attached(workflow)
+        if run_id is not None:
+            check_text(run_id, "run_id")
+        if resource_id is not None:
+            check_text(resource_id, "resource_id")
+        return Run(self._engine, workflow, run_id=run_id or _run_ids.next(), resource_id=resource_id)
+
+    def run(self, run_id: str) -> RunHandle[Any]:
+        """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.
+
+        Raises:
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app is not open.
+        """
+        self._check_open()
+        return RunHandle(self._engine, run_id, JSON)
+
+    async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
+        """Return what is known of a run of this workflow at this moment, or None if there is none.
+
+        Raises:
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        self._check_open()
+        self._check_attached(workflow)
+        history = await self._engine.load_history(run_id)
+        if history is None or history.workflow_id != workflow.id:
+            return None
+        return read_result(history, workflow.output)
+
+    def _check_open(self) -> None:
+        if self._state == "forked":
+            message = (
+                "this app was opened before the process forked; open one of its own here: async with Outlast([...])"
+            )
+            raise ForkedAppError(message)
+        if self._state != "open":
+            message = f"this app is {self._state}, not open; use it inside `async with Outlast([...]) as app:`"
+            raise UnattachedWorkflowError(message)
+
+    def _check_attached(self, workflow: CommittedWorkflow[Any, Any]) -> None:
+        if isinstance(workflow, Workflow):
+            message = f"workflow '{workflow.id}' is not committed; call .commit() and use what it returns"
+            raise UnattachedWorkflowError(message)
+        if self._workflows.get(workflow.id) is not workflow:
+            known = ", ".join(f"'{each}'" for each in self._workflows) or "none"
+            message = (
+                f"workflow '{workflow.id}' is not one of this app's ({known}); "
+                f"add it: Outlast([..., {workflow.id}]), and use the committed object itself"
+            )
+            raise UnattachedWorkflowError(message)
+
+    def note_fork(self) -> None:
+        """Become unusable: this is a forked child, and the app belongs to the parent."""
+        self._state = "forked"
+
+
+def _checked(workflows: Sequence[CommittedWorkflow[Any, Any]]) -> dict[str, CommittedWorkflow[Any, Any]]:
+    known: dict[str, CommittedWorkflow[Any, Any]] = {}
+    if not isinstance(workflows, Sequence) or isinstance(workflows, str):
+        message = f"Outlast takes a list of workflows, as Outlast([workflow]), not {workflows!r}"
+        raise DefinitionError(message)
+    for workflow in workflows:
+        if isinstance(workflow, Workflow):
+            message = f"workflow '{workflow.id}' is not committed; call .commit() and pass what it returns"
+            raise DefinitionError(message)
+        if not isinstance(workflow, CommittedWorkflow):
+            message = f"{workflow!r} is not a workflow; pass what Workflow(...).then(...).commit() returns"
+            raise DefinitionError(message)
+        if known.setdefault(workflow.id, workflow) is not workflow:
+            message = f"two workflows are called '{workflow.id}'; give one another id with .clone(id=...)"
+            raise DefinitionError(message)
+    return known
+
+
+def _make_store(store: str | os.PathLike[str] | Store, durability: Literal["full", "normal"]) -> Store:
+    if durability not in ("full", "normal"):
+        message = f"durability={durability!r}: use 'full' (survives power loss) or 'normal' (survives a killed process)"
+        raise ConfigurationError(message)
+    if isinstance(store, str | os.PathLike):
+        location = os.fspath(store)
+        if location == "memory":
+            return MemoryStore()
+        return SqliteStore(location.removeprefix("sqlite:///"), durability=durability)
+    return store
+
+
+def _reset(token: Token[tuple[Host, ...]]) -> None:
+    try:
+        current_host.reset(token)
+    except (
+        ValueError
+    ):  # left in another context than entered, as some frameworks do: then there is nothing to take back
+        return
+
+
+def _forked() -> None:
+    for app in _apps:
+        app.note_fork()
+    open_hosts().clear()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,169 @@
+"""Events as bytes and back. Each type has a name and a version; what was written once is readable for ever.
+
+To change the shape of an event's body: raise its version in `_VERSIONS`, keep reading the old one in its decoder, and add
+a golden journal that holds the old shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, assert_never, cast
+
+from outlast.core.events import (
+    BlockFailed,
+    BlockOpened,
+    BlockSucceeded,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    TimerFired,
+)
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.failures import FailureInfo, failure_from_json, failure_to_json
+from outlast.values import JsonValue, decode, encode
+
+__all__ = ["EVENT_VERSIONS", "UnknownEventError", "decode_event", "encode_event"]
+
+EVENT_VERSIONS: Final[Mapping[str, int]] = {
+    "run-started": 1,
+    "step-started": 1,
+    "step-succeeded": 1,
+    "step-failed": 1,
+    "timer-fired": 1,
+    "block-opened": 1,
+    "block-succeeded": 1,
+    "block-failed": 1,
+    "run-finished": 1,
+}
+"""Event types that this version reads, each up to this version of its shape."""
+
+_RECOVERED: Final = encode({"recovered": True})
+
+
+class UnknownEventError(Exception):
+    """A newer version of Outlast wrote this event; this one must leave the run to a worker that knows it."""
+
+    def __init__(self, type: str, version: int) -> None:  # noqa: A002 - the column's own name
+        super().__init__(
+            f"event '{type}' version {version} was written by a newer version of outlast; upgrade this worker"
+        )
+        self.type = type
+        self.version = version
+
+
+def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | None) -> Record:
+    """Return the stored form of an event."""
+    match event:
+        case StepStarted():
+            body = _RECOVERED if event.is_recovered else None
+            return _record(seq, execution, "step-started", event.at_ms, event.path, event.attempt, body, payload)
+        case StepSucceeded():
+            return _record(seq, execution, "step-succeeded", event.at_ms, event.path, event.attempt, None, payload)
+        case StepFailed():
+            body = encode({"failure": failure_to_json(event.failure), "retry_at_ms": event.retry_at_ms})
+            return _record(seq, execution, "step-failed", event.at_ms, event.path, event.attempt, body, payload)
+        case TimerFired():
+            return _record(seq, execution, "timer-fired", event.at_ms, event.path, 0, None, payload)
+        case BlockOpened():
+            body = None
+            if event.length is not None:
+                body = encode({"length": event.length, "concurrency": event.concurrency})
+            return _record(seq, execution, "block-opened", event.at_ms, event.path, 0, body, payload)
+        case BlockSucceeded():
+            return _record(seq, execution, "block-succeeded", event.at_ms, event.path, 0, None, payload)
+        case BlockFailed():
+            body = encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
+            return _record(seq, execution, "block-failed", event.at_ms, event.path, 0, body, payload)
+        case RunStarted():
+            body = encode({"request_context": event.request_context}) if event.request_context else None
+            return _record(seq, execution, "run-started", event.at_ms, "", 0, body, payload)
+        case RunFinished():
+            body = None
+            if event.status is not RunStatus.SUCCESS:
+                failure = _optional_failure(event.failure)
+                body = encode({"status": event.status, "cause": event.cause, "failure": failure})
+            return _record(seq, execution, "run-finished", event.at_ms, "", 0, body, payload)
+        case _:
+            assert_never(event)
+
+
+def decode_event(record: Record) -> Event:
+    """Return the event of a stored fact.
+
+    Raises:
+        UnknownEventError: Its type or version is newer than this code.
+    """
+    if record.version > EVENT_VERSIONS.get(record.type, 0):
+        raise UnknownEventError(record.type, record.version)
+    return _DECODERS[record.type](record)
+
+
+def _record(  # noqa: PLR0913 - one parameter per column, called positionally on the hot path
+    seq: int, execution: int, name: str, at_ms: int, path: str, attempt: int, body: bytes | None, payload: bytes | None
+) -> Record:
+    return Record(seq, execution, True, name, EVENT_VERSIONS[name], at_ms, path, attempt, body, payload)  # noqa: FBT003
+
+
+def _optional_failure(failure: FailureInfo | None) -> JsonValue:
+    return None if failure is None else failure_to_json(failure)
+
+
+def _body(record: Record) -> dict[str, JsonValue]:
+    return {} if record.body is None else cast("dict[str, JsonValue]", decode(record.body))
+
+
+def _failure(value: JsonValue) -> FailureInfo | None:
+    return failure_from_json(value) if isinstance(value, dict) else None
+
+
+def _text(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: JsonValue) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _run_started(record: Record) -> RunStarted:
+    request_context = _body(record).get("request_context")
+    return RunStarted(record.at_ms, request_context if isinstance(request_context, dict) else {})
+
+
+def _step_failed(record: Record) -> StepFailed:
+    body = _body(record)
+    failure = _failure(body["failure"]) or FailureInfo(type="Exception", message="")
+    return StepFailed(record.at_ms, record.path, record.attempt, failure, _number(body["retry_at_ms"]))
+
+
+def _block_opened(record: Record) -> BlockOpened:
+    body = _body(record)
+    return BlockOpened(record.at_ms, record.path, _number(body.get("length")), _number(body.get("concurrency")))
+
+
+def _block_failed(record: Record) -> BlockFailed:
+    body = _body(record)
+    return BlockFailed(record.at_ms, record.path, _text(body["cause"]), _failure(body["failure"]))
+
+
+def _run_finished(record: Record) -> RunFinished:
+    if record.body is None:
+        return RunFinished(record.at_ms, RunStatus.SUCCESS)
+    body = _body(record)
+    return RunFinished(record.at_ms, RunStatus(str(body["status"])), _text(body["cause"]), _failure(body["failure"]))
+
+
+_DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
+    "run-started": _run_started,
+    "step-started": lambda record: StepStarted(record.at_ms, record.path, record.attempt, record.body is not None),
+    "step-succeeded": lambda record: StepSucceeded(record.at_ms, record.path, record.attempt),
+    "step-failed": _step_failed,
+    "timer-fired": lambda record: TimerFired(record.at_ms, record.path),
+    "block-opened": _block_opened,
+    "block-succeeded": lambda record: BlockSucceeded(record.at_ms, record.path),
+    "block-failed": _block_failed,
+    "run-finished": _run_finished,
+}

@@ -1,0 +1,117 @@
+"""References to values. The core never holds a user's value: it says where it is recorded, or how to put it together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from outlast.values import join_dict, join_list, split_list
+
+__all__ = ["DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The payload of one event."""
+
+    seq: int
+    """`seq` of the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a list."""
+
+    of: Ref
+    """The list."""
+    index: int
+    """0-based place in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list put together from values."""
+
+    items: tuple[Ref, ...]
+    """Its items, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class DictOf:
+    """An object put together from values."""
+
+    items: tuple[tuple[str, Ref], ...]
+    """Its keys and values, in order."""
+
+
+Ref: TypeAlias = "Recorded | Item | ListOf | DictOf"
+"""Closed on purpose: whoever resolves references handles each kind."""
+
+
+def item_of(of: Ref, index: int) -> Ref:
+    """Return a reference to one item of a list, without a detour where the list was itself put together."""
+    return of.items[index] if isinstance(of, ListOf) else Item(of, index)
+
+
+class Resolver:
+    """Turns references into values as JSON, given the recorded payloads."""
+
+    def __init__(self, payloads: Mapping[int, bytes]) -> None:
+        self._payloads = payloads
+        self._splits: dict[Ref, list[bytes]] = {}
+
+    def resolve(self, ref: Ref) -> bytes:
+        """Return the value as JSON.
+
+        Raises:
+            KeyError: A payload that belongs to it is not there.
+            InvalidValueError: An item of something that is not a list was asked for.
+        """
+        match ref:
+            case Recorded(seq=seq):
+                return self._payloads[seq]
+            case Item(of=of, index=index):
+                return self.split(of)[index]
+            case ListOf(items=items):
+                return join_list(self.resolve(each) for each in items)
+            case DictOf(items=pairs):
+                return join_dict((key, self.resolve(each)) for key, each in pairs)
+            case _:
+                assert_never(ref)
+
+    def split(self, ref: Ref) -> list[bytes]:
+        """Return the items of a list, each as JSON; kept until `forget`, so that n items cost O(n).
+
+        Raises:
+            KeyError: A payload that belongs to it is not there.
+            InvalidValueError: It is not a list.
+        """
+        if isinstance(ref, ListOf):
+            return [self.resolve(each) for each in ref.items]
+        items = self._splits.get(ref)
+        if items is None:
+            items = self._splits[ref] = split_list(self.resolve(ref))
+        return items
+
+    def forget(self, ref: Ref) -> None:
+        """Let go of the items of a list."""
+        if not isinstance(ref, ListOf):
+            self._splits.pop(ref, None)
+
+
+def seqs_of(ref: Ref) -> Iterator[int]:
+    """Yield the events whose payloads a value is made of."""
+    match ref:
+        case Recorded(seq=seq):
+            yield seq
+        case Item(of=of):
+            yield from seqs_of(of)
+        case ListOf(items=items):
+            for each in items:
+                yield from seqs_of(each)
+        case DictOf(items=pairs):
+            for _, each in pairs:
+                yield from seqs_of(each)
+        case _:
+            assert_never(ref)

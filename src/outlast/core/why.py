@@ -1,0 +1,82 @@
+"""Why a run is where it is, in words: every wait has a sentence (rule 4)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
+from outlast.core.status import RunStatus
+from outlast.core.view import RunView
+
+__all__ = ["explain"]
+
+_SHOWN = 5
+
+
+def explain(view: RunView, *, status: RunStatus, workflow_id: str, owner: str | None, candidates: int) -> str:
+    """Return one or more sentences: what the run does or waits for, and who works on it.
+
+    Args:
+        view: The run's journal, folded.
+        status: Its status as recorded.
+        workflow_id: Its workflow.
+        owner: The worker that drives it, in words; None if nobody does.
+        candidates: How many live workers take runs of this workflow.
+    """
+    if status is RunStatus.FAILED:
+        return _failed(view)
+    if status.is_terminal:
+        return f"the run has ended: {status}"
+    work = list(view.state.open.values())
+    if not view.steps and owner is None:
+        return f"the run is recorded and waits for a worker; {_who(workflow_id, candidates)}"
+    sentences = [_sentence(view, command) for command in work[:_SHOWN]]
+    if len(work) > _SHOWN:
+        sentences.append(f"and {len(work) - _SHOWN} more")
+    driven = f"driven by {owner}" if owner else f"nobody drives it now; {_who(workflow_id, candidates)}"
+    return "; ".join([*sentences, driven])
+
+
+def _failed(view: RunView) -> str:
+    if view.failure is None:
+        return "the run has failed"
+    where = f"at '{view.failure.path}' " if view.failure.path else ""
+    return f"the run has failed {where}with {view.failure.failure.type}: {view.failure.failure.message}"
+
+
+def _who(workflow_id: str, candidates: int) -> str:
+    if candidates == 0:
+        return f"no live worker takes runs of workflow '{workflow_id}': start one with `async with Outlast([...])`"
+    workers = "1 live worker takes" if candidates == 1 else f"{candidates} live workers take"
+    return f"{workers} runs of workflow '{workflow_id}' and will claim it when a slot is free"
+
+
+def _sentence(view: RunView, command: Command) -> str:
+    match command:
+        case RunStep() | RunMap():
+            return _call(view, command)
+        case StartTimer():
+            step = view.steps.get(command.path)
+            because = f" after {step.failure.type}: {step.failure.message}" if step and step.failure else ""
+            return f"'{command.path}' waits until {_time(command.due_at_ms)} for its next attempt{because}"
+        case OpenBlock():
+            return f"'{command.path}' is about to begin"
+        case CloseBlock():
+            return f"'{command.path}' is about to end"
+        case FinishRun():
+            return "the run is about to end"
+        case _:
+            assert_never(command)
+
+
+def _call(view: RunView, command: RunStep | RunMap) -> str:
+    step = view.steps.get(command.path)
+    if not command.was_started or step is None:
+        return f"'{command.path}' may start and waits for a free slot of its worker"
+    attempt = command.attempt if isinstance(command, RunStep) else 0
+    return f"'{command.path}' (attempt {attempt}) runs since {_time(step.started_at_ms)}"
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,112 @@
+"""What an engine does for the app: it drives runs, and it reads them. It never decides what comes next; the core does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.graph.nodes import Graph
+from outlast.graph.workflow import CommittedWorkflow
+from outlast.values import JsonValue
+
+__all__ = ["Engine", "History", "Standing", "StartRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """A run to be started; everything in it is validated."""
+
+    workflow: CommittedWorkflow[Any, Any]
+    """What to run."""
+    run_id: str
+    """Id of the run."""
+    resource_id: str | None
+    """Whose run it is."""
+    input: bytes
+    """The input as JSON."""
+    request_context: Mapping[str, JsonValue]
+    """What the caller tells all steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A run as it is recorded at one moment."""
+
+    run_id: str
+    """Id of the run."""
+    workflow_id: str
+    """Id of its workflow."""
+    resource_id: str | None
+    """Whose run it is."""
+    execution: int
+    """Its latest execution."""
+    status: RunStatus
+    """Its status."""
+    created_at_ms: int
+    """When it was started."""
+    graph: Graph
+    """The graph that it runs on."""
+    records: Sequence[Record]
+    """Its journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Who works, or could work, on a run: what `why` needs besides the journal."""
+
+    owner: str | None
+    """The worker that drives the run, in words; None if nobody does."""
+    candidates: int
+    """How many live workers take runs of its workflow."""
+
+
+class Engine(Protocol):
+    """Drives runs. An app has one."""
+
+    async def open(self) -> None:
+        """Make ready for the app's workflows, and take over what dead workers left.
+
+        Raises:
+            StoreError: The store cannot be used; the message says what to do.
+            ConfigurationError: An option cannot work here.
+        """
+        ...
+
+    async def close(self) -> int:
+        """End in good order and return how many runs are left unfinished that were this engine's."""
+        ...
+
+    async def start(self, request: StartRequest) -> None:
+        """Record a run so that it will be run whatever happens to this process.
+
+        Guarantees:
+            When it returns, the run is durable at the store's class. It does not wait for any step.
+
+        Raises:
+            RunExistsError: A run with this id was started before.
+            StoreUnavailableError: It is not known to be recorded; starting the same id again is safe.
+        """
+        ...
+
+    async def load_history(self, run_id: str) -> History | None:
+        """Return what is recorded of a run, or None if its id is not known."""
+        ...
+
+    async def wait_for_rest(self, run_id: str) -> History:
+        """Return the history of a run once nothing happens until somebody from outside acts (rule 2.6).
+
+        Raises:
+            RunNotFoundError: Its id is not known.
+        """
+        ...
+
+    async def load_standing(self, run_id: str) -> Standing:
+        """Return who works, or could work, on a run.
+
+        Raises:
+            RunNotFoundError: Its id is not known.
+        """
+        ...

@@ -1,0 +1,306 @@
+"""The local engine: runs live in a store on this machine, and any process that opens it may start, drive and read them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any, Literal
+
+from outlast.core.codec import encode_event
+from outlast.core.events import RunStarted
+from outlast.core.status import RunStatus
+from outlast.engines.base import History, Standing, StartRequest
+from outlast.engines.local.live import LiveRun
+from outlast.engines.local.program import ProgramShelf
+from outlast.engines.local.worker import Worker
+from outlast.errors import OutlastError, RunNotFoundError, StoreError, StoreUnavailableError
+from outlast.graph.workflow import CommittedWorkflow
+from outlast.storage.base import NewRun, Receipt, Store
+
+__all__ = ["LocalEngine", "wall_clock_ms"]
+
+_log = logging.getLogger("outlast.worker")
+
+_BUSY_LOOK = 0.02
+_IDLE_LOOK = 0.1
+_BURY_EVERY = 0.25
+_MAX_UNSETTLED_STARTS = 5_000
+
+
+def wall_clock_ms() -> int:
+    """Return the time as journals keep it: milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class LocalEngine:
+    """Drives runs on the running event loop, over a store that several processes of this machine may share."""
+
+    def __init__(
+        self,
+        store: Store,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        *,
+        is_worker: bool = True,
+        on_exit: Literal["drain", "finish"] = "drain",
+        drain: timedelta = timedelta(seconds=10),
+        lease: timedelta = timedelta(seconds=15),
+        max_runs: int = 1_000,
+        max_steps: int = 1_000,
+        max_threads: int | None = None,
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._store = store
+        self._workflows = workflows
+        self._shelf = ProgramShelf(store, workflows)
+        self._is_worker = is_worker
+        self._on_exit = on_exit
+        self._drain = drain
+        self._lease = lease
+        self._max_runs = max_runs
+        self._max_steps = max_steps
+        self._max_threads = max_threads or min(32, (os.cpu_count() or 1) + 4)
+        self._now_ms = now_ms
+        self._worker: Worker | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._is_stale = True
+        self._next_ready_at: int | None = None
+        self._last_burial = 0.0
+        self._unsettled = 0
+        self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
+
+    async def open(self) -> None:
+        """Open the store, register as a worker unless told otherwise, and take over what is claimable."""
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        await self._store.open()
+        try:
+            await self._shelf.open()
+            if self._is_worker:
+                self._worker = self._make_worker()
+                await self._worker.begin_life([workflow.id for workflow in self._workflows])
+        except BaseException:
+            await self._store.close()
+            raise
+        self._looking = self._loop.create_task(self._look_for_ever(), name="outlast-look")
+
+    async def close(self) -> int:
+        """Give everything back in good order and return how many runs of this process are left unfinished."""
+        left = 0
+        try:
+            if self._worker is not None:
+                if self._on_exit == "finish":
+                    await self._until_nothing_is_runnable(self._worker)
+                left = await self._worker.drain(self._drain)
+        finally:
+            await self._stop_looking()
+            if self._worker is not None:
+                with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
+                    await self._worker.end_life()
+            await self._store.close()
+            for waiter in [each for waiters in self._waiters.values() for each in waiters if not each.done()]:
+                waiter.set_exception(StoreUnavailableError("the app was closed while waiting; the run is not affected"))
+        return left
+
+    async def start(self, request: StartRequest) -> None:
+        """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
+        while self._unsettled >= _MAX_UNSETTLED_STARTS:
+            await asyncio.sleep(0.001)
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._unsettled += 1
+        settle = partial(self._start_settled, settled)
+        if self._worker is not None and self._worker.free > 0:
+            self._worker.start(request, settle)
+        else:
+            self._insert(request, settle)
+        await settled
+
+    async def load_history(self, run_id: str) -> History | None:
+        """Return what is recorded of a run, or None if its id is not known."""
+        row = await self._store.find_run(run_id)
+        if row is None:
+            return None
+        return History(
+            run_id=run_id,
+            workflow_id=row.workflow_id,
+            resource_id=row.resource_id,
+            execution=row.execution,
+            status=row.status,
+            created_at_ms=row.created_at_ms,
+            graph=await self._shelf.load_graph(row.graph),
+            records=await self._store.load_records(row.key, limit=row.head),
+        )
+
+    async def wait_for_rest(self, run_id: str) -> History:
+        """Return the history of a run once nothing happens until somebody from outside acts."""
+        waiters = self._waiters.setdefault(run_id, [])
+        waiter = self._loop.create_future()
+        waiters.append(waiter)
+        try:
+            while True:
+                if not self._is_live(run_id):
+                    row = await self._store.find_run(run_id)
+                    if row is None:
+                        raise RunNotFoundError(run_id)
+                    if row.status.is_rest:
+                        return await self._load_known(run_id)
+                history = await waiter
+                if history is not None:
+                    return history
+                waiters.remove(waiter)
+                waiter = self._loop.create_future()
+                waiters.append(waiter)
+        finally:
+            waiters.remove(waiter)
+            if not waiters:
+                self._waiters.pop(run_id, None)
+
+    async def load_standing(self, run_id: str) -> Standing:
+        """Return who works, or could work, on a run."""
+        row = await self._store.find_run(run_id)
+        if row is None:
+            raise RunNotFoundError(run_id)
+        workers = await self._store.list_workers()
+        owner = next((each for each in workers if each.key == row.owner), None)
+        words = None
+        if owner is not None:
+            words = f"worker {owner.key} (process {owner.pid})" + ("" if owner.is_alive else ", which is dead")
+        candidates = sum(each.is_alive and row.workflow_id in each.workflows for each in workers)
+        return Standing(owner=words, candidates=candidates)
+
+    def _make_worker(self) -> Worker:
+        return Worker(
+            self._store,
+            self._shelf,
+            now_ms=self._now_ms,
+            max_runs=self._max_runs,
+            max_steps=self._max_steps,
+            max_threads=self._max_threads,
+            lease=self._lease,
+            on_rest=self._came_to_rest,
+            wake=self._wake,
+        )
+
+    def _insert(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
+        now = self._now_ms()
+        event = RunStarted(now, request.request_context)
+        new = NewRun(
+            run_id=request.run_id,
+            workflow_id=request.workflow.id,
+            graph=self._shelf.current(request.workflow.id).key,
+            resource_id=request.resource_id,
+            created_at_ms=now,
+            status=RunStatus.PENDING,
+            owner=None,
+            records=[encode_event(event, seq=1, execution=0, payload=request.input)],
+        )
+
+        def settled(result: Receipt | OutlastError) -> None:
+            self._wake()
+            settle(result if isinstance(result, OutlastError) else None)
+
+        self._store.insert(new, settled)
+
+    def _start_settled(self, settled: asyncio.Future[None], error: OutlastError | None) -> None:
+        self._unsettled -= 1
+        if settled.done():
+            return
+        if error is None:
+            settled.set_result(None)
+        else:
+            settled.set_exception(error)
+
+    def _is_live(self, run_id: str) -> bool:
+        return self._worker is not None and run_id in self._worker.live
+
+    async def _load_known(self, run_id: str) -> History:
+        history = await self.load_history(run_id)
+        if history is None:
+            raise RunNotFoundError(run_id)
+        return history
+
+    def _came_to_rest(self, run: LiveRun) -> None:
+        """A run was given up by this process: ended, or left to a timer."""
+        waiters = self._waiters.get(run.run_id)
+        if not waiters or run.state.finished is None:
+            return
+        history = None
+        if run.records is not None:
+            history = History(
+                run_id=run.run_id,
+                workflow_id=run.workflow_id,
+                resource_id=run.resource_id,
+                execution=run.execution,
+                status=run.state.finished,
+                created_at_ms=run.created_at_ms,
+                graph=run.program.graph,
+                records=run.records,
+            )
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(history)
+
+    def _wake(self) -> None:
+        """Look at the store at once: something of our own changed there."""
+        self._is_stale = True
+        self._woken.set()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except StoreError as error:
+                _log.warning("the store did not answer, trying again: %s", error)
+                await asyncio.sleep(_IDLE_LOOK)
+            except Exception:  # the worker's outer loop: it must go on whatever happened
+                _log.exception("a fault in the engine; the worker goes on")
+                await asyncio.sleep(_IDLE_LOOK)
+            is_busy = self._waiters or (self._worker is not None and self._worker.is_busy)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _BUSY_LOOK if is_busy else _IDLE_LOOK)
+            self._woken.clear()
+
+    async def _look(self) -> None:
+        has_changed = self._store.has_changed() or self._is_stale
+        if has_changed:
+            self._is_stale = False
+            await self._shelf.look_for_new()
+            self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+            await self._look_for_waiters()
+        if self._worker is None:
+            return
+        if self._loop.time() - self._last_burial > _BURY_EVERY:
+            self._last_burial = self._loop.time()
+            if await self._store.bury_dead_workers(now_ms=self._now_ms()):
+                self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+        is_due = self._next_ready_at is not None and self._next_ready_at <= self._now_ms()
+        await self._worker.look(next_ready_at=self._next_ready_at)
+        if is_due and self._worker.free > 0:
+            self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+
+    async def _look_for_waiters(self) -> None:
+        """Wake those who wait for runs that other processes drive."""
+        for run_id in [each for each in self._waiters if not self._is_live(each)]:
+            row = await self._store.find_run(run_id)
+            if row is None or row.status.is_rest:
+                for waiter in self._waiters.get(run_id, []):
+                    if not waiter.done():
+                        waiter.set_result(None)
+
+    async def _until_nothing_is_runnable(self, worker: Worker) -> None:
+        while True:
+            ready_at = await self._store.next_ready_at(self._shelf.keys)
+            if not worker.live and (ready_at is None or ready_at > self._now_ms()):
+                return
+            await asyncio.sleep(0.01)
+
+    async def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking

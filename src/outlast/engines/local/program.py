@@ -1,0 +1,133 @@
+"""Programs: a stored graph together with the functions that this process has for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from outlast.graph.compose import WorkflowTypes
+from outlast.graph.document import UnknownGraphError, graph_from_json
+from outlast.graph.function import Function
+from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.workflow import CommittedWorkflow
+from outlast.storage.base import GraphKey, RunStore
+from outlast.values import decode
+
+__all__ = ["Program", "ProgramShelf"]
+
+_log = logging.getLogger("outlast.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What it takes to drive runs of one graph."""
+
+    key: GraphKey
+    """The stored graph."""
+    graph: Graph
+    """The graph as data."""
+    functions: Mapping[str, Function]
+    """The functions by reference."""
+    types: Mapping[str, WorkflowTypes]
+    """The declared types by workflow id."""
+
+
+class ProgramShelf:
+    """Knows the stored graphs, and for which of them this process has all the functions.
+
+    A run keeps the graph that it was started on over deploys, so a worker drives graphs that its own code would not make
+    any more. It can if every function they refer to still exists; else their runs wait for a worker that has them.
+    """
+
+    def __init__(self, store: RunStore, workflows: Sequence[CommittedWorkflow[Any, Any]]) -> None:
+        self._store = store
+        self._workflows = {workflow.id: workflow for workflow in workflows}
+        self._graphs: dict[GraphKey, Graph] = {}
+        self._programs: dict[GraphKey, Program] = {}
+        self._current: dict[str, Program] = {}
+        self._last_key: GraphKey | None = None
+
+    async def open(self) -> None:
+        """Store the graphs of this process's workflows, and look at all stored ones."""
+        for workflow in self._workflows.values():
+            key = await self._store.ensure_graph(workflow.id, workflow.fingerprint, workflow.document)
+            composition = workflow.composition
+            program = Program(key, composition.graph, composition.functions, composition.types)
+            self._programs[key] = self._current[workflow.id] = program
+            self._graphs[key] = program.graph
+        await self.look_for_new()
+
+    async def look_for_new(self) -> None:
+        """Look at the graphs that were stored since the last look, by whatever process."""
+        for row in await self._store.list_graphs(after=self._last_key):
+            self._last_key = row.key
+            workflow = self._workflows.get(row.workflow_id)
+            if workflow is None or row.key in self._programs:
+                continue
+            try:
+                graph = await self.load_graph(row.key)
+            except UnknownGraphError as error:
+                _log.warning("runs of workflow '%s' wait for another worker: %s", row.workflow_id, error)
+                continue
+            missing = sorted(_missing(graph, workflow))
+            if missing:
+                names = ", ".join(missing)
+                _log.warning(
+                    "an older graph of workflow '%s' refers to functions that this process lacks (%s); "
+                    "its runs wait for a worker that has them",
+                    row.workflow_id,
+                    names,
+                )
+                continue
+            self._programs[row.key] = Program(
+                row.key, graph, workflow.composition.functions, workflow.composition.types
+            )
+
+    def current(self, workflow_id: str) -> Program:
+        """Return the program of a workflow of this process."""
+        return self._current[workflow_id]
+
+    def program(self, key: GraphKey) -> Program:
+        """Return the program of a stored graph that this process can drive."""
+        return self._programs[key]
+
+    @property
+    def keys(self) -> tuple[GraphKey, ...]:
+        """The stored graphs that this process can drive."""
+        return tuple(self._programs)
+
+    async def load_graph(self, key: GraphKey) -> Graph:
+        """Return a stored graph, also one that this process cannot drive.
+
+        Raises:
+            UnknownGraphError: A newer version of Outlast wrote it.
+        """
+        graph = self._graphs.get(key)
+        if graph is None:
+            graph = self._graphs[key] = graph_from_json(decode(await self._store.load_graph(key)))
+        return graph
+
+
+def _missing(graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> set[str]:
+    functions, types = workflow.composition.functions, workflow.composition.types
+    wanted = set(_references(graph.root))
+    return {name for name in wanted if name not in functions and name not in types}
+
+
+def _references(node: Node) -> Iterator[str]:
+    match node:
+        case StepNode() | MapNode():
+            yield node.function
+        case WorkflowNode():
+            yield node.workflow
+            for child in node.nodes:
+                yield from _references(child)
+        case ForeachNode():
+            yield from _references(node.body)
+        case ParallelNode():
+            for child in node.children:
+                yield from _references(child)
+        case _:
+            assert_never(node)

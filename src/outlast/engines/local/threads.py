@@ -1,0 +1,53 @@
+"""Threads for sync bodies: our own, bounded and daemonic, so that a body that never returns cannot keep a process."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+__all__ = ["BodyThreads"]
+
+_Job: TypeAlias = tuple[contextvars.Context, Callable[[], None]]
+
+
+class BodyThreads:
+    """Runs calls in threads, at most `limit` at a time; more wait in a queue."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._waiting = 0
+
+    def submit(self, call: Callable[[], None], context: contextvars.Context) -> None:
+        """Run a call, which handles its own errors, in a thread under the given context."""
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting < 0 and len(self._threads) < self._limit:
+                name = f"outlast-body-{len(self._threads)}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._jobs.put((context, call))
+
+    def close(self, timeout: float) -> None:
+        """Let idle threads end, and wait for them at most `timeout` seconds. Threads stuck in a body are left behind."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._waiting += 1
+            job = self._jobs.get()
+            if job is None:
+                return
+            context, call = job
+            context.run(call)
+            del job, context, call

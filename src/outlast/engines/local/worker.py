@@ -1,0 +1,250 @@
+"""A worker: it takes runs into free slots, drives them, and gives them back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from outlast.core.codec import UnknownEventError, decode_event
+from outlast.core.events import RunStarted
+from outlast.core.state import JournalMismatchError
+from outlast.core.status import RunStatus
+from outlast.core.view import fold_state
+from outlast.engines.base import StartRequest
+from outlast.engines.local.driver import Driver
+from outlast.engines.local.heartbeat import Heartbeat
+from outlast.engines.local.live import LiveRun
+from outlast.engines.local.program import ProgramShelf
+from outlast.errors import OutlastError, StaleRunError, StoreError
+from outlast.storage.base import ClaimedRun, NewRun, Receipt, RunKey, Store, WorkerKey
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger("outlast.worker")
+
+_CLAIM_AT_ONCE = 200
+
+
+class Worker:
+    """One life after the other of a worker in this process."""
+
+    def __init__(
+        self,
+        store: Store,
+        shelf: ProgramShelf,
+        *,
+        now_ms: Callable[[], int],
+        max_runs: int,
+        max_steps: int,
+        max_threads: int,
+        lease: timedelta,
+        on_rest: Callable[[LiveRun], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._now_ms = now_ms
+        self._max_runs = max_runs
+        self._lease = lease
+        self._on_rest = on_rest
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._heartbeat: Heartbeat | None = None
+        self._lost_runs: set[str] = set()
+        self._has_lost_lease = False
+        self._has_backlog = False
+        self._inserting = 0
+        self._workflows: list[str] = []
+        self._ended_while_draining: set[str] = set()
+        self.live: dict[str, LiveRun] = {}
+        """Runs that this process drives, by id."""
+        self.driver = Driver(
+            store,
+            now_ms=now_ms,
+            on_released=self._released,
+            on_refused=self._refused,
+            on_broken=self._broken,
+            max_steps=max_steps,
+            max_threads=max_threads,
+        )
+
+    @property
+    def key(self) -> WorkerKey:
+        """Number of this life."""
+        return self.driver.worker
+
+    @property
+    def free(self) -> int:
+        """How many more runs it may take."""
+        return 0 if self.driver.is_draining else self._max_runs - len(self.live) - self._inserting
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether bodies are in flight."""
+        return bool(self.live)
+
+    async def begin_life(self, workflows: list[str]) -> None:
+        """Register with the store and keep the lease alive from now on."""
+        self._workflows = workflows
+        self.driver.worker = await self._store.register_worker(workflows=workflows, lease=self._lease)
+        self._heartbeat = Heartbeat(self._store, self.key, lease=self._lease, on_lost=self._lease_was_lost)
+        self._heartbeat.start()
+
+    def start(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
+        """Record a run as this worker's own and drive it; tell `settle` when it is durable or refused."""
+        program = self._shelf.current(request.workflow.id)
+        now = self._now_ms()
+        run = LiveRun(request.run_id, program, resource_id=request.resource_id, created_at_ms=now)
+        records = self.driver.begin(run, RunStarted(now, request.request_context), request.input)
+        new = NewRun(
+            run_id=run.run_id,
+            workflow_id=run.workflow_id,
+            graph=program.key,
+            resource_id=run.resource_id,
+            created_at_ms=now,
+            status=RunStatus.RUNNING,
+            owner=self.key,
+            records=records,
+        )
+        self._inserting += 1
+
+        def settled(result: Receipt | OutlastError) -> None:
+            self._inserting -= 1
+            if isinstance(result, Receipt) and result.is_owned and not self.driver.is_draining:
+                self._adopt(run, result.run, result.epoch)
+                self.driver.go_on(run)
+            else:
+                self.driver.discard(run)
+                self._wake()
+            settle(result if isinstance(result, OutlastError) else None)
+
+        self._store.insert(new, settled)
+
+    async def look(self, *, next_ready_at: int | None) -> None:
+        """Do what is due: begin a new life, reload what was refused, take what is claimable."""
+        if self._heartbeat is not None:
+            self._heartbeat.pulse()
+        if self._has_lost_lease:
+            await self._begin_again()
+        for run_id in list(self._lost_runs):
+            await self._reload(run_id)
+        while self.free > 0 and next_ready_at is not None and next_ready_at <= self._now_ms():
+            limit = min(self.free, _CLAIM_AT_ONCE)
+            claimed = await self._store.claim(self.key, graphs=self._shelf.keys, now_ms=self._now_ms(), limit=limit)
+            for each in claimed:
+                await self._take_over(each)
+            if len(claimed) < limit:
+                self._has_backlog = False
+                return
+        self._has_backlog = self.free <= 0
+
+    async def drain(self, timeout: timedelta) -> int:
+        """Give all runs back: at once those that rest, the others when their bodies end, at the latest after `timeout`.
+
+        Returns how many runs go on when a worker starts.
+        """
+        self.driver.is_draining = True
+        left = set(self.live)
+        for run in list(self.live.values()):
+            self.driver.rest_if_idle(run)
+        deadline = self._loop.time() + timeout.total_seconds()
+        while self.live and self._loop.time() < deadline:
+            await asyncio.sleep(0.005)
+        for run in list(self.live.values()):
+            self.driver.discard(run)
+        await self.driver.bodies.close()
+        self.live.clear()
+        return len(left - self._ended_while_draining)
+
+    async def end_life(self) -> None:
+        """Stop the heartbeat and retire; what is still owned becomes claimable."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        await self._store.retire_worker(self.key)
+
+    def _adopt(self, run: LiveRun, key: RunKey, epoch: int) -> None:
+        run.key, run.epoch = key, epoch
+        self.live[run.run_id] = run
+
+    async def _take_over(self, claimed: ClaimedRun) -> None:
+        """Fold the journal of a claimed run and go on from there."""
+        program = self._shelf.program(claimed.graph)
+        records = await self._store.load_records(claimed.key)
+        first = decode_event(records[0])
+        run = LiveRun(claimed.run_id, program, resource_id=claimed.resource_id, created_at_ms=records[0].at_ms)
+        if isinstance(first, RunStarted):
+            run.request_context = first.request_context
+        for record in records:
+            run.keep(record)
+        try:
+            run.state = fold_state(program.graph, records)
+        except (UnknownEventError, JournalMismatchError) as error:
+            _log.error("run %s is left alone by this worker: %s", claimed.run_id, error)
+            return
+        run.execution = records[-1].execution
+        self._adopt(run, claimed.key, claimed.epoch)
+        self.driver.recover(run)
+
+    def _released(self, run: LiveRun) -> None:
+        """A write that gave the run up is durable."""
+        self.live.pop(run.run_id, None)
+        if run.state.finished is not None and self.driver.is_draining:
+            self._ended_while_draining.add(run.run_id)
+        self._on_rest(run)
+        if run.state.finished is None or self._has_backlog:
+            self._wake()
+
+    def _refused(self, run: LiveRun, error: OutlastError) -> None:
+        """A write was refused: never go on with what is in memory."""
+        self.driver.discard(run)
+        self.live.pop(run.run_id, None)
+        if isinstance(error, StaleRunError):
+            _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
+        else:
+            _log.warning("run %s is read again from the journal: %s", run.run_id, error)
+            self._lost_runs.add(run.run_id)
+            self._wake()
+
+    def _broken(self, run: LiveRun, error: Exception) -> None:
+        _log.error("run %s is left alone by this worker: a fault in the engine", run.run_id, exc_info=error)
+        self.driver.discard(run)
+        self.live.pop(run.run_id, None)
+
+    async def _reload(self, run_id: str) -> None:
+        """Look up what became of a refused write, and go on from the journal if the run is still ours."""
+        try:
+            row = await self._store.find_run(run_id)
+        except StoreError:
+            return  # the next look tries again; the first failure is logged
+        self._lost_runs.discard(run_id)
+        if row is not None and row.owner == self.key and not row.status.is_terminal:
+            await self._take_over(
+                ClaimedRun(
+                    key=row.key,
+                    run_id=row.run_id,
+                    workflow_id=row.workflow_id,
+                    graph=row.graph,
+                    resource_id=row.resource_id,
+                    epoch=row.epoch,
+                )
+            )
+
+    def _lease_was_lost(self) -> None:
+        """Called by the heartbeat's thread."""
+        self._loop.call_soon_threadsafe(self._note_lost_lease)
+
+    def _note_lost_lease(self) -> None:
+        _log.warning("this worker was taken for dead and its runs were taken over; it begins again with none")
+        self._has_lost_lease = True
+        for run in list(self.live.values()):
+            self.driver.discard(run)
+        self.live.clear()
+        self._wake()
+
+    async def _begin_again(self) -> None:
+        self._has_lost_lease = False
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        await self.begin_life(self._workflows)

@@ -1,0 +1,125 @@
+"""What is kept of an exception: data, never a pickled object (rule 9.4)."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import cast
+
+from outlast.errors import NonRetryableError, OutlastError
+from outlast.values import InvalidValueError, JsonValue, encode
+
+__all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to_json"]
+
+_MAX_CAUSES = 8
+_MAX_TEXT = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureInfo:
+    """A recorded failure."""
+
+    type: str
+    """Name of the exception's class, as `ValueError`."""
+    message: str
+    """Its text."""
+    traceback: str = ""
+    """The traceback as Python prints it, for people; empty for failures that no code raised."""
+    attributes: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What the exception carries that JSON can hold, for programs."""
+    cause: FailureInfo | None = None
+    """The failure that led to this one."""
+    is_retryable: bool = True
+    """Whether another attempt may be made."""
+
+
+def describe_exception(error: BaseException, *, is_retryable: bool | None = None) -> FailureInfo:
+    """Turn an exception with its causes into data.
+
+    Texts are cut at 16 KiB and the chain of causes after 8, so that a failure always fits into the journal.
+    """
+    return _describe(error, is_retryable, _MAX_CAUSES)
+
+
+def _describe(error: BaseException, is_retryable: bool | None, depth: int) -> FailureInfo:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if is_retryable is None:
+        is_retryable = not isinstance(error, NonRetryableError)
+    return FailureInfo(
+        type=type(error).__name__,
+        message=_cut(_text_of(error)),
+        traceback=_cut("".join(traceback.format_exception(type(error), error, _own_frames(error), chain=False))),
+        attributes=_attributes(error),
+        cause=_describe(cause, None, depth - 1) if cause is not None and depth > 0 else None,
+        is_retryable=is_retryable,
+    )
+
+
+def _own_frames(error: BaseException) -> TracebackType | None:
+    """Skip the frames of the engine itself: the reader looks for their own code."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None and _is_ours(frame):
+        frame = frame.tb_next
+    return frame
+
+
+def _is_ours(frame: TracebackType) -> bool:
+    name = frame.tb_frame.f_globals.get("__name__", "")
+    return isinstance(name, str) and name.startswith("outlast.engines.")
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - the author's __str__ is user code; its failure must not hide the error
+        text = f"<{type(error).__name__} whose __str__ raised {type(broken).__name__}>"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _cut(text: str) -> str:
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT:,} characters cut)"
+
+
+def _attributes(error: BaseException) -> dict[str, JsonValue]:
+    kept: dict[str, JsonValue] = {}
+    if isinstance(error, OutlastError):
+        return kept
+    for name, value in vars(error).items():
+        if name.startswith("_"):
+            continue
+        try:
+            raw = encode(value)
+        except InvalidValueError:
+            continue  # an attribute that JSON cannot hold stays visible in the traceback's text, or not at all
+        if len(raw) <= _MAX_TEXT:
+            kept[name] = cast("JsonValue", value)
+    return kept
+
+
+def failure_to_json(failure: FailureInfo) -> dict[str, JsonValue]:
+    """Return the failure as a JSON object."""
+    return {
+        "type": failure.type,
+        "message": failure.message,
+        "traceback": failure.traceback,
+        "attributes": dict(failure.attributes),
+        "cause": failure_to_json(failure.cause) if failure.cause is not None else None,
+        "is_retryable": failure.is_retryable,
+    }
+
+
+def failure_from_json(data: Mapping[str, JsonValue]) -> FailureInfo:
+    """Return the failure that `failure_to_json` wrote; unknown keys are ignored, missing ones get their default."""
+    cause = data.get("cause")
+    attributes = data.get("attributes")
+    return FailureInfo(
+        type=str(data.get("type", "Exception")),
+        message=str(data.get("message", "")),
+        traceback=str(data.get("traceback", "")),
+        attributes=attributes if isinstance(attributes, dict) else {},
+        cause=failure_from_json(cause) if isinstance(cause, dict) else None,
+        is_retryable=bool(data.get("is_retryable", True)),
+    )

@@ -1,0 +1,134 @@
+"""The nodes of a graph: immutable data that says WHAT is declared. No functions live here, only their references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from outlast.values import JsonValue
+
+__all__ = [
+    "ForeachNode",
+    "Graph",
+    "MapNode",
+    "Node",
+    "NodeInfo",
+    "ParallelNode",
+    "RetryRule",
+    "StepNode",
+    "Task",
+    "WorkflowNode",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """How often and when a step is tried again."""
+
+    limit: int = 0
+    """How many attempts follow the first one."""
+    delay_ms: int = 0
+    """Milliseconds between an attempt's failure and the next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """What people and tools want to know of a node; no engine looks at it."""
+
+    description: str = ""
+    """The author's words."""
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """The author's data."""
+    input: JsonValue = None
+    """JSON Schema of the input, None if it is not declared."""
+    output: JsonValue = None
+    """JSON Schema of the output, None if it is not declared."""
+    code: str = ""
+    """Qualified name and hash of the function, to tell that it changed; never to decide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepNode:
+    """One step."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    function: str
+    """Reference of the body, as `order/fetch`."""
+    retry: RetryRule = field(default_factory=RetryRule)
+    """When it is tried again."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapNode:
+    """A function between two nodes that shapes data; it is not tried again."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    function: str
+    """Reference of the function, as `order/total?map`."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowNode:
+    """A whole workflow: the root of a graph, or one used as a step (rule 5.7)."""
+
+    id: str
+    """Id of the node; for the root, of the workflow."""
+    workflow: str
+    """Id of the workflow."""
+    nodes: tuple[Node, ...]
+    """What runs one after the other; at least one."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeachNode:
+    """One body for each item of a list, at most `concurrency` at a time (rule 5.5)."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    body: Task
+    """What runs for each item, under the path `id[index]`."""
+    concurrency: int
+    """How many items may run at a time, at least 1."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelNode:
+    """Several bodies with the same input, all at once (rule 5.2)."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    children: tuple[Task, ...]
+    """What runs, in declaration order; at least one."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+Task: TypeAlias = StepNode | WorkflowNode
+"""What can stand inside another node."""
+
+Node: TypeAlias = StepNode | MapNode | ForeachNode | ParallelNode | WorkflowNode
+"""Closed on purpose: a new kind breaks the type check until `core/flow`, the document and the renderer handle it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A committed workflow as data: what the core interprets and what travels with a run."""
+
+    root: WorkflowNode
+    """The workflow itself."""
+
+    @property
+    def workflow_id(self) -> str:
+        """Id of the workflow."""
+        return self.root.workflow

@@ -1,0 +1,224 @@
+"""Steps: typed functions that a workflow is made of (rule 1.1)."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from outlast.errors import DefinitionError
+from outlast.graph.context import StepContext
+from outlast.graph.function import Function, inspect_step
+from outlast.graph.nodes import RetryRule
+from outlast.graph.schema import Schema
+from outlast.values import InvalidValueError, JsonValue, encode
+
+__all__ = ["Retry", "Step", "StepDecorator", "StepFunction", "check_id", "check_metadata", "step", "to_rule"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often and when a failed step is tried again."""
+
+    limit: int
+    """How many attempts follow the first one; at least 0."""
+    delay: timedelta = timedelta()
+    """Pause between a failure and the next attempt. It is durable: a restart waits only for what is left."""
+
+    def __post_init__(self) -> None:
+        """Refuse negative values.
+
+        Raises:
+            DefinitionError: `limit` or `delay` is below zero.
+        """
+        if self.limit < 0 or self.delay < timedelta():
+            message = f"{self!r}: limit and delay must not be below zero"
+            raise DefinitionError(message)
+
+
+class Step(Generic[In_contra, Out_co]):
+    """A typed function that a workflow can run: it takes `In` and gives `Out`. Made by `@step`."""
+
+    def __init__(
+        self, function: Function, *, id: str, description: str, retries: Retry | None, metadata: Mapping[str, JsonValue]
+    ) -> None:
+        self.function = function
+        """How the body is called, and its types."""
+        self.id = check_id(id, "step")
+        """Id under which it stands in graphs and results unless the graph gives another."""
+        self.description = description
+        """The author's words."""
+        self.retries = retries
+        """When it is tried again; None for the workflow's default."""
+        self.metadata = check_metadata(metadata, f"step '{id}'")
+        """The author's data, shown with the graph."""
+
+    @property
+    def input(self) -> Schema[Any]:
+        """Declared type of the input."""
+        return self.function.input
+
+    @property
+    def output(self) -> Schema[Any]:
+        """Declared type of the output."""
+        return self.function.output
+
+    def clone(self, *, id: str) -> Step[In_contra, Out_co]:
+        """Return the same step under another id (rule 1.6).
+
+        Raises:
+            DefinitionError: The id has characters that paths are made of.
+        """
+        twin = copy.copy(self)
+        twin.id = check_id(id, "step")
+        return twin
+
+    def __repr__(self) -> str:
+        """Show id and types."""
+        return f"Step({self.id!r}: {self.input.name} -> {self.output.name})"
+
+
+class StepFunction(Step[In_contra, Out_co], Generic[In_contra, Out_co, P, R_co]):
+    """A step that can still be called as the plain function it was made from."""
+
+    def __init__(self, function: Function, **options: Any) -> None:  # noqa: ANN401 - passed on as they are
+        super().__init__(function, **options)
+        functools.update_wrapper(self, function.call)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function, without any engine: nothing is recorded."""
+        return cast("R_co", self.function.call(*args, **kwargs))
+
+
+class StepDecorator:
+    """Turns a plain function into a step: `@step` or `@step(retries=3)`.
+
+    The first parameter is the input (none is fine). A parameter annotated `StepContext` gets the context. The types come
+    from the annotations: whatever pydantic can validate; no annotation means any JSON value. Async functions run on the
+    event loop, sync ones in a thread.
+
+    Raises:
+        StepSignatureError: The function cannot be a step; the message names the parameter.
+        DefinitionError: An annotation or an option cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        description: str | None = None,
+        retries: int | Retry | None = None,
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        self._id = id
+        self._description = description
+        self._retries = Retry(limit=retries) if isinstance(retries, int) else retries
+        self._metadata = metadata or {}
+
+    @overload
+    def __call__(
+        self, function: Callable[[StepContext], Coroutine[Any, Any, Out]], /
+    ) -> StepFunction[object, Out, [StepContext], Coroutine[Any, Any, Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[], Coroutine[Any, Any, Out]], /
+    ) -> StepFunction[object, Out, [], Coroutine[Any, Any, Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In], Coroutine[Any, Any, Out]], /
+    ) -> StepFunction[In, Out, [In], Coroutine[Any, Any, Out]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In, StepContext], Coroutine[Any, Any, Out]], /
+    ) -> StepFunction[In, Out, [In, StepContext], Coroutine[Any, Any, Out]]: ...
+    @overload
+    def __call__(self, function: Callable[[StepContext], Out], /) -> StepFunction[object, Out, [StepContext], Out]: ...
+    @overload
+    def __call__(self, function: Callable[[], Out], /) -> StepFunction[object, Out, [], Out]: ...
+    @overload
+    def __call__(self, function: Callable[[In], Out], /) -> StepFunction[In, Out, [In], Out]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[In, StepContext], Out], /
+    ) -> StepFunction[In, Out, [In, StepContext], Out]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        id: str | None = None,
+        description: str | None = None,
+        retries: int | Retry | None = None,
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> StepDecorator: ...
+    def __call__(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Make the step, or take options first and the function then."""
+        if function is None:
+            return StepDecorator(**options)
+        if isinstance(function, Step):
+            message = f"{function!r} is a step already; use .clone(id=...) for a second one"
+            raise DefinitionError(message)
+        if not callable(function):
+            message = f"@step needs a function, not {function!r}; options are given by name, as @step(retries=3)"
+            raise DefinitionError(message)
+        name = str(getattr(function, "__name__", "")) or type(function).__name__
+        description = self._description if self._description is not None else (function.__doc__ or "").strip()
+        return StepFunction(
+            inspect_step(function, frame_depth=1),
+            id=self._id if self._id is not None else name,
+            description=description,
+            retries=self._retries,
+            metadata=self._metadata,
+        )
+
+
+step = StepDecorator()
+"""The decorator: `@step` or `@step(id=..., description=..., retries=..., metadata=...)`."""
+
+
+def to_rule(retry: Retry | None) -> RetryRule:
+    """Return a retry policy as graph data."""
+    if retry is None:
+        return RetryRule()
+    return RetryRule(limit=retry.limit, delay_ms=round(retry.delay / timedelta(milliseconds=1)))
+
+
+def check_id(id: str, kind: str) -> str:  # noqa: A002 - the glossary's word
+    """Return the id if it can stand in a path.
+
+    Raises:
+        DefinitionError: It cannot; the message says which characters can.
+    """
+    if not _ID.fullmatch(id):
+        message = (
+            f"{kind} id {id!r}: use letters, digits, '_' and '-', beginning with a letter or '_' "
+            f"(paths such as child.fetch or each[3] are made of ids); give one with id=..."
+        )
+        raise DefinitionError(message)
+    return id
+
+
+def check_metadata(metadata: Mapping[str, JsonValue], owner: str) -> Mapping[str, JsonValue]:
+    """Return the metadata if it is JSON.
+
+    Raises:
+        DefinitionError: It is not; the message names the place.
+    """
+    try:
+        encode(dict(metadata))
+    except InvalidValueError as error:
+        message = f"metadata of {owner} must be JSON: {error}"
+        raise DefinitionError(message) from error
+    return metadata

@@ -1,0 +1,351 @@
+"""The builder of workflows, and the committed workflow that it makes (rule 1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
+
+from outlast.errors import DefinitionError, UnattachedWorkflowError
+from outlast.graph.compose import Composition, Placement, compose
+from outlast.graph.context import ReadContext
+from outlast.graph.document import fingerprint_of, graph_to_json
+from outlast.graph.function import Function
+from outlast.graph.nodes import Graph
+from outlast.graph.render import to_mermaid
+from outlast.graph.schema import Schema
+from outlast.graph.step import Retry, Step, check_id, check_metadata
+from outlast.values import JsonValue, encode
+
+if TYPE_CHECKING:
+    from outlast.results import RunResult
+    from outlast.run import Run
+
+__all__ = ["CommittedWorkflow", "Host", "Workflow", "current_host", "find_host"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+I_in = TypeVar("I_in")
+O_out = TypeVar("O_out")
+Next = TypeVar("Next")
+ItemIn = TypeVar("ItemIn")
+ItemOut = TypeVar("ItemOut")
+Cur_co = TypeVar("Cur_co", covariant=True)
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+
+_ANY: Any = object
+
+
+class Host(Protocol):
+    """An open app, as a workflow sees it."""
+
+    async def create_run(
+        self, workflow: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
+    ) -> Run[In, Out]:
+        """Return a run that may be started."""
+        ...
+
+    async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
+        """Return what is known of a run of this workflow, or None if there is none."""
+        ...
+
+
+current_host: ContextVar[tuple[Host, ...]] = ContextVar("outlast_hosts", default=())
+"""The apps entered in this context, innermost last."""
+_open_hosts: list[Host] = []
+
+
+def find_host(workflow_id: str) -> Host:
+    """Return the app entered innermost in this context, else the only open one.
+
+    Raises:
+        UnattachedWorkflowError: There is no app, or several and none was entered here.
+    """
+    entered = [host for host in current_host.get() if host in _open_hosts]
+    if entered:
+        return entered[-1]
+    if len(_open_hosts) == 1:
+        return _open_hosts[0]
+    number = "no app is open" if not _open_hosts else f"{len(_open_hosts)} apps are open and none was entered here"
+    message = (
+        f"workflow '{workflow_id}' cannot be run: {number}. "
+        f"Enter one with `async with Outlast([workflow]) as app:`, or name it: `await app.create_run(workflow)`"
+    )
+    raise UnattachedWorkflowError(message)
+
+
+def open_hosts() -> list[Host]:
+    """Return the list of open apps, in which an app puts itself while it is open."""
+    return _open_hosts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommittedWorkflow(Generic[In_contra, Out_co]):
+    """An immutable, runnable workflow, made by `Workflow.commit()`: a graph as data, and the functions it refers to."""
+
+    composition: Composition
+    """The graph, the functions and the types."""
+    _source: Workflow[Any, Any, Any] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Id of the workflow."""
+        return self.composition.graph.workflow_id
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as data."""
+        return self.composition.graph
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """The functions by the references that the graph uses, those of nested workflows included."""
+        return self.composition.functions
+
+    @property
+    def input(self) -> Schema[Any]:
+        """Declared type of the input."""
+        return self.composition.types[self.id].input
+
+    @property
+    def output(self) -> Schema[Any]:
+        """Declared type of the result."""
+        return self.composition.types[self.id].output
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the graph as a JSON object: what is stored with each run."""
+        return graph_to_json(self.graph)
+
+    def to_mermaid(self) -> str:
+        """Return the graph as a Mermaid flowchart."""
+        return to_mermaid(self.graph)
+
+    @property
+    def document(self) -> bytes:
+        """The graph as it is stored."""
+        return encode(self.to_dict())
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the stored graph."""
+        return fingerprint_of(self.document)
+
+    def clone(self, *, id: str) -> CommittedWorkflow[In_contra, Out_co]:
+        """Return the same workflow under another id (rule 1.6).
+
+        Raises:
+            DefinitionError: The id has characters that paths cannot have.
+        """
+        return cast("CommittedWorkflow[In_contra, Out_co]", self._source.copy(id=check_id(id, "workflow")).commit())
+
+    async def create_run(
+        self: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
+    ) -> Run[In, Out]:
+        """Return a run that may be started, in the app entered innermost here, else in the only open one.
+
+        Nothing is recorded yet. Ids are UUIDs of version 7 unless given.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found, or it does not know this workflow.
+            InputError: The run id or resource id is not a usable text.
+        """
+        return await find_host(self.id).create_run(self, run_id=run_id, resource_id=resource_id)
+
+    async def get_workflow_run_execution_result(self: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
+        """Return what is known of a run of this workflow at this moment, running ones too.
+
+        None for an id that is unknown, no longer kept, or of another workflow.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        return await find_host(self.id).find_result(self, run_id)
+
+    def __repr__(self) -> str:
+        """Show id and types."""
+        return f"CommittedWorkflow({self.id!r}: {self.input.name} -> {self.output.name})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False)
+class Workflow(Generic[In, Out, Cur_co]):
+    """A builder of workflows: each method returns a new builder, `commit()` the runnable workflow.
+
+    Its type parameters are the declared input, the declared result, and the type that the next node receives.
+    """
+
+    id: str
+    """Id of the workflow."""
+    input: object
+    """Declared type of the input."""
+    output: object
+    """Declared type of the result."""
+    retries: Retry | None
+    """Default for its own steps; not for those of nested workflows."""
+    description: str
+    """The author's words."""
+    metadata: Mapping[str, JsonValue]
+    """The author's data."""
+    placements: tuple[Placement, ...]
+    """What was added so far."""
+
+    @overload
+    def __init__(
+        self: Workflow[I_in, O_out, I_in],
+        id: str,
+        *,
+        input: type[I_in],
+        output: type[O_out],
+        retries: int | Retry | None = None,
+        description: str = "",
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Workflow[I_in, Any, I_in],
+        id: str,
+        *,
+        input: type[I_in],
+        retries: int | Retry | None = None,
+        description: str = "",
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Workflow[Any, O_out, Any],
+        id: str,
+        *,
+        output: type[O_out],
+        retries: int | Retry | None = None,
+        description: str = "",
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Workflow[Any, Any, Any],
+        id: str,
+        *,
+        input: object = _ANY,
+        output: object = _ANY,
+        retries: int | Retry | None = None,
+        description: str = "",
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        id: str,
+        *,
+        input: object = _ANY,
+        output: object = _ANY,
+        retries: int | Retry | None = None,
+        description: str = "",
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        """Begin a workflow.
+
+        Args:
+            id: Unique in an app.
+            input: Type of the input: whatever pydantic can validate; any JSON value if it is left out.
+            output: Type of the result; any JSON value if it is left out.
+            retries: Default for the steps of this workflow that say nothing of their own.
+            description: Shown with the graph.
+            metadata: JSON, shown with the graph.
+
+        Raises:
+            DefinitionError: An option cannot work; the message says why.
+        """
+        values: dict[str, object] = {
+            "id": check_id(id, "workflow"),
+            "input": input,
+            "output": output,
+            "retries": Retry(limit=retries) if isinstance(retries, int) else retries,
+            "description": description,
+            "metadata": check_metadata(metadata or {}, f"workflow '{id}'"),
+            "placements": (),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def then(
+        self, step: Step[Cur_co, Next] | CommittedWorkflow[Cur_co, Next], *, id: str | None = None
+    ) -> Workflow[In, Out, Next]:
+        """Add a step or workflow that gets what the node before it gave (rule 5.1)."""
+        return self._add(Placement(kind="then", id=id, tasks=(step,)))
+
+    def parallel(
+        self, steps: Sequence[Step[Cur_co, Any] | CommittedWorkflow[Cur_co, Any]], *, id: str | None = None
+    ) -> Workflow[In, Out, dict[str, Any]]:
+        """Add steps or workflows that all get the same input and run at once (rule 5.2).
+
+        The next node gets a dict of their outputs, keyed by id, in declaration order. All are awaited even if one fails;
+        then the first failure in declaration order is the block's.
+        """
+        return self._add(Placement(kind="parallel", id=id, tasks=tuple(steps)))
+
+    def foreach(
+        self: Workflow[In, Out, Sequence[ItemIn]],
+        step: Step[ItemIn, ItemOut] | CommittedWorkflow[ItemIn, ItemOut],
+        *,
+        concurrency: int = 1,
+        id: str | None = None,
+    ) -> Workflow[In, Out, list[ItemOut]]:
+        """Add a step or workflow that runs once per item of the list before it (rule 5.5).
+
+        The next node gets the list of outputs in the order of the items. At most `concurrency` items run at a time. When
+        one fails no more are started, those in flight end, and the node fails.
+        """
+        return cast(
+            "Workflow[In, Out, list[ItemOut]]",
+            self._add(Placement(kind="foreach", id=id, tasks=(step,), concurrency=concurrency)),
+        )
+
+    @overload
+    def map(
+        self, function: Callable[[ReadContext[Cur_co]], Awaitable[Next]], *, id: str | None = None
+    ) -> Workflow[In, Out, Next]: ...
+    @overload
+    def map(
+        self, function: Callable[[ReadContext[Cur_co]], Next], *, id: str | None = None
+    ) -> Workflow[In, Out, Next]: ...
+    def map(self, function: Callable[[ReadContext[Any]], Any], *, id: str | None = None) -> Workflow[In, Out, Any]:
+        """Add a function that shapes data between two nodes; it gets a `ReadContext` and is not tried again (rule 5.6)."""
+        return self._add(Placement(kind="map", id=id, function=function))
+
+    def commit(self: Workflow[In, Out, Out]) -> CommittedWorkflow[In, Out]:
+        """Check everything and return the immutable, runnable workflow.
+
+        Raises:
+            DefinitionError: The graph is empty, an id stands twice, a type cannot be recorded, or no value can fit both
+                of two neighbours; the message lists everything that is wrong, and how to mend it.
+        """
+        return CommittedWorkflow(
+            compose(
+                self.id,
+                input=self.input,
+                output=self.output,
+                retries=self.retries,
+                description=self.description,
+                metadata=self.metadata,
+                placements=self.placements,
+            ),
+            self,
+        )
+
+    def _add(self, placement: Placement) -> Workflow[In, Out, Any]:
+        for task in placement.tasks:
+            if isinstance(task, Workflow):
+                message = f"workflow '{self.id}': '{task.id}' is not committed; call .commit() on it first"
+                raise DefinitionError(message)
+            if not isinstance(task, Step | CommittedWorkflow):
+                message = f"workflow '{self.id}': {task!r} is neither a step nor a workflow; decorate it with @step"
+                raise DefinitionError(message)
+        return self.copy(placements=(*self.placements, placement))
+
+    def copy(self, **changes: object) -> Workflow[In, Out, Any]:
+        """Return the same builder with some fields changed."""
+        twin: Workflow[In, Out, Any] = object.__new__(Workflow)
+        for name in (each.name for each in fields(self)):
+            object.__setattr__(twin, name, changes.get(name, getattr(self, name)))
+        return twin

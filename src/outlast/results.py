@@ -1,0 +1,175 @@
+"""What callers learn of a run: truthful at the moment of reading, and plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar, cast
+
+from outlast.core.ref import Ref, Resolver
+from outlast.core.status import RunStatus, StepStatus
+from outlast.core.view import RunView, StepView, fold_view
+from outlast.engines.base import History
+from outlast.errors import RunStateError, StepFailedError
+from outlast.failures import FailureInfo, failure_to_json
+from outlast.graph.schema import Schema
+from outlast.values import JsonValue, decode
+
+__all__ = ["RunResult", "StepResult", "read_result"]
+
+Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What is recorded of one step, map, foreach or nested workflow."""
+
+    status: StepStatus
+    """Its status."""
+    payload: JsonValue
+    """What it received."""
+    output: JsonValue = None
+    """What it gave; None while it has not."""
+    error: FailureInfo | None = None
+    """Why it failed, or why its latest attempt did while another one is due."""
+    started_at: datetime
+    """When it began (aware, UTC)."""
+    ended_at: datetime | None = None
+    """When it ended (aware, UTC); None while it has not."""
+    attempts: int = 1
+    """How many attempts were begun; what a crash repeated is not counted."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the wire form: JSON with camelCase keys and times in milliseconds since 1970."""
+        wire: dict[str, JsonValue] = {
+            "status": self.status.value,
+            "payload": self.payload,
+            "startedAt": _to_ms(self.started_at),
+            "attempts": self.attempts,
+        }
+        if self.status is StepStatus.SUCCESS:
+            wire["output"] = self.output
+        if self.error is not None:
+            wire["error"] = failure_to_json(self.error)
+        if self.ended_at is not None:
+            wire["endedAt"] = _to_ms(self.ended_at)
+        return wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult(Generic[Out_co]):
+    """What is known of a run at one moment: every outcome is a value, also `failed`."""
+
+    run_id: str
+    """Id of the run."""
+    workflow_id: str
+    """Id of its workflow."""
+    resource_id: str | None
+    """Whose run it is."""
+    execution: int
+    """Which execution of the run this is: 0 for the first."""
+    status: RunStatus
+    """What the run is doing, or how it ended."""
+    input: JsonValue
+    """The validated input."""
+    steps: Mapping[str, StepResult]
+    """Everything that has begun, by path (`fetch`, `child.fetch`, `each[3]`), in the order in which it began."""
+    result: Out_co | None = None
+    """With status `success`: what the workflow gave, decoded as its declared type."""
+    error: FailureInfo | None = None
+    """With status `failed`: why."""
+    error_path: str = field(default="")
+    """With status `failed`: the path of the node whose failure it is; empty if it is the run's own."""
+
+    def unwrap(self) -> Out_co:
+        """Return the result.
+
+        Raises:
+            StepFailedError: The run failed; `error` has the whole story.
+            RunStateError: It has not ended; wait for it with `await run.result()`.
+        """
+        if self.status is RunStatus.SUCCESS:
+            return cast("Out_co", self.result)
+        if self.error is not None:
+            raise StepFailedError(self.run_id, self.error_path, self.error.type, self.error.message)
+        raise RunStateError(self.run_id, "unwrap the result", self.status.value)
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the wire form: JSON with camelCase keys. `result` is as it is recorded."""
+        wire: dict[str, JsonValue] = {
+            "runId": self.run_id,
+            "workflowId": self.workflow_id,
+            "resourceId": self.resource_id,
+            "execution": self.execution,
+            "status": self.status.value,
+            "input": self.input,
+            "steps": {path: step.to_dict() for path, step in self.steps.items()},
+        }
+        if self.status is RunStatus.SUCCESS:
+            wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
+        if self.error is not None:
+            wire["error"] = failure_to_json(self.error)
+        return wire
+
+
+def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
+    """Return what a recorded history says.
+
+    Raises:
+        UnknownEventError: A newer version of Outlast wrote a part of it.
+        InvalidValueError: The recorded result is not of the declared type any more.
+    """
+    view = fold_view(history.graph, history.records)
+    values = _Values({record.seq: record.payload for record in history.records if record.payload is not None})
+    failure = view.failure
+    return RunResult(
+        run_id=history.run_id,
+        workflow_id=history.workflow_id,
+        resource_id=history.resource_id,
+        execution=history.execution,
+        status=history.status,
+        input=values.json(view.state.root.input) if view.state.root is not None else None,
+        steps={path: _step(step, values) for path, step in view.steps.items()},
+        result=_result(view, values, output),
+        error=failure.failure if failure is not None else None,
+        error_path=failure.path if failure is not None else "",
+    )
+
+
+class _Values:
+    """The values of one history, decoded; every call gives fresh objects."""
+
+    def __init__(self, payloads: Mapping[int, bytes]) -> None:
+        self._resolver = Resolver(payloads)
+
+    def raw(self, ref: Ref) -> bytes:
+        return self._resolver.resolve(ref)
+
+    def json(self, ref: Ref) -> JsonValue:
+        return decode(self._resolver.resolve(ref))
+
+
+def _result(view: RunView, values: _Values, output: Schema[Any]) -> object:
+    return None if view.state.result is None else output.decode(values.raw(view.state.result))
+
+
+def _step(step: StepView, values: _Values) -> StepResult:
+    return StepResult(
+        status=step.status,
+        payload=values.json(step.input),
+        output=values.json(step.output) if step.output is not None else None,
+        error=step.failure,
+        started_at=_from_ms(step.started_at_ms),
+        ended_at=_from_ms(step.ended_at_ms) if step.ended_at_ms is not None else None,
+        attempts=step.attempts,
+    )
+
+
+def _from_ms(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC)
+
+
+def _to_ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
