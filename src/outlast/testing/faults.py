@@ -46,7 +46,7 @@ class CountCommits:
 class KillAt:
     """A commit seam that strikes once, at the n-th commit. Safe to use from any thread."""
 
-    def __init__(self, commit: int, mode: FaultMode, *, on_strike: Callable[[], None] | None = None) -> None:
+    def __init__(self, commit: int, mode: FaultMode, *, on_strike: Callable[[], object] | None = None) -> None:
         self.on_strike = on_strike
         """Called at the strike, on the thread that commits, just before the exception is raised. It must not call the
         store."""

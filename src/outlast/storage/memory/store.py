@@ -20,7 +20,6 @@ from outlast.storage.base import (
     GraphRow,
     InboxRow,
     NewRun,
-    Receipt,
     RunKey,
     RunRow,
     Settle,
@@ -88,12 +87,14 @@ class MemoryStore:
     def insert(self, run: NewRun, settle: Settle) -> None:
         """Record a new run together with the beginning of its journal."""
         database = self._database
-        self._put(QueuedWrite(database.would_insert, database.insert, settle, run))
+        self._check_open()
+        self._committer.put(QueuedWrite(database.would_insert, database.insert, settle, run))
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""
         database = self._database
-        self._put(QueuedWrite(database.would_append, database.append, settle, write))
+        self._check_open()
+        self._committer.put(QueuedWrite(database.would_append, database.append, settle, write))
 
     async def find_run(self, run_id: str) -> RunRow | None:
         """Return the row of a run, or None if the id is not known."""
@@ -196,13 +197,6 @@ class MemoryStore:
         self._check_open()
         with self._database.lock:
             return self._database.list_inbox(worker)
-
-    def _put(self, write: QueuedWrite[Receipt, NewRun] | QueuedWrite[Receipt, Append]) -> None:
-        if not self._is_open:
-            write.refuse(_closed())
-            asyncio.get_running_loop().call_soon(write.settle)
-        else:
-            self._committer.put(write)
 
     async def _write(self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts) -> T:
         self._check_open()

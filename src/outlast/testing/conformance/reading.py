@@ -1,0 +1,104 @@
+"""The store contract: what readers see."""
+# ruff: noqa: S101
+
+from __future__ import annotations
+
+import asyncio
+
+from outlast.core.record import Record
+from outlast.storage.base import RunKey
+from outlast.testing.conformance.scenario import StoreScenario, append, find, hold, records
+
+__all__ = ["ReadContract"]
+
+
+class ReadContract(StoreScenario):
+    """`RunStore.find_run` and `RunStore.load_records`."""
+
+    async def test_unknown_run_is_not_found(self) -> None:
+        """Return the row of a run, or None if the id is not known."""
+        async with self.process() as store:
+            assert await store.find_run("nobody") is None
+
+    async def test_records_are_loaded_by_range(self) -> None:
+        """Return the events with `seq` over `after`, in order, at most `limit`; empty if there are none."""
+        async with self.process() as store:
+            held = await hold(store)
+            await append(store, held.write(2, 9))
+
+            assert await store.load_records(held.key) == records(1, 10)
+            assert await store.load_records(held.key, after=0, limit=100) == records(1, 10)
+            assert await store.load_records(held.key, after=7) == records(8, 3)
+            assert await store.load_records(held.key, limit=4) == records(1, 4)
+            assert await store.load_records(held.key, after=2, limit=3) == records(3, 3)
+            assert await store.load_records(held.key, after=10) == []
+            assert await store.load_records(held.key, after=99) == []
+            assert await store.load_records(held.key, limit=0) == []
+            assert await store.load_records(RunKey(987_654)) == []
+
+    async def test_records_survive_byte_for_byte(self) -> None:
+        """What a store keeps, byte for byte, without understanding it."""
+        first = records(1, 1)[0]
+        given = [
+            first,
+            first._replace(seq=2, body=None, payload=None),
+            first._replace(seq=3, body=b"", payload=b""),
+            first._replace(seq=4, payload=b"\x00\xff\x01 no JSON at all \xfe"),
+            first._replace(seq=5, body='{"ö":"日本 🎉 \\u0000"}'.encode(), payload='"\u2028\ue000"'.encode()),
+            first._replace(seq=6, payload=bytes(range(256)) * 4096),
+            first._replace(seq=7, is_fact=False, type="chunk", version=12, execution=3, attempt=41),
+            first._replace(seq=8, path="each[3].größe#2 'quoted' \"twice\" %s ?", at_ms=2**53),
+        ]
+        async with self.process() as store, self.process() as other:
+            held = await hold(store)
+            await append(store, held.write(records=given[1:]))
+
+            for reader in (store, other):
+                loaded = await reader.load_records(held.key)
+
+                assert loaded == given
+                assert all(type(record) is Record for record in loaded)
+                assert [[type(field) for field in record] for record in loaded] == [
+                    [type(field) for field in record] for record in given
+                ]
+
+    async def test_ids_survive_character_for_character(self) -> None:
+        """Id that callers know it by."""
+        names = ["Ümlaut", "日本", "a'b\"c", "%s ? :x", " ", "a" * 500, "RUN", "run"]
+        async with self.process() as store:
+            held = {name: await hold(store, name) for name in names}
+
+            for name in names:
+                row = await find(store, name)
+                assert (row.run_id, row.key) == (name, held[name].key)
+            assert len({run.key for run in held.values()}) == len(names)
+
+    async def test_reader_sees_what_settled_before_it_asked(self) -> None:
+        """A reader sees every write that settled before the reader asked: in every process."""
+        async with self.process() as store, self.process() as other:
+            held = await hold(store)
+            for seq in range(2, 12):
+                await append(store, held.write(seq, execution=seq))
+
+                for reader in (store, other):
+                    row = await find(reader)
+                    assert (row.head, row.execution) == (seq, seq)
+                    assert len(await reader.load_records(held.key)) == seq
+
+    async def test_reader_sees_a_write_whole_or_not_at_all(self) -> None:
+        """A reader sees a write whole or not at all."""
+        async with self.process() as store, self.process() as other:
+            held = await hold(store)
+
+            async def write_all() -> None:
+                for first in range(2, 152, 3):
+                    await append(store, held.write(first, 3, execution=first + 2))
+
+            writing = asyncio.create_task(write_all())
+            while not writing.done():
+                row = await find(other)
+                assert row.head % 3 == 1
+                assert row.execution in {0, row.head}
+                assert len(await other.load_records(held.key)) % 3 == 1
+                await asyncio.sleep(0)
+            await writing
