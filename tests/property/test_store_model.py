@@ -1,0 +1,359 @@
+"""Random histories of a store, compared with a model that is nothing but dicts.
+
+`OUTLAST_EXAMPLES` sets how many histories are tried for each store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
+from outlast.storage.base import Append, GraphKey, InboxKey, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.memory import MemoryDatabase, MemoryStore
+from outlast.storage.sqlite import SqliteStore
+
+T = TypeVar("T")
+
+EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "15"))
+LEASE = timedelta(hours=1)
+RUN_IDS = st.sampled_from([f"run-{n}" for n in range(5)])
+STORES = st.integers(0, 1)
+SOME = st.integers(0, 9)
+
+
+@dataclass
+class ModelRun:
+    """What the model knows of a run."""
+
+    key: RunKey
+    graph: GraphKey
+    journal: list[Record]
+    status: RunStatus
+    owner: WorkerKey | None = None
+    epoch: int = 0
+    ready_at_ms: int | None = None
+    execution: int = 0
+    topics: set[str] = field(default_factory=set)
+    inbox: dict[str, bytes] = field(default_factory=dict)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two processes on one store, and the model. Time passes by one millisecond for each rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.now = 1000
+        self.runs: dict[str, ModelRun] = {}
+        self.workers: dict[WorkerKey, int] = {}
+        self.over: list[WorkerKey] = []
+        self.expired: set[WorkerKey] = set()
+
+    def make_stores(self) -> tuple[Store, Store]:
+        raise NotImplementedError
+
+    @initialize()
+    def open(self) -> None:
+        self.stores = self.make_stores()
+        for store in self.stores:
+            self.do(store.open())
+        self.graphs = [self.do(self.stores[0].ensure_graph("w", f"v{n}", b"{}")) for n in range(2)]
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            self.do(store.close())
+        self.do(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    def do(self, call: Coroutine[Any, Any, T]) -> T:
+        self.now += 1
+        return self.loop.run_until_complete(call)
+
+    def record(self, seq: int) -> Record:
+        return Record(seq, 0, True, "fact", 1, self.now, "node", 0, None, b"%d" % self.now)
+
+    def worker(self, pick: int) -> WorkerKey | None:
+        """Any worker of now or earlier, so that the dead act too."""
+        known = [*self.workers, *self.over]
+        return known[pick % len(known)] if known else None
+
+    def end(self, worker: WorkerKey, ready_at_ms: int | None) -> int:
+        owned = [run for run in self.runs.values() if run.owner == worker]
+        for run in owned:
+            run.owner = None
+            run.ready_at_ms = run.journal[-1].at_ms if ready_at_ms is None else ready_at_ms
+        del self.workers[worker]
+        self.expired.discard(worker)
+        self.over.append(worker)
+        return len(owned)
+
+    @rule(store=STORES)
+    def register(self, store: int) -> None:
+        worker = self.do(self.stores[store].register_worker(workflows=["w"], lease=LEASE))
+
+        assert worker not in [*self.workers, *self.over]
+        self.workers[worker] = store
+
+    @precondition(lambda self: self.workers or self.over)
+    @rule(store=STORES, pick=SOME)
+    def retire(self, store: int, pick: int) -> None:
+        worker = self.worker(pick)
+
+        freed = self.do(self.stores[store].retire_worker(worker))
+
+        assert freed == (self.end(worker, None) if worker in self.workers else 0)
+
+    @precondition(lambda self: self.workers)
+    @rule(pick=SOME)
+    def lose_lease(self, pick: int) -> None:
+        worker = list(self.workers)[pick % len(self.workers)]
+
+        assert self.stores[self.workers[worker]].renew_lease(worker, timedelta(0))
+
+        self.expired.add(worker)
+
+    @rule(store=STORES)
+    def bury(self, store: int) -> None:
+        freed = self.do(self.stores[store].bury_dead_workers(now_ms=self.now))
+
+        assert freed == sum(self.end(worker, self.now - 1) for worker in sorted(self.expired))
+
+    @precondition(lambda self: self.over)
+    @rule(pick=SOME)
+    def renew_what_is_over(self, pick: int) -> None:
+        assert not self.stores[0].renew_lease(self.over[pick % len(self.over)], LEASE)
+
+    @rule(store=STORES, run_id=RUN_IDS, graph=STORES, pick=st.none() | SOME, count=st.integers(1, 3))
+    def insert(self, store: int, run_id: str, graph: int, pick: int | None, count: int) -> None:
+        owner = None if pick is None else self.worker(pick)
+        if owner in self.expired:
+            return  # between the end of a lease and the burial either answer is right
+        status = RunStatus.PENDING if owner is None else RunStatus.RUNNING
+        journal = [self.record(seq) for seq in range(1, count + 1)]
+        new = NewRun(
+            run_id=run_id,
+            workflow_id="w",
+            graph=self.graphs[graph],
+            resource_id=None,
+            created_at_ms=self.now,
+            status=status,
+            owner=owner,
+            records=journal,
+        )
+
+        outcome = self.settle(lambda settle: self.stores[store].insert(new, settle))
+
+        if run_id in self.runs:
+            assert isinstance(outcome, RunExistsError)
+            return
+        assert isinstance(outcome, Receipt)
+        run = ModelRun(key=outcome.run, graph=self.graphs[graph], journal=journal, status=status)
+        if owner in self.workers:
+            run.owner, run.epoch = owner, 1
+        else:
+            run.ready_at_ms = new.created_at_ms
+        self.runs[run_id] = run
+        assert outcome == Receipt(run.key, run.epoch, is_owned=run.owner is not None)
+
+    def settle(self, hand_over: Any) -> Any:
+        async def wait() -> Any:
+            answer = self.loop.create_future()
+            hand_over(answer.set_result)
+            return await answer
+
+        return self.do(wait())
+
+    @precondition(lambda self: self.runs)
+    @rule(
+        pick=SOME,
+        store=STORES,
+        stale=st.sampled_from(["", "", "", "", "owner", "epoch", "seq", "run"]),
+        count=st.integers(0, 3),
+        release=st.sampled_from([None, None, "never", -5, 0, 50]),
+        taking=st.integers(0, 3),
+    )
+    def append(self, pick: int, store: int, stale: str, count: int, release: Any, taking: int) -> None:
+        run_id = sorted(self.runs)[pick % len(self.runs)]
+        run = self.runs[run_id]
+        if stale == "seq":
+            count = max(count, 1)
+        first = len(run.journal) + 1 + (pick % 3 - 1 or 2) * (stale == "seq")
+        records = [self.record(seq) for seq in range(first, first + count)]
+        owner = run.owner if run.owner is not None else self.worker(pick) or WorkerKey(99)
+        listed = self.do(self.stores[store].list_inbox(run.owner)) if run.owner is not None else []
+        taken = [row for row in listed if row.run == run.key][:taking]
+        ready_at_ms = self.now + release if isinstance(release, int) else None
+        write = Append(
+            run=RunKey(run.key + 1000 * (stale == "run")),
+            owner=WorkerKey(owner + 1000 * (stale == "owner")),
+            epoch=run.epoch + (stale == "epoch"),
+            records=records,
+            status=RunStatus.WAITING if release is not None else RunStatus.RUNNING,
+            execution=run.execution + pick % 2,
+            is_released=release is not None,
+            ready_at_ms=ready_at_ms,
+            inbox_taken=[InboxKey(row.key) for row in taken],
+        )
+
+        outcome = self.settle(lambda settle: self.stores[store].append(write, settle))
+
+        if stale or run.owner is None:
+            assert isinstance(outcome, StaleRunError)
+            return
+        run.journal += records
+        run.status, run.execution = write.status, write.execution
+        for row in taken:
+            del run.inbox[row.topic]
+        if write.is_released:
+            run.owner = None
+            # Claimable at once: at the latest now. Which time the row shows is the store's business.
+            run.ready_at_ms = ready_at_ms
+            if run.inbox:
+                run.ready_at_ms = self.shown_ready_at(run_id)
+                assert run.ready_at_ms <= self.now
+        assert outcome == Receipt(run.key, run.epoch, is_owned=run.owner is not None)
+
+    def shown_ready_at(self, run_id: str) -> int:
+        row = self.do(self.stores[0].find_run(run_id))
+        assert row is not None
+        assert row.ready_at_ms is not None
+        return row.ready_at_ms
+
+    @rule(store=STORES, run_id=RUN_IDS, topic=st.sampled_from("abc"))
+    def post(self, store: int, run_id: str, topic: str) -> None:
+        body = b"%d" % self.now
+        call = self.stores[store].post(run_id, kind="resume", topic=topic, at_ms=self.now, body=body)
+        run = self.runs.get(run_id)
+        if run is None:
+            with pytest.raises(RunNotFoundError):
+                self.do(call)
+            return
+
+        assert self.do(call) == (topic not in run.topics)
+
+        if topic in run.topics:
+            return
+        run.topics.add(topic)
+        run.inbox[topic] = body
+        if run.owner is None and (run.ready_at_ms is None or run.ready_at_ms >= self.now):
+            run.ready_at_ms = self.shown_ready_at(run_id)
+            assert run.ready_at_ms <= self.now
+
+    @precondition(lambda self: self.workers or self.over)
+    @rule(store=STORES, pick=SOME, which=st.sampled_from([[], [0], [1], [0, 1]]), limit=st.integers(0, 3))
+    def claim(self, store: int, pick: int, which: list[int], limit: int) -> None:
+        worker = self.worker(pick)
+        assert worker is not None
+        if worker in self.expired:
+            return  # as for inserts
+        graphs = [self.graphs[place] for place in which]
+        now = self.now
+        ready = [
+            run_id
+            for run_id, run in self.runs.items()
+            if run.owner is None and run.graph in graphs and run.ready_at_ms is not None and run.ready_at_ms <= now
+        ]
+        times = sorted(self.runs[run_id].ready_at_ms or 0 for run_id in ready)
+
+        claimed = self.do(self.stores[store].claim(worker, graphs=graphs, now_ms=now, limit=limit))
+
+        expected = times[:limit] if worker in self.workers else []
+        assert [self.runs[row.run_id].ready_at_ms for row in claimed] == expected
+        assert {row.run_id for row in claimed} <= set(ready)
+        for row in claimed:
+            run = self.runs[row.run_id]
+            run.owner, run.epoch, run.ready_at_ms = worker, run.epoch + 1, None
+            assert (row.key, row.graph, row.epoch) == (run.key, run.graph, run.epoch)
+
+    @invariant()
+    def rows_and_journals_agree(self) -> None:
+        for run_id, run in self.runs.items():
+            for store in self.stores:
+                row = self.loop.run_until_complete(store.find_run(run_id))
+                assert row is not None
+                assert (row.key, row.graph, row.status, row.execution) == (
+                    run.key,
+                    run.graph,
+                    run.status,
+                    run.execution,
+                )
+                assert (row.owner, row.epoch, row.head) == (run.owner, run.epoch, len(run.journal))
+                assert row.updated_at_ms == run.journal[-1].at_ms
+                if run.owner is None:
+                    assert row.ready_at_ms == run.ready_at_ms
+                assert self.loop.run_until_complete(store.load_records(run.key)) == run.journal
+
+    @invariant()
+    def queues_agree(self) -> None:
+        for store in getattr(self, "stores", ()):
+            for graph in self.graphs:
+                times = [run.ready_at_ms for run in self.runs.values() if run.graph == graph and run.owner is None]
+                first = min((at for at in times if at is not None), default=None)
+                assert self.loop.run_until_complete(store.next_ready_at([graph])) == first
+
+    @invariant()
+    def inboxes_agree(self) -> None:
+        for worker in self.workers:
+            rows = self.loop.run_until_complete(self.stores[0].list_inbox(worker))
+            owned = [run for run in self.runs.values() if run.owner == worker]
+            expected = {(run.key, topic, body) for run in owned for topic, body in run.inbox.items()}
+            assert {(row.run, row.topic, row.body) for row in rows} == expected
+            assert [row.key for row in rows] == sorted(row.key for row in rows)
+
+    @invariant()
+    def workers_agree(self) -> None:
+        for store in getattr(self, "stores", ()):
+            rows = self.loop.run_until_complete(store.list_workers())
+            assert {row.key: row.is_alive for row in rows} == {key: key not in self.expired for key in self.workers}
+
+
+class MemoryMachine(StoreMachine):
+    def make_stores(self) -> tuple[Store, Store]:
+        database = MemoryDatabase()
+        return MemoryStore(database), MemoryStore(database)
+
+
+class SqliteMachine(StoreMachine):
+    def make_stores(self) -> tuple[Store, Store]:
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "store.db"
+        return tuple(SqliteStore(path, durability="normal", allow_network_filesystem=True) for _ in range(2))
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.folder.cleanup()
+
+
+@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine], ids=["memory", "sqlite"])
+def test_store_agrees_with_the_model(machine: type[StoreMachine]):
+    """Guarantee: whatever happens in whatever order, a store holds what its contract says."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
