@@ -160,6 +160,7 @@ def test_names_read_as_the_author_wrote_them(annotation, name):
         (Generator[int, None, None], "an iterator can be read only once; declare a list"),
         (Iterable[int], "an iterator can be read only once; declare a list"),
         (type[int], "a class is not data"),
+        (refusal, "a function is not data"),
         (pydantic.Json[int], "declare what it holds"),
     ],
 )

@@ -10,7 +10,6 @@ __all__ = ["name_of", "why_unrecordable"]
 
 _ADVICE: Final[Mapping[str, str]] = {
     "call": "a function is not data; declare what it returns",
-    "arguments": "a function is not data; declare what it returns",
     "callable": "a function is not data; declare what it returns",
     "generator": "an iterator can be read only once; declare a list",
     "is-instance": "declare a pydantic model, a dataclass or a TypedDict, or give it a validator and a serialiser",
@@ -68,7 +67,8 @@ def _objections(schema: object, *, converted: bool) -> Iterator[str]:
     kind = node.get("type")
     if node.get("serialization_exclude"):
         return  # an excluded field is never written
-    if isinstance(kind, str) and kind in _ADVICE and not converted:
+    named_tuple = kind == "call" and isinstance(node["function"], type)  # as pydantic before 2.14 has them
+    if isinstance(kind, str) and kind in _ADVICE and not converted and not named_tuple:
         subject = f"{name_of(node['cls'])}: " if "cls" in node else ""
         yield subject + _ADVICE[kind]
     for part in _parts(node, kind):

@@ -201,6 +201,9 @@ class _Shape(_Description):
     def named_tuple_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:  # it takes a list and an object
         return {} if self.mode == "validation" else super().named_tuple_schema(cast("Any", schema))
 
+    def call_schema(self, schema: core_schema.CallSchema) -> dict[str, Any]:  # a named tuple, before pydantic 2.14
+        return {}
+
     def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
         bases = schema["cls"].__mro__
         converts = any("_missing_" in vars(base) for base in bases if base is not Enum)  # user code, may take anything
@@ -293,7 +296,7 @@ def _why_unwritable(value: object) -> str | None:
     try:
         to_json(value)
     except Exception as error:  # noqa: BLE001  (`__repr__` and the like are user code)
-        return _first_line(error).removesuffix(".")
+        return _first_line(error)
     return None
 
 
@@ -306,5 +309,5 @@ def _plain(raw: bytes) -> object:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).partition("\n")[0]
+    text = str(error).partition("\n")[0].removesuffix(".")
     return text[:1].lower() + text[1:]
