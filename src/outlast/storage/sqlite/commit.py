@@ -72,6 +72,7 @@ class Committer:
                 self._connection.execute("PRAGMA busy_timeout = 0")
 
     def _commit_begun(self, writes: Sequence[Write]) -> list[Outcome]:
+        changes_before = self._connection.total_changes
         try:
             outcomes = record(self._connection, writes)
         except Exception as error:  # noqa: BLE001 - also what a value that cannot be bound raises
@@ -80,6 +81,9 @@ class Committer:
                 # One of them cannot be recorded; the others must not suffer for it.
                 return [outcome for write in writes for outcome in self.commit([write])]
             return [self._failure(error)] * len(writes)
+        if self._connection.total_changes == changes_before:
+            self._undo()  # nothing was written, so nothing is committed
+            return outcomes
         try:
             self._seam.before_commit()
         except Exception as error:  # noqa: BLE001 - tests raise what they like

@@ -52,7 +52,9 @@ SELECT key, owner, epoch, head FROM runs WHERE key IN ({keys})
 
 -- Before inserts: the largest number in use, and who is alive.
 -- name: before_inserts
-SELECT (SELECT coalesce(max(key), 0) FROM runs), (SELECT group_concat(key) FROM workers)
+SELECT
+  (SELECT coalesce(max(key), 0) FROM runs),
+  (SELECT group_concat(key) FROM workers WHERE boot_id = ? AND lease_until_ns > ?)
 
 -- name: insert_runs (13)
 INSERT INTO runs (
@@ -121,7 +123,7 @@ JOIN runs AS ready ON ready.key IN (
   ORDER BY ready_at_ms
   LIMIT ?
 )
-WHERE EXISTS (SELECT 1 FROM workers WHERE key = ?)
+WHERE EXISTS (SELECT 1 FROM workers WHERE key = ? AND boot_id = ? AND lease_until_ns > ?)
 ORDER BY ready.ready_at_ms, ready.key
 LIMIT ?
 

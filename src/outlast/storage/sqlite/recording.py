@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from outlast.core.record import Record
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError
 from outlast.storage.base import Append, NewRun, Receipt, RunKey
+from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
@@ -190,7 +191,7 @@ def _record_inserts(
     outcomes: list[Outcome],
     events: list[SqlValue],
 ) -> None:
-    last, alive_text = connection.execute(one("before_inserts")).fetchone()
+    last, alive_text = connection.execute(one("before_inserts"), (clock.boot_id(), clock.now_ns())).fetchone()
     alive = {int(key) for key in alive_text.split(",")} if alive_text else set[int]()
     rows: list[SqlValue] = []
     numbered: dict[str, tuple[int, int, NewRun]] = {}

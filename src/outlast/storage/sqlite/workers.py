@@ -141,7 +141,8 @@ class Claim(Operation[list[ClaimedRun]]):
 
     def apply(self, connection: sqlite3.Connection) -> list[ClaimedRun]:
         """Read the first runs that are ready, then make them the worker's. Writes nothing if there are none."""
-        values = (*self._graphs, self._now_ms, self._limit, self._worker, self._limit)
+        alive = (self._worker, clock.boot_id(), clock.now_ns())
+        values = (*self._graphs, self._now_ms, self._limit, *alive, self._limit)
         rows = connection.execute(many("select_claimable", len(self._graphs)), values).fetchall()
         keys: list[SqlValue] = [row[0] for row in rows]
         for start, size in chunks(len(keys)):
