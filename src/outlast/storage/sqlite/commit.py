@@ -9,7 +9,7 @@ from typing import Final
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import CommitSeam
 from outlast.storage.sqlite.connection import rollback, translate
-from outlast.storage.sqlite.recording import Outcome, Write, is_recorded, record
+from outlast.storage.sqlite.recording import Outcome, Write, proves, record, stands
 
 __all__ = ["Committer", "NoSeam"]
 
@@ -97,14 +97,20 @@ class Committer:
         return outcomes
 
     def _find_out(self, writes: Sequence[Write], outcomes: list[Outcome], error: Exception) -> list[Outcome]:
-        """The answer of a commit was lost: look the writes up. They are atomic, so one that is found proves them all."""
+        """Look up writes whose commit gave no answer. They are atomic, so one that is found proves them all."""
         self._undo()
+        failure = self._failure(error)
+        connection = self._connection
         try:
-            if any(is_recorded(self._connection, *pair) for pair in zip(writes, outcomes, strict=True)):
+            if any(proves(connection, *pair) for pair in zip(writes, outcomes, strict=True)):
                 return outcomes
+            return [
+                outcome if stands(connection, write) else failure
+                for write, outcome in zip(writes, outcomes, strict=True)
+            ]
         except sqlite3.Error:
             self._reconnect()
-        return [self._failure(error)] * len(writes)
+        return [failure] * len(writes)
 
     def _failure(self, error: Exception) -> OutlastError:
         if isinstance(error, OutlastError):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from outlast.errors import ConfigurationError, StoreError, StoreUnavailableError
 
-__all__ = ["Synchronous", "connect", "require_sqlite", "rollback", "translate", "translated"]
+__all__ = ["Synchronous", "connect", "require_sqlite", "rollback", "translate"]
 
 Synchronous: TypeAlias = Literal["full", "normal"]
 """What a commit waits for: the disk, or the operating system."""
@@ -91,12 +89,3 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
     if isinstance(error, sqlite3.OperationalError):
         return StoreUnavailableError(f"{path}: {error}; try again")
     return StoreError(f"{path}: {error}")
-
-
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Raise errors of SQLite as errors of the store."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise translate(error, path) from error

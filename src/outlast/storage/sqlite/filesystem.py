@@ -53,7 +53,7 @@ def read_mounts() -> list[tuple[str, str]]:
     """Ask the system for its mounts; empty if it does not tell."""
     try:
         if sys.platform == "darwin":
-            done = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=True, timeout=5)  # noqa: S603
+            done = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=True, timeout=5)
             return parse_bsd_mounts(done.stdout)
         return parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, subprocess.SubprocessError):

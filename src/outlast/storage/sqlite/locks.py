@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+from outlast.errors import StoreUnavailableError
 
 __all__ = ["LifeLock", "WriterLock", "is_life_over"]
+
+_POLL_S: Final = 0.000_2
 
 # Everything that must let go of its descriptors in a forked child.
 _open_locks: weakref.WeakSet[_Locks] = weakref.WeakSet()
@@ -72,15 +78,37 @@ class WriterLock(_Locks):
         finally:
             fcntl.flock(self._queue, fcntl.LOCK_UN)
 
+    def acquire_within(self, seconds: float) -> bool:
+        """Take the lock, waiting only so long: for those who write rarely and must not hang on a stopped process.
+
+        Whoever has the queue lock is next, so asking again and again for the writer lock is fair.
+        """
+        deadline = time.monotonic() + seconds
+        if not _poll(self._queue, deadline):
+            return False
+        try:
+            return _poll(self._writer, deadline)
+        finally:
+            fcntl.flock(self._queue, fcntl.LOCK_UN)
+
     def release(self) -> None:
         """Let the next one write. Nothing happens after `close`, which let go already."""
         if self._descriptors:
             fcntl.flock(self._writer, fcntl.LOCK_UN)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock for a block."""
-        self.acquire()
+    def held(self, *, within: float | None = None) -> Generator[None]:
+        """Hold the lock for a block.
+
+        Raises:
+            StoreUnavailableError: Not free `within` so many seconds; another process is stopped, or its disk is.
+        """
+        if within is None:
+            self.acquire()
+        elif not self.acquire_within(within):
+            raise StoreUnavailableError(
+                f"another process has been writing for {within:g} s and does not end; look whether it is stopped"
+            )
         try:
             yield
         finally:
@@ -100,6 +128,18 @@ class LifeLock(_Locks):
         """Let go, and leave no file behind."""
         Path(self._path).unlink(missing_ok=True)
         self.close()
+
+
+def _poll(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True
 
 
 def is_life_over(path: str) -> bool:

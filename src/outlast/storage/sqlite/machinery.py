@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple
 
 from outlast.storage.base import CommitSeam, WorkerKey
 from outlast.storage.sqlite.commit import Committer
-from outlast.storage.sqlite.connection import Synchronous, connect, translated
+from outlast.storage.sqlite.connection import Synchronous, connect
 from outlast.storage.sqlite.locks import LifeLock, WriterLock
 from outlast.storage.sqlite.maintenance import Maintenance
 from outlast.storage.sqlite.readers import Readers
@@ -19,8 +18,6 @@ from outlast.storage.sqlite.schema import prepare
 from outlast.storage.sqlite.writer import Writer
 
 __all__ = ["Machinery", "start"]
-
-T = TypeVar("T")
 
 
 class Machinery:
@@ -69,20 +66,44 @@ async def start(
     """Bring the file up to date and start everything."""
     readers = Readers(path, partial(connect, path, is_reader=True))
     try:
-        await readers.call(partial(prepare, path, allow_network_filesystem=allow_network_filesystem))
-        open_committer = partial(Committer, path, partial(connect, path, synchronous=synchronous), seam)
-        committer, renewing = await readers.call(lambda: (open_committer(), open_committer()))
-        maintenance = Maintenance(partial(connect, path), WriterLock(path))
-        writer = Writer(
-            committer=committer,
-            lock=WriterLock(path),
-            commits_on_loop=synchronous == "normal",
-            on_written=maintenance.note,
-            on_death=on_death,
-        )
+        parts = await readers.call(lambda: _open_parts(path, synchronous, seam, allow=allow_network_filesystem))
     except BaseException:
         readers.stop()
         await readers.join()
         raise
-    renewer = Renewer(renewing, WriterLock(path), on_death)
+    maintenance = Maintenance(partial(connect, path), parts.checkpoint_lock)
+    writer = Writer(
+        committer=parts.committer,
+        lock=parts.writer_lock,
+        commits_on_loop=synchronous == "normal",
+        on_written=maintenance.note,
+        on_death=on_death,
+    )
+    renewer = Renewer(parts.renewing, parts.renewer_lock, on_death)
     return Machinery(writer=writer, readers=readers, renewer=renewer, maintenance=maintenance)
+
+
+class _Parts(NamedTuple):
+    """What has to be opened off the loop."""
+
+    committer: Committer
+    renewing: Committer
+    writer_lock: WriterLock
+    renewer_lock: WriterLock
+    checkpoint_lock: WriterLock
+
+
+def _open_parts(path: str, synchronous: Synchronous, seam: CommitSeam | None, *, allow: bool) -> _Parts:
+    prepare(path, allow_network_filesystem=allow)
+    with ExitStack() as undo:
+        committer = Committer(path, partial(connect, path, synchronous=synchronous), seam)
+        undo.callback(committer.close)
+        # A lease need not survive a power loss: after it, the boot is another one.
+        renewing = Committer(path, partial(connect, path), seam)
+        undo.callback(renewing.close)
+        locks: list[WriterLock] = []
+        for _ in range(3):  # one for each that writes: threads exclude each other only by descriptors of their own
+            locks.append(WriterLock(path))
+            undo.callback(locks[-1].close)
+        undo.pop_all()
+    return _Parts(committer, renewing, *locks)

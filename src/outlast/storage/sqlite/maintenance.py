@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
+from outlast.errors import StoreUnavailableError
 from outlast.storage.sqlite.locks import WriterLock
 from outlast.storage.sqlite.schema import VERSION
 from outlast.storage.sqlite.thread import LoopThread
@@ -16,6 +17,7 @@ __all__ = ["Maintenance"]
 
 _PAGES: Final = 1_000
 """How long the log may grow before it is checkpointed: 4 MB."""
+_PATIENCE_S: Final = 1.0
 
 
 class Maintenance:
@@ -51,7 +53,7 @@ class Maintenance:
             try:
                 with closing(self._connect()) as connection:
                     self._checkpoint_whenever_due(connection)
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError, StoreUnavailableError):
                 # The log only gets longer, and the next write asks again; what is wrong with the disk, commits report.
                 self._wake.wait()
 
@@ -70,7 +72,7 @@ class Maintenance:
             return
         # Most of the log is copied. For the small rest the writers wait, so that the log can start from its beginning:
         # a file that is reused costs less than one that grows or is cut.
-        with self._lock.held():
+        with self._lock.held(within=_PATIENCE_S):
             pages, copied = _copy_pages(connection)
             if pages == copied:
                 # The first write after that syncs the new head of the log. This one does it, so no commit has to.

@@ -24,9 +24,16 @@ class Operation(ABC, Generic[T]):
     def apply(self, connection: sqlite3.Connection) -> T:
         """Write, and return the answer for the case that the commit succeeds. May be called again after a rollback."""
 
-    @abstractmethod
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
-        """Say whether the effect of the last `apply` stands in the store; asked when the answer of a commit was lost."""
+    def proves(self, connection: sqlite3.Connection) -> bool:
+        """Say whether the store shows that the transaction of the last `apply` was committed; True must be certain.
+
+        Asked when the answer of a commit was lost, for the sake of everything else in that transaction.
+        """
+        return False
+
+    def stands(self, connection: sqlite3.Connection) -> bool:
+        """Say whether the answer of the last `apply` is true now, whoever brought it about."""
+        return False
 
     def undo(self, answer: T) -> Operation[object] | None:
         """Return what takes the effect back if nobody is left to receive the answer; None if it may stay."""
@@ -39,15 +46,18 @@ class EnsureGraph(Operation[GraphKey]):
     def __init__(self, workflow_id: str, fingerprint: str, document: bytes) -> None:
         self._identity = (workflow_id, fingerprint)
         self._document = document
+        self._key: GraphKey | None = None
 
     def apply(self, connection: sqlite3.Connection) -> GraphKey:
         """Insert the document unless it is there; return its number."""
         connection.execute(one("insert_graph"), (*self._identity, self._document))
-        return GraphKey(connection.execute(one("find_graph"), self._identity).fetchone()[0])
+        self._key = GraphKey(connection.execute(one("find_graph"), self._identity).fetchone()[0])
+        return self._key
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
-        """Look for the document."""
-        return connection.execute(one("find_graph"), self._identity).fetchone() is not None
+    def stands(self, connection: sqlite3.Connection) -> bool:
+        """Look for the document under the number that was answered."""
+        row = connection.execute(one("find_graph"), self._identity).fetchone()
+        return row is not None and row[0] == self._key
 
 
 class Post(Operation["bool | None"]):
@@ -60,21 +70,22 @@ class Post(Operation["bool | None"]):
         self._at_ms = at_ms
         self._body = body
         self._run: RunKey | None = None
+        self._is_first = False
 
     def apply(self, connection: sqlite3.Connection) -> bool | None:
         """Insert the request if it is the first of its topic, and wake the run."""
+        self._is_first = False
         row = connection.execute(one("find_run_key"), (self._run_id,)).fetchone()
         if row is None:
             return None
         self._run = RunKey(row[0])
         inserted = connection.execute(one("post"), (self._run, self._topic, self._kind, self._at_ms, self._body))
-        if not inserted.rowcount:
-            return False
-        if row[1] is None:
+        self._is_first = inserted.rowcount == 1
+        if self._is_first and row[1] is None:
             connection.execute(one("wake_run"), (self._run, self._at_ms))
-        return True
+        return self._is_first
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
-        """Look for this very request."""
+    def proves(self, connection: sqlite3.Connection) -> bool:
+        """Look for this very request, if it was the first."""
         key = (self._run, self._topic, self._kind, self._at_ms, self._body)
-        return connection.execute(one("is_posted"), key).fetchone() is not None
+        return self._is_first and connection.execute(one("is_posted"), key).fetchone() is not None

@@ -70,8 +70,8 @@ SELECT key FROM runs WHERE key > ?
 -- name: is_inserted
 SELECT 1 FROM runs WHERE run_id = ? AND key = ? AND created_at_ms = ? AND graph = ?
 
--- name: select_row_state
-SELECT owner, epoch, head, status, execution FROM runs WHERE key = ?
+-- name: select_head
+SELECT epoch, head FROM runs WHERE key = ?
 
 -- name: find_run
 SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,

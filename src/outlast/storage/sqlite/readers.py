@@ -14,7 +14,7 @@ from outlast.errors import StoreError
 from outlast.storage.base import GraphKey, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
 from outlast.storage.sqlite.connection import translate
 from outlast.storage.sqlite.recording import JSON
-from outlast.storage.sqlite.thread import LoopThread
+from outlast.storage.sqlite.thread import LoopThread, post
 
 __all__ = ["Readers", "inbox_row", "record_of", "run_row"]
 
@@ -76,11 +76,11 @@ class Readers:
             except sqlite3.Error as error:
                 translated = translate(error, self._path)
                 translated.__cause__ = error
-                self._loop.call_soon_threadsafe(_deliver, future, None, translated)
+                post(self._loop, _deliver, future, None, translated)
             except Exception as error:  # noqa: BLE001 - belongs to whoever asked, not to this thread
-                self._loop.call_soon_threadsafe(_deliver, future, None, error)
+                post(self._loop, _deliver, future, None, error)
             else:
-                self._loop.call_soon_threadsafe(_deliver, future, value, None)
+                post(self._loop, _deliver, future, value, None)
             del work, query, future  # nothing of it stays alive while the thread waits
         if connection is not None:
             connection.close()
@@ -147,6 +147,6 @@ def _decoded(stored: bytes | None) -> bytes | None:
         return None
     if stored[:1] != JSON:
         raise StoreError(
-            f"an event is stored in encoding {stored[:1].hex() or 'without a number'}, which this Outlast does not know; update it"
+            f"an event is stored in encoding {stored[:1].hex() or '(none)'}, which this Outlast does not know; update it"
         )
     return stored[1:]

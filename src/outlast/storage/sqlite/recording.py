@@ -18,7 +18,7 @@ from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["JSON", "Outcome", "Write", "is_recorded", "record"]
+__all__ = ["JSON", "Outcome", "Write", "proves", "record", "stands"]
 
 Write: TypeAlias = "NewRun | Append | Operation[Any]"
 """Anything that the writer records."""
@@ -61,24 +61,28 @@ def record(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Outc
     return outcomes
 
 
-def is_recorded(connection: sqlite3.Connection, write: Write, outcome: Outcome) -> bool:
-    """Say whether a write stands in the store, for a commit without an answer. True is certain, False is not.
+def proves(connection: sqlite3.Connection, write: Write, outcome: Outcome) -> bool:
+    """Say whether the store shows that the transaction of a write was committed. True is certain, False is not.
 
-    Only the owner of an epoch writes to a run: as long as the epoch is the write's own, the row tells the whole truth.
+    Only the owner of an epoch writes to a run, and it is the caller: as long as the epoch is the write's own, a head
+    that moved was moved by this write.
     """
     if isinstance(write, Operation):
-        return write.is_recorded(connection)
+        return write.proves(connection)
     if not isinstance(outcome, Receipt):
         return False
     if isinstance(write, NewRun):
         identity = (write.run_id, outcome.run, write.created_at_ms, write.graph)
         return connection.execute(one("is_inserted"), identity).fetchone() is not None
-    row = connection.execute(one("select_row_state"), (write.run,)).fetchone()
-    if row is None or row[1] != write.epoch:
-        return False
-    if write.records:
-        return bool(row[2] >= write.records[-1].seq)
-    return (row[0] is None) is write.is_released and row[3:] == (write.status.value, write.execution)
+    if not write.records:
+        return False  # a row that looks as intended may have looked so before
+    row = connection.execute(one("select_head"), (write.run,)).fetchone()
+    return row is not None and row[0] == write.epoch and row[1] >= write.records[-1].seq
+
+
+def stands(connection: sqlite3.Connection, write: Write) -> bool:
+    """Say whether the answer to a write is true although nothing proves its own transaction."""
+    return isinstance(write, Operation) and write.stands(connection)
 
 
 # ---- Appends

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import WorkerKey
@@ -16,6 +17,8 @@ from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import one
 
 __all__ = ["Renewer", "nanoseconds"]
+
+_PATIENCE_S: Final = 10.0
 
 
 class Renewer:
@@ -34,10 +37,12 @@ class Renewer:
             StoreUnavailableError: The lease was not renewed; try again before it is over.
         """
         try:
-            with self._mutex, self._lock.held():
+            with self._mutex, self._lock.held(within=_PATIENCE_S):
                 (outcome,) = self._committer.commit([_Renew(worker, nanoseconds(lease))])
-        except Exception as error:
+        except OSError as error:
             raise StoreUnavailableError(f"the lease was not renewed: {error}") from error
+        except Exception:
+            raise
         except BaseException as error:
             self._committer.close()
             self._on_death()
@@ -65,7 +70,7 @@ class _Renew(Operation[bool]):
         self._until_ns = clock.now_ns() + self._lease_ns
         return bool(connection.execute(one("renew_lease"), (self._until_ns, self._worker)).rowcount)
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+    def stands(self, connection: sqlite3.Connection) -> bool:
         row = connection.execute(one("read_lease"), (self._worker,)).fetchone()
         return row is None or row[0] == self._until_ns
 

@@ -26,6 +26,8 @@ _MIGRATIONS: Final = ("0001_first.sql",)
 VERSION: Final = len(_MIGRATIONS)
 """The schema that this version of Outlast reads and writes."""
 
+_PATIENCE_S: Final = 30.0
+
 
 class _Header(NamedTuple):
     """What a file says about itself."""
@@ -84,7 +86,7 @@ def _is_there(path: str) -> bool:
 
 
 def _check_untouched(path: str) -> None:
-    # Immutable: reads the file as it is and creates nothing beside it. What is still in a log is seen by the next check.
+    # Immutable: reads the file as it is and creates nothing beside it. What is still in its log, the next check sees.
     uri = f"file:{quote(path)}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         _check_header(_read_header(connection), path)
@@ -120,7 +122,7 @@ def _check_header(header: _Header, path: str) -> None:
 def _bring_up_to_date(path: str) -> None:
     lock = WriterLock(path)
     try:
-        with lock.held(), closing(connect(path, mode="rwc", synchronous="full")) as connection:
+        with lock.held(within=_PATIENCE_S), closing(connect(path, mode="rwc", synchronous="full")) as connection:
             header = _read_header(connection)
             _check_header(header, path)
             if not header.has_tables:
@@ -157,7 +159,7 @@ def _migrate(connection: sqlite3.Connection, name: str, version: int) -> None:
 
 
 def _statements(name: str) -> Iterator[str]:
-    text = resources.files(__package__).joinpath("migrations", name).read_text(encoding="utf-8")
+    text = resources.files("outlast.storage.sqlite").joinpath("migrations", name).read_text(encoding="utf-8")
     statement = ""
     for line in text.splitlines():
         code = line.partition("--")[0].rstrip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Final, TypeAlias
 
@@ -24,7 +24,7 @@ def one(name: str) -> str:
     return _STATEMENTS[name][0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def many(name: str, count: int) -> str:
     """Return a statement for `count` rows or keys."""
     text, columns = _STATEMENTS[name]
@@ -56,4 +56,6 @@ def _parse(text: str) -> dict[str, tuple[str, int]]:
     return statements
 
 
-_STATEMENTS: Final = _parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
+_STATEMENTS: Final = _parse(
+    resources.files("outlast.storage.sqlite").joinpath("queries.sql").read_text(encoding="utf-8")
+)

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["LoopThread"]
+__all__ = ["LoopThread", "post"]
 
 
 class LoopThread:
@@ -16,22 +17,28 @@ class LoopThread:
     def __init__(self, name: str, serve: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._serve = serve
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def join(self) -> None:
-        """Wait until the thread has ended; somebody told it to."""
-        await self._ended
+    async def join(self, *, within: float | None = None) -> bool:
+        """Wait until the thread has ended, which somebody told it to; say whether it did."""
+        try:
+            async with asyncio.timeout(within):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
         self._thread.join()
+        return True
 
     def _run(self) -> None:
         try:
             self._serve()
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop was closed first: nobody waits
-                self._loop.call_soon_threadsafe(self._end)
+            post(self._loop, self._ended.set)
 
-    def _end(self) -> None:
-        if not self._ended.done():
-            self._ended.set_result(None)
+
+def post(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *values: Any) -> None:  # noqa: ANN401
+    """Call something on a loop from any thread; nothing happens if the loop was closed, for then nobody waits."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, *values)

@@ -75,7 +75,7 @@ class Register(Operation[WorkerKey]):
         connection.execute(one("register_worker"), row)
         return WorkerKey(connection.execute(one("find_worker"), (self._incarnation,)).fetchone()[0])
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+    def proves(self, connection: sqlite3.Connection) -> bool:
         """Look for this incarnation."""
         return connection.execute(one("find_worker"), (self._incarnation,)).fetchone() is not None
 
@@ -98,7 +98,7 @@ class Retire(Operation[int]):
         connection.execute(one("delete_worker"), (self._worker,))
         return freed
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+    def stands(self, connection: sqlite3.Connection) -> bool:
         """Look whether the row is gone."""
         return connection.execute(one("read_lease"), (self._worker,)).fetchone() is None
 
@@ -123,7 +123,7 @@ class Bury(Operation[int]):
         free = one("free_runs_of_dead")
         return sum(connection.execute(free, (self._now_ms, life.key)).rowcount for life in self.buried)
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
+    def stands(self, connection: sqlite3.Connection) -> bool:
         """Look whether the rows are gone."""
         gone = (connection.execute(one("read_lease"), (life.key,)).fetchone() is None for life in self.buried)
         return bool(self.buried) and all(gone)
@@ -160,10 +160,14 @@ class Claim(Operation[list[ClaimedRun]]):
         ]
         return self._claimed
 
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
-        """Look whether the worker owns any of these runs in the new epoch, or there was nothing to record."""
+    def proves(self, connection: sqlite3.Connection) -> bool:
+        """Look whether the worker owns any of these runs in the new epoch."""
         values = ((run.key, self._worker, run.epoch) for run in self._claimed)
-        return not self._claimed or any(connection.execute(one("is_claimed"), value).fetchone() for value in values)
+        return any(connection.execute(one("is_claimed"), value).fetchone() for value in values)
+
+    def stands(self, connection: sqlite3.Connection) -> bool:
+        """Having claimed nothing is true without any commit."""
+        return not self._claimed
 
     def undo(self, answer: list[ClaimedRun]) -> Operation[Any] | None:
         """Set the runs free again that nobody knows of."""
@@ -181,7 +185,3 @@ class Unclaim(Operation[None]):
         """Set the runs free, claimable since their latest event."""
         for start, size in chunks(len(self._runs)):
             connection.execute(many("unclaim_runs", size), (self._worker, *self._runs[start : start + size]))
-
-    def is_recorded(self, connection: sqlite3.Connection) -> bool:
-        """Nobody waits for the answer."""
-        return False

@@ -11,32 +11,27 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from outlast.errors import StoreUnavailableError
-from outlast.storage.base import Append, NewRun
 from outlast.storage.sqlite.commit import Committer
 from outlast.storage.sqlite.locks import WriterLock
-from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.queue import Item, WriteQueue
 from outlast.storage.sqlite.recording import Outcome, Write
-from outlast.storage.sqlite.thread import LoopThread
+from outlast.storage.sqlite.thread import LoopThread, post
 
-__all__ = ["Item", "Writer"]
+__all__ = ["Writer"]
 
-Item: TypeAlias = "tuple[Write, Callable[[Any], None]]"
-"""A write, and whom to tell."""
-
-_MAX_WRITES: Final = 1_000
-_MAX_BYTES: Final = 8 * 1024 * 1024
-_PAGE: Final = 4_000
+_PATIENCE_S: Final = 30.0
+"""How long a write waits for another process before it is refused."""
+_JOIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.01
 
 
 class Writer:
-    """Queue, order and settlement. Methods are called on the event loop unless they say otherwise."""
+    """Order and settlement of writes. Methods are called on the event loop unless they say otherwise."""
 
     def __init__(
         self,
@@ -53,23 +48,25 @@ class Writer:
         self._commits_on_loop = commits_on_loop
         self._on_written = on_written
         self._on_death = on_death
-        self._waiting: deque[Item] = deque()
+        self._waiting = WriteQueue()
         self._is_flush_due = False
         self._drained: asyncio.Future[None] | None = None
-        # Guards the two below; held for a few instructions only.
+        self._is_dead = False
+        # Guards the four below and, as soon as the thread is not idle, the taking from the queue; held for moments.
         self._mutex = threading.Lock()
         self._is_thread_idle = True
-        self._unsettled = 0
+        self._unsettled = 0  # batches of the thread that the loop has not settled yet
+        self._asked_lock_at: float | None = None
+        self._is_changed = False
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._thread: LoopThread | None = None
-        self._is_dead = False
+        self._watchdog: asyncio.TimerHandle | None = None
         self._version = committer.data_version()
-        self._is_changed = False
         self._looked_at = 0.0
 
     def submit(self, write: Write, settle: Callable[[Any], None]) -> None:
         """Queue a write. It is taken at the end of this turn of the loop, with everything else of the turn."""
-        self._waiting.append((write, settle))
+        self._waiting.put((write, settle))
         if not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -80,7 +77,8 @@ class Writer:
             is_idle = self._is_thread_idle
         if is_idle:
             self._look()
-        changed, self._is_changed = self._is_changed, False
+        with self._mutex:
+            changed, self._is_changed = self._is_changed, False
         return changed
 
     async def drain(self) -> None:
@@ -95,57 +93,62 @@ class Writer:
 
     async def join(self) -> None:
         """Wait until the thread has ended, and close what the writer used."""
-        if self._thread is not None:
-            await self._thread.join()
-        self._committer.close()
-        self._lock.close()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        # A thread that stands in line behind a stopped process cannot be ended. It finds nothing to write later.
+        if self._thread is None or await self._thread.join(within=_JOIN_S):
+            self._committer.close()
+            self._lock.close()
 
     def kill(self) -> None:
         """Act as if the process had been killed. Called on any thread."""
         self._is_dead = True
         self._lock.close()
-        self._loop.call_soon_threadsafe(self._bury)
+        post(self._loop, self._flush)
 
     # ---- On the loop
 
     def _flush(self) -> None:
         self._is_flush_due = False
         if self._is_dead:
-            self._bury()
+            items = self._waiting.take_all()
+            self._settle(items, _dead(len(items)))
             return
         with self._mutex:
             # Settling what the thread did comes first: it is on its way, and flushes again.
             if not self._is_thread_idle or (self._commits_on_loop and self._unsettled):
                 return
-        if not self._waiting:
-            return
-        if not (self._commits_on_loop and self._flush_on_loop()):
+        if self._waiting and not (self._commits_on_loop and self._commit_on_loop()):
             self._hand_over()
 
-    def _flush_on_loop(self) -> bool:
+    def _commit_on_loop(self) -> bool:
         """Commit one batch here; False if it has to wait for somebody, or would stop the loop for too long."""
-        items, pages = self._take()
-        if any(isinstance(write, Operation) and write.is_long for write, _ in items) or not self._try_lock():
-            self._waiting.extendleft(reversed(items))
-            return False
-        try:
-            outcomes = self._committer.try_commit([write for write, _ in items])
-        except BaseException as error:  # noqa: BLE001 - the seam's word for the death of the process
-            self._die(items)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
-            return True
-        finally:
-            self._lock.release()
+        batch = self._waiting.take()
+        outcomes: list[Outcome] | None = None
+        if not batch.is_long and self._try_lock():
+            try:
+                outcomes = self._committer.try_commit(batch.writes)
+            except BaseException as error:  # the seam's word for the death of the process
+                self._committer.close()
+                self._on_death()
+                outcomes = _dead(len(batch.items))
+                if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                    self._settle(batch.items, outcomes)
+                    raise
+            finally:
+                self._lock.release()
         if outcomes is None:
-            self._waiting.extendleft(reversed(items))
+            self._waiting.put_back(batch.items)
             return False
-        self._settle(items, outcomes)
-        self._on_written(pages)
+        self._settle(batch.items, outcomes)
+        self._on_written(batch.pages)
+        self._flush_soon()
+        return True
+
+    def _flush_soon(self) -> None:
         if self._waiting and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
-        return True
 
     def _try_lock(self) -> bool:
         try:
@@ -159,6 +162,20 @@ class Writer:
         if self._thread is None:
             self._thread = LoopThread("outlast-writer", self._serve)
         self._wake.put(item=True)
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(_PATIENCE_S, self._watch)
+
+    def _watch(self) -> None:
+        """Refuse what waits if the thread does not get the lock, because its holder is stopped."""
+        self._watchdog = None
+        with self._mutex:
+            waits = time.monotonic() - self._asked_lock_at if self._asked_lock_at is not None else 0.0
+            items = self._waiting.take_all() if waits >= _PATIENCE_S else []
+            is_needed = not self._is_thread_idle
+        if is_needed:
+            self._watchdog = self._loop.call_later(_PATIENCE_S, self._watch)
+        message = f"another process has been writing for {waits:.0f} s and does not end; look whether it is stopped"
+        self._settle(items, [StoreUnavailableError(message)] * len(items))
 
     def _settle(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         for (_, settle), outcome in zip(items, outcomes, strict=True):
@@ -175,42 +192,9 @@ class Writer:
         with self._mutex:
             self._unsettled -= 1
         self._settle(items, outcomes)
-        if self._waiting and not self._is_flush_due:
-            self._flush()
-
-    def _die(self, items: Sequence[Item]) -> None:
-        """Handle the word of the seam that the process dies, on the thread where it happened, with what it had taken."""
-        self._committer.close()
-        self._loop.call_soon_threadsafe(self._settle, items, _dead(len(items)))
-        self._on_death()
-
-    def _bury(self) -> None:
-        items = list(self._waiting)
-        self._waiting.clear()
-        self._settle(items, _dead(len(items)))
+        self._flush_soon()
 
     # ---- On whatever thread has the connection
-
-    def _take(self) -> tuple[list[Item], int]:
-        """Take the next batch, and guess how many pages of the log it makes.
-
-        A batch ends before a write that follows an operation, so that operations always come last in it.
-        """
-        items: list[Item] = []
-        size = 0
-        waiting = self._waiting
-        has_operation = False
-        while waiting and len(items) < _MAX_WRITES and size < _MAX_BYTES:
-            write = waiting[0][0]
-            if isinstance(write, (Append, NewRun)):
-                if has_operation:
-                    break
-                for record in write.records:
-                    size += 100 + len(record[9] or b"") + len(record[8] or b"")
-            else:
-                has_operation = True
-            items.append(waiting.popleft())
-        return items, 2 + len(items) + size // _PAGE
 
     def _look(self) -> None:
         try:
@@ -219,7 +203,8 @@ class Writer:
             return  # commits report what is wrong
         if version != self._version:
             self._version = version
-            self._is_changed = True
+            with self._mutex:
+                self._is_changed = True
 
     # ---- On the thread
 
@@ -230,27 +215,41 @@ class Writer:
                     if self._is_dead or not self._waiting:
                         self._is_thread_idle = True
                         break
-                    items, pages = self._take()
-                    self._unsettled += 1
-                self._commit_on_thread(items, pages)
+                self._commit_on_thread()
 
-    def _commit_on_thread(self, items: list[Item], pages: int) -> None:
-        outcomes: list[Outcome]
+    def _commit_on_thread(self) -> None:
+        items: list[Item] = []
+        outcomes: list[Outcome] = []
+        with self._mutex:
+            self._unsettled += 1
+            self._asked_lock_at = time.monotonic()
         try:
             with self._lock.held():
-                if time.monotonic() - self._looked_at > _LOOK_EVERY_S:  # the loop cannot look while the thread is busy
-                    self._looked_at = time.monotonic()
-                    self._look()
-                outcomes = self._committer.commit([write for write, _ in items])
+                with self._mutex:
+                    self._asked_lock_at = None
+                    # Taken only now: what came while the thread stood in line goes with the rest.
+                    items, pages, _ = self._waiting.take()
+                self._look_sometimes()
+                outcomes = self._committer.commit([write for write, _ in items]) if items else []
+            self._on_written(pages)
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, and the thread must go on
-            outcomes = [StoreUnavailableError(f"the writer failed: {error}; nothing was recorded")] * len(items)
-        except BaseException:  # noqa: BLE001 - the seam's word for the death of the process
             with self._mutex:
-                self._unsettled -= 1
-            self._die(items)
-            return
-        self._loop.call_soon_threadsafe(self._settle_from_thread, items, outcomes)
-        self._on_written(pages)
+                items = items or self._waiting.take().items
+            outcomes = [StoreUnavailableError(f"the writer failed: {error}; it is not known what is recorded")] * len(
+                items
+            )
+        except BaseException:  # noqa: BLE001 - the seam's word for the death of the process
+            self._committer.close()
+            self._on_death()
+        if self._is_dead:
+            outcomes = _dead(len(items))
+        post(self._loop, self._settle_from_thread, items, outcomes)
+
+    def _look_sometimes(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_EVERY_S:  # the loop cannot look while the thread is busy
+            self._looked_at = now
+            self._look()
 
 
 def _dead(count: int) -> list[Outcome]:
