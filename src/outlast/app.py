@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from contextvars import Token
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from outlast.engines.local.engine import LocalEngine
+from outlast.engines.local.options import LocalOptions
 from outlast.errors import (
     ConfigurationError,
     DefinitionError,
@@ -47,7 +48,7 @@ class Outlast:
     No signal handlers are installed, and no global is changed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each option is one word of the user's vocabulary, all but the first by name
         self,
         workflows: Sequence[CommittedWorkflow[Any, Any]],
         *,
@@ -79,30 +80,14 @@ class Outlast:
             ConfigurationError: An option has a value that cannot work.
         """
         self._workflows = _checked(workflows)
-        for name, value in (("max_runs", max_runs), ("max_steps", max_steps)):
-            if value < 1:
-                message = f"{name}={value} must be at least 1; with worker=False a process only starts and reads runs"
-                raise ConfigurationError(message)
-        if lease < timedelta(seconds=1) or drain < timedelta():
-            message = f"lease={lease} must be at least a second, and drain={drain} not below zero"
-            raise ConfigurationError(message)
-        if on_exit not in ("drain", "finish"):
-            message = f"on_exit={on_exit!r}: use 'drain' or 'finish'"
-            raise ConfigurationError(message)
-        self._engine = LocalEngine(
-            _make_store(store, durability),
-            list(self._workflows.values()),
-            is_worker=worker,
-            on_exit=on_exit,
-            drain=drain,
-            lease=lease,
-            max_runs=max_runs,
-            max_steps=max_steps,
+        options = LocalOptions(
+            is_worker=worker, on_exit=on_exit, drain=drain, lease=lease, max_runs=max_runs, max_steps=max_steps
         )
+        self._engine = LocalEngine(_make_store(store, durability), list(self._workflows.values()), options)
         self._state: Literal["new", "open", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
 
-    async def __aenter__(self) -> Outlast:
+    async def __aenter__(self) -> Self:
         """Open the store, begin to work, and take over what dead workers left.
 
         Raises:

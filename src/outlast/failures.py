@@ -40,10 +40,10 @@ def describe_exception(error: BaseException, *, is_retryable: bool | None = None
 
     Texts are cut at 16 KiB and the chain of causes after 8, so that a failure always fits into the journal.
     """
-    return _describe(error, is_retryable, _MAX_CAUSES)
+    return _describe(error, is_retryable=is_retryable, depth=_MAX_CAUSES)
 
 
-def _describe(error: BaseException, is_retryable: bool | None, depth: int) -> FailureInfo:
+def _describe(error: BaseException, *, is_retryable: bool | None, depth: int) -> FailureInfo:
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if is_retryable is None:
         is_retryable = not isinstance(error, NonRetryableError)
@@ -52,7 +52,7 @@ def _describe(error: BaseException, is_retryable: bool | None, depth: int) -> Fa
         message=_cut(_text_of(error)),
         traceback=_cut("".join(traceback.format_exception(type(error), error, _own_frames(error), chain=False))),
         attributes=_attributes(error),
-        cause=_describe(cause, None, depth - 1) if cause is not None and depth > 0 else None,
+        cause=_describe(cause, is_retryable=None, depth=depth - 1) if cause is not None and depth > 0 else None,
         is_retryable=is_retryable,
     )
 

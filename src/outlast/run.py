@@ -33,7 +33,11 @@ class RunHandle(Generic[Out_co]):
         self.run_id = run_id
         """Id of the run."""
 
-    async def result(self, *, timeout: float | timedelta | None = None) -> RunResult[Out_co]:
+    async def result(
+        self,
+        *,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109 - part of the contract (rule 3.2)
+    ) -> RunResult[Out_co]:
         """Wait until the run ends, is suspended or paused, and return what is known of it then.
 
         Args:

@@ -1,4 +1,4 @@
-"""What an engine does for the app: it drives runs, and it reads them. It never decides what comes next; the core does."""
+"""What an engine does for the app: it drives runs and reads them. What comes next is decided by the core."""
 
 from __future__ import annotations
 

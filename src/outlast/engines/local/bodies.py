@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from outlast.core.commands import RunMap, RunStep
 from outlast.engines.local.live import LiveRun, Lookup
+from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.threads import BodyThreads
 from outlast.engines.perform import Outcome, perform_async, perform_sync
 from outlast.graph.context import ReadContext
@@ -28,12 +29,12 @@ Report: TypeAlias = Callable[[LiveRun, Call, Outcome], None]
 class Bodies:
     """Starts bodies and reports what became of them."""
 
-    def __init__(self, *, max_steps: int, max_threads: int, report: Report) -> None:
+    def __init__(self, options: LocalOptions, *, report: Report) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._free = max_steps
+        self._free = options.max_steps
         self._queue: deque[tuple[LiveRun, RunStep]] = deque()
-        self._threads = BodyThreads(max_threads)
+        self._threads = BodyThreads(options.max_threads)
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_threads = 0

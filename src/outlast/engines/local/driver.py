@@ -32,6 +32,7 @@ from outlast.core.state import ForeachFrame
 from outlast.core.status import RunStatus
 from outlast.engines.local.bodies import Bodies, Call
 from outlast.engines.local.live import LiveRun
+from outlast.engines.local.options import LocalOptions
 from outlast.engines.perform import Outcome, Raised, Returned, check_value
 from outlast.errors import InputError, OutlastError
 from outlast.failures import FailureInfo, describe_exception
@@ -54,27 +55,25 @@ class Driver:
         self,
         store: RunStore,
         *,
-        now_ms: Callable[[], int],
+        options: LocalOptions,
         on_released: Callable[[LiveRun], None],
         on_refused: Callable[[LiveRun, OutlastError], None],
         on_broken: Callable[[LiveRun, Exception], None],
-        max_steps: int,
-        max_threads: int,
     ) -> None:
         self._store = store
-        self._now_ms = now_ms
+        self._now_ms = options.now_ms
         self._loop = asyncio.get_running_loop()
         self._on_released = on_released
         self._on_refused = on_refused
         self._on_broken = on_broken
-        self.bodies = Bodies(max_steps=max_steps, max_threads=max_threads, report=self._body_ended)
+        self.bodies = Bodies(options, report=self._body_ended)
         self.worker = WorkerKey(0)
         """The worker in whose name is written."""
         self.is_draining = False
         """Whether no body is started any more and runs are given back as soon as they rest."""
 
     def begin(self, run: LiveRun, event: RunStarted, payload: bytes) -> Sequence[Record]:
-        """Fold the first event of a new run and return the records to insert; `resume_with` goes on when they are durable.
+        """Fold the first event of a new run and return the records to insert; `go_on` is called when they are durable.
 
         A first step starts within the same commit. Anything else that comes first may take long and waits.
         """

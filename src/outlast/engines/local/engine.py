@@ -1,29 +1,27 @@
-"""The local engine: runs live in a store on this machine, and any process that opens it may start, drive and read them."""
+"""The local engine: runs live in a store on this machine that several processes may start, drive and read."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from outlast.core.codec import encode_event
 from outlast.core.events import RunStarted
 from outlast.core.status import RunStatus
 from outlast.engines.base import History, Standing, StartRequest
 from outlast.engines.local.live import LiveRun
+from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
 from outlast.errors import OutlastError, RunNotFoundError, StoreError, StoreUnavailableError
 from outlast.graph.workflow import CommittedWorkflow
 from outlast.storage.base import NewRun, Receipt, Store
 
-__all__ = ["LocalEngine", "wall_clock_ms"]
+__all__ = ["LocalEngine"]
 
 _log = logging.getLogger("outlast.worker")
 
@@ -33,45 +31,23 @@ _BURY_EVERY = 0.25
 _MAX_UNSETTLED_STARTS = 5_000
 
 
-def wall_clock_ms() -> int:
-    """Return the time as journals keep it: milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
-
-
 class LocalEngine:
     """Drives runs on the running event loop, over a store that several processes of this machine may share."""
 
     def __init__(
-        self,
-        store: Store,
-        workflows: Sequence[CommittedWorkflow[Any, Any]],
-        *,
-        is_worker: bool = True,
-        on_exit: Literal["drain", "finish"] = "drain",
-        drain: timedelta = timedelta(seconds=10),
-        lease: timedelta = timedelta(seconds=15),
-        max_runs: int = 1_000,
-        max_steps: int = 1_000,
-        max_threads: int | None = None,
-        now_ms: Callable[[], int] = wall_clock_ms,
+        self, store: Store, workflows: Sequence[CommittedWorkflow[Any, Any]], options: LocalOptions | None = None
     ) -> None:
         self._store = store
         self._workflows = workflows
+        self._options = options or LocalOptions()
+        self._now_ms = self._options.now_ms
         self._shelf = ProgramShelf(store, workflows)
-        self._is_worker = is_worker
-        self._on_exit = on_exit
-        self._drain = drain
-        self._lease = lease
-        self._max_runs = max_runs
-        self._max_steps = max_steps
-        self._max_threads = max_threads or min(32, (os.cpu_count() or 1) + 4)
-        self._now_ms = now_ms
         self._worker: Worker | None = None
         self._looking: asyncio.Task[None] | None = None
         self._is_stale = True
         self._next_ready_at: int | None = None
         self._last_burial = 0.0
-        self._unsettled = 0
+        self._start_places = asyncio.Semaphore(_MAX_UNSETTLED_STARTS)
         self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
 
     async def open(self) -> None:
@@ -81,7 +57,7 @@ class LocalEngine:
         await self._store.open()
         try:
             await self._shelf.open()
-            if self._is_worker:
+            if self._options.is_worker:
                 self._worker = self._make_worker()
                 await self._worker.begin_life([workflow.id for workflow in self._workflows])
         except BaseException:
@@ -94,9 +70,9 @@ class LocalEngine:
         left = 0
         try:
             if self._worker is not None:
-                if self._on_exit == "finish":
+                if self._options.on_exit == "finish":
                     await self._until_nothing_is_runnable(self._worker)
-                left = await self._worker.drain(self._drain)
+                left = await self._worker.drain()
         finally:
             await self._stop_looking()
             if self._worker is not None:
@@ -109,10 +85,8 @@ class LocalEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
-        while self._unsettled >= _MAX_UNSETTLED_STARTS:
-            await asyncio.sleep(0.001)
+        await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
-        self._unsettled += 1
         settle = partial(self._start_settled, settled)
         if self._worker is not None and self._worker.free > 0:
             self._worker.start(request, settle)
@@ -139,24 +113,23 @@ class LocalEngine:
     async def wait_for_rest(self, run_id: str) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
         waiters = self._waiters.setdefault(run_id, [])
-        waiter = self._loop.create_future()
-        waiters.append(waiter)
         try:
             while True:
-                if not self._is_live(run_id):
-                    row = await self._store.find_run(run_id)
-                    if row is None:
-                        raise RunNotFoundError(run_id)
-                    if row.status.is_rest:
-                        return await self._load_known(run_id)
-                history = await waiter
+                waiter: asyncio.Future[History | None] = self._loop.create_future()
+                waiters.append(waiter)
+                try:
+                    if not self._is_live(run_id):
+                        row = await self._store.find_run(run_id)
+                        if row is None:
+                            raise RunNotFoundError(run_id)
+                        if row.status.is_rest:
+                            return await self._load_known(run_id)
+                    history = await waiter
+                finally:
+                    waiters.remove(waiter)
                 if history is not None:
                     return history
-                waiters.remove(waiter)
-                waiter = self._loop.create_future()
-                waiters.append(waiter)
         finally:
-            waiters.remove(waiter)
             if not waiters:
                 self._waiters.pop(run_id, None)
 
@@ -174,17 +147,7 @@ class LocalEngine:
         return Standing(owner=words, candidates=candidates)
 
     def _make_worker(self) -> Worker:
-        return Worker(
-            self._store,
-            self._shelf,
-            now_ms=self._now_ms,
-            max_runs=self._max_runs,
-            max_steps=self._max_steps,
-            max_threads=self._max_threads,
-            lease=self._lease,
-            on_rest=self._came_to_rest,
-            wake=self._wake,
-        )
+        return Worker(self._store, self._shelf, self._options, on_rest=self._came_to_rest, wake=self._wake)
 
     def _insert(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
         now = self._now_ms()
@@ -207,7 +170,7 @@ class LocalEngine:
         self._store.insert(new, settled)
 
     def _start_settled(self, settled: asyncio.Future[None], error: OutlastError | None) -> None:
-        self._unsettled -= 1
+        self._start_places.release()
         if settled.done():
             return
         if error is None:
@@ -257,7 +220,7 @@ class LocalEngine:
             except StoreError as error:
                 _log.warning("the store did not answer, trying again: %s", error)
                 await asyncio.sleep(_IDLE_LOOK)
-            except Exception:  # the worker's outer loop: it must go on whatever happened
+            except Exception:  # noqa: BLE001 - the worker's outer loop: it must go on whatever happened
                 _log.exception("a fault in the engine; the worker goes on")
                 await asyncio.sleep(_IDLE_LOOK)
             is_busy = self._waiters or (self._worker is not None and self._worker.is_busy)

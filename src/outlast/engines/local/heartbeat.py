@@ -69,11 +69,12 @@ class Heartbeat:
         silence = time.monotonic() - self._pulse
         was_stalled, self._is_stalled = self._is_stalled, silence > _STALLED_AFTER.total_seconds()
         if self._is_stalled and not was_stalled:
-            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the documented way to see another thread
+            frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
+            frame = frames.get(self._loop_thread)
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"
             _log.error(
-                "the event loop has not turned for %.0f s; its runs may be taken over. A sync step (def) runs in a thread "
-                "and does not block the loop. It is in:\n%s",
+                "the event loop has not turned for %.0f s; its runs may be taken over. "
+                "A sync step (def) runs in a thread and does not block the loop. It is in:\n%s",
                 silence,
                 stack,
             )

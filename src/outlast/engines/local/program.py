@@ -35,10 +35,10 @@ class Program:
 
 
 class ProgramShelf:
-    """Knows the stored graphs, and for which of them this process has all the functions.
+    """Knows the stored graphs, and for which of them this process has the functions.
 
-    A run keeps the graph that it was started on over deploys, so a worker drives graphs that its own code would not make
-    any more. It can if every function they refer to still exists; else their runs wait for a worker that has them.
+    A run keeps the graph that it was started on over deploys, so a worker drives graphs that its own code would not
+    make any more. It can if every function they refer to still exists; else their runs wait for a worker that has them.
     """
 
     def __init__(self, store: RunStore, workflows: Sequence[CommittedWorkflow[Any, Any]]) -> None:

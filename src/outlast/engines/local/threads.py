@@ -35,7 +35,7 @@ class BodyThreads:
         self._jobs.put((context, call))
 
     def close(self, timeout: float) -> None:
-        """Let idle threads end, and wait for them at most `timeout` seconds. Threads stuck in a body are left behind."""
+        """Let idle threads end and wait for each `timeout` seconds; those stuck in a body are left behind."""
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

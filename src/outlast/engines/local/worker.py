@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import suppress
 
 from outlast.core.codec import UnknownEventError, decode_event
 from outlast.core.events import RunStarted
@@ -16,6 +16,7 @@ from outlast.engines.base import StartRequest
 from outlast.engines.local.driver import Driver
 from outlast.engines.local.heartbeat import Heartbeat
 from outlast.engines.local.live import LiveRun
+from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.errors import OutlastError, StaleRunError, StoreError
 from outlast.storage.base import ClaimedRun, NewRun, Receipt, RunKey, Store, WorkerKey
@@ -34,20 +35,15 @@ class Worker:
         self,
         store: Store,
         shelf: ProgramShelf,
+        options: LocalOptions,
         *,
-        now_ms: Callable[[], int],
-        max_runs: int,
-        max_steps: int,
-        max_threads: int,
-        lease: timedelta,
         on_rest: Callable[[LiveRun], None],
         wake: Callable[[], None],
     ) -> None:
         self._store = store
         self._shelf = shelf
-        self._now_ms = now_ms
-        self._max_runs = max_runs
-        self._lease = lease
+        self._options = options
+        self._now_ms = options.now_ms
         self._on_rest = on_rest
         self._wake = wake
         self._loop = asyncio.get_running_loop()
@@ -56,18 +52,17 @@ class Worker:
         self._has_lost_lease = False
         self._has_backlog = False
         self._inserting = 0
+        self._let_go = asyncio.Event()
         self._workflows: list[str] = []
         self._ended_while_draining: set[str] = set()
         self.live: dict[str, LiveRun] = {}
         """Runs that this process drives, by id."""
         self.driver = Driver(
             store,
-            now_ms=now_ms,
+            options=options,
             on_released=self._released,
             on_refused=self._refused,
             on_broken=self._broken,
-            max_steps=max_steps,
-            max_threads=max_threads,
         )
 
     @property
@@ -78,7 +73,7 @@ class Worker:
     @property
     def free(self) -> int:
         """How many more runs it may take."""
-        return 0 if self.driver.is_draining else self._max_runs - len(self.live) - self._inserting
+        return 0 if self.driver.is_draining else self._options.max_runs - len(self.live) - self._inserting
 
     @property
     def is_busy(self) -> bool:
@@ -88,8 +83,8 @@ class Worker:
     async def begin_life(self, workflows: list[str]) -> None:
         """Register with the store and keep the lease alive from now on."""
         self._workflows = workflows
-        self.driver.worker = await self._store.register_worker(workflows=workflows, lease=self._lease)
-        self._heartbeat = Heartbeat(self._store, self.key, lease=self._lease, on_lost=self._lease_was_lost)
+        self.driver.worker = await self._store.register_worker(workflows=workflows, lease=self._options.lease)
+        self._heartbeat = Heartbeat(self._store, self.key, lease=self._options.lease, on_lost=self._lease_was_lost)
         self._heartbeat.start()
 
     def start(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
@@ -140,8 +135,8 @@ class Worker:
                 return
         self._has_backlog = self.free <= 0
 
-    async def drain(self, timeout: timedelta) -> int:
-        """Give all runs back: at once those that rest, the others when their bodies end, at the latest after `timeout`.
+    async def drain(self) -> int:
+        """Give all runs back: at once those that rest, the others when their bodies end, at the latest after `drain`.
 
         Returns how many runs go on when a worker starts.
         """
@@ -149,9 +144,11 @@ class Worker:
         left = set(self.live)
         for run in list(self.live.values()):
             self.driver.rest_if_idle(run)
-        deadline = self._loop.time() + timeout.total_seconds()
-        while self.live and self._loop.time() < deadline:
-            await asyncio.sleep(0.005)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.drain.total_seconds()):
+                while self.live:
+                    self._let_go.clear()
+                    await self._let_go.wait()
         for run in list(self.live.values()):
             self.driver.discard(run)
         await self.driver.bodies.close()
@@ -189,7 +186,7 @@ class Worker:
 
     def _released(self, run: LiveRun) -> None:
         """A write that gave the run up is durable."""
-        self.live.pop(run.run_id, None)
+        self._forget(run)
         if run.state.finished is not None and self.driver.is_draining:
             self._ended_while_draining.add(run.run_id)
         self._on_rest(run)
@@ -199,7 +196,7 @@ class Worker:
     def _refused(self, run: LiveRun, error: OutlastError) -> None:
         """A write was refused: never go on with what is in memory."""
         self.driver.discard(run)
-        self.live.pop(run.run_id, None)
+        self._forget(run)
         if isinstance(error, StaleRunError):
             _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
         else:
@@ -210,7 +207,11 @@ class Worker:
     def _broken(self, run: LiveRun, error: Exception) -> None:
         _log.error("run %s is left alone by this worker: a fault in the engine", run.run_id, exc_info=error)
         self.driver.discard(run)
+        self._forget(run)
+
+    def _forget(self, run: LiveRun) -> None:
         self.live.pop(run.run_id, None)
+        self._let_go.set()
 
     async def _reload(self, run_id: str) -> None:
         """Look up what became of a refused write, and go on from the journal if the run is still ours."""

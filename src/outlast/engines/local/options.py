@@ -1,0 +1,61 @@
+"""What can be set about the local engine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from outlast.errors import ConfigurationError
+
+__all__ = ["LocalOptions", "wall_clock_ms"]
+
+
+def wall_clock_ms() -> int:
+    """Return the time as journals keep it: milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalOptions:
+    """The options of a local engine; each has a default that suits one process with mostly short steps."""
+
+    is_worker: bool = True
+    """Whether this process drives runs; if not it only starts and reads them."""
+    on_exit: Literal["drain", "finish"] = "drain"
+    """On leaving: give the runs back, or wait until nothing that this process could run is left."""
+    drain: timedelta = timedelta(seconds=10)
+    """How long bodies in flight may take to end on leaving."""
+    lease: timedelta = timedelta(seconds=15)
+    """After how long without a sign of life a worker that still holds its lock is taken for dead."""
+    max_runs: int = 1_000
+    """How many runs this process drives at a time; more wait in the store."""
+    max_steps: int = 1_000
+    """How many steps run at a time in this process."""
+    max_threads: int = min(32, (os.cpu_count() or 1) + 4)
+    """How many sync bodies run at a time in this process."""
+    now_ms: Callable[[], int] = wall_clock_ms
+    """The clock."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigurationError: The message names the option and what it may be.
+        """
+        for name, value in (("max_runs", self.max_runs), ("max_steps", self.max_steps)):
+            if isinstance(value, bool) or value < 1:
+                message = f"{name}={value!r} must be at least 1; with worker=False a process only starts and reads runs"
+                raise ConfigurationError(message)
+        if self.lease < timedelta(seconds=1):
+            message = f"lease={self.lease} must be at least a second: a busy machine delays heartbeats"
+            raise ConfigurationError(message)
+        if self.drain < timedelta():
+            message = f"drain={self.drain} must not be below zero"
+            raise ConfigurationError(message)
+        if self.on_exit not in ("drain", "finish"):
+            message = f"on_exit={self.on_exit!r} must be 'drain' or 'finish'"
+            raise ConfigurationError(message)
