@@ -238,7 +238,11 @@ class Worker:
             is_released=True,
             ready_at_ms=self._now_ms() + _PARKED_FOR_MS,
         )
-        self._store.append(write, lambda result: self._wake())
+        self._store.append(write, self._parked)
+
+    def _parked(self, result: Receipt | OutlastError) -> None:
+        """Whether it was given back or was not ours any more: what is claimable may have changed."""
+        self._wake()
 
     def _forget(self, run: LiveRun) -> None:
         self.live.pop(run.run_id, None)
