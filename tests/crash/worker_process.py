@@ -2,7 +2,7 @@
 
 Run as a script it is a nursery: it imports everything once, and for each pair of descriptors that it is handed (a
 channel and a file for stderr) it forks a child, before any app is opened. A child reads commands as JSON lines from its
-and reports events the same way; it ends when the channel closes. See `processes.py` for the other side.
+channel and reports events the same way; it ends when the channel closes. See `processes.py` for the other side.
 """
 
 from __future__ import annotations
