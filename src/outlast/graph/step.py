@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from outlast.errors import DefinitionError
 from outlast.graph.context import StepContext
@@ -151,10 +151,11 @@ class StepDecorator:
         self._id = id
         self._description = description
         self._retries = to_retry(retries, "step" if id is None else f"step '{id}'")
-        self._metadata = metadata or {}
+        self._metadata: Mapping[str, JsonValue] = {} if metadata is None else metadata
 
-    @overload  # the first one that fits is meant, and a coroutine fits the sync ones too
-    def __call__(  # type: ignore[overload-overlap]
+    # The first one that fits is meant: a coroutine is also something that a sync function may return.
+    @overload
+    def __call__(
         self, function: Callable[[StepContext], Coroutine[Any, Any, Out]], /
     ) -> StepFunction[object, Out, [StepContext], Coroutine[Any, Any, Out]]: ...
     @overload
@@ -162,23 +163,17 @@ class StepDecorator:
         self, function: Callable[[], Coroutine[Any, Any, Out]], /
     ) -> StepFunction[object, Out, [], Coroutine[Any, Any, Out]]: ...
     @overload
-    def __call__(
-        self, function: Callable[[In], Coroutine[Any, Any, Out]], /
-    ) -> StepFunction[In, Out, [In], Coroutine[Any, Any, Out]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[[In, StepContext], Coroutine[Any, Any, Out]], /
-    ) -> StepFunction[In, Out, [In, StepContext], Coroutine[Any, Any, Out]]: ...
-    @overload
     def __call__(self, function: Callable[[StepContext], Out], /) -> StepFunction[object, Out, [StepContext], Out]: ...
     @overload
     def __call__(self, function: Callable[[], Out], /) -> StepFunction[object, Out, [], Out]: ...
     @overload
-    def __call__(self, function: Callable[[In], Out], /) -> StepFunction[In, Out, [In], Out]: ...
+    def __call__(
+        self, function: Callable[Concatenate[In, P], Coroutine[Any, Any, Out]], /
+    ) -> StepFunction[In, Out, Concatenate[In, P], Coroutine[Any, Any, Out]]: ...
     @overload
     def __call__(
-        self, function: Callable[[In, StepContext], Out], /
-    ) -> StepFunction[In, Out, [In, StepContext], Out]: ...
+        self, function: Callable[Concatenate[In, P], Out], /
+    ) -> StepFunction[In, Out, Concatenate[In, P], Out]: ...
     @overload
     def __call__(
         self,
