@@ -112,7 +112,7 @@ async def test_runs_survive_whatever_happens_to_their_workers(
             for number, (run_id, reference) in enumerate(asked.items())
         )
     )
-    await asyncio.wait([adversary], timeout=0.5 if runs < 100 else 1.5)
+    await asyncio.wait([adversary], timeout=0.4 if runs < 100 else 1.5)
     trouble.is_over = True
     buried = await adversary
     for run_id, reference in asked.items():

@@ -137,8 +137,15 @@ async def test_body_that_a_killed_process_had_started_runs_again_as_recovered(pl
         assert (first["path"], first["attempt"]) == (second["path"], second["attempt"])
 
 
-@pytest.mark.parametrize(("workflow", "gate"), [("held", "async"), ("held_in_thread", "thread")])
-@pytest.mark.parametrize("ends_late", [False, True])
+@pytest.mark.parametrize(
+    ("workflow", "gate", "ends_late"),
+    [
+        ("held", "async", True),
+        ("held_in_thread", "thread", True),
+        pytest.param("held", "async", False, marks=pytest.mark.slow),
+        pytest.param("held_in_thread", "thread", False, marks=pytest.mark.slow),
+    ],
+)
 async def test_worker_that_was_stopped_writes_nothing_more_to_runs_it_lost(
     place: Place, workflow: str, gate: str, ends_late: bool
 ) -> None:

@@ -345,7 +345,7 @@ async def test_failure_of_one_run_does_not_touch_another(place: Place) -> None:
     assert [str(result.status) for result in results] == ["success", "failed"] * 10
 
 
-@pytest.mark.parametrize("size", [5, 50])
+@pytest.mark.parametrize("size", [5, pytest.param(50, marks=pytest.mark.slow)])
 async def test_output_over_the_limit_fails_at_once(place: Place, size: int) -> None:
     """9.7: a recorded payload over the limit fails at once with `PayloadTooLargeError` naming the field and size."""
 

@@ -98,7 +98,7 @@ async def leave_runs(database: MemoryDatabase, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["load_records", "claim", "next_ready_at", "list_graphs"])
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
 async def test_runs_are_taken_over_although_the_store_fails_meanwhile(
     database: MemoryDatabase, method: str, times: int
 ) -> None:
@@ -113,7 +113,7 @@ async def test_runs_are_taken_over_although_the_store_fails_meanwhile(
             assert (await app.run(run_id).result(timeout=5)).result == 3
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["find_run", "load_records"])
 async def test_run_is_read_again_although_reading_fails(database: MemoryDatabase, method: str, times: int) -> None:
     """12.1: after a refused commit the run is discarded and reloaded from the journal, however long that takes."""
