@@ -80,7 +80,7 @@ def reference(request: pytest.FixtureRequest) -> Reference:
     return request.param
 
 
-@pytest.fixture(params=["before", "after", "lost"])
+@pytest.fixture(params=["before", "after", pytest.param("lost", marks=pytest.mark.slow)])
 def mode(request: pytest.FixtureRequest) -> FaultMode:
     return request.param
 
