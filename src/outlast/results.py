@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
 from outlast.core.ref import Ref, Resolver
@@ -14,6 +14,7 @@ from outlast.engines.base import History
 from outlast.errors import RunStateError, StepFailedError
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
+from outlast.instant import from_ms, to_ms
 from outlast.values import JsonValue, decode
 
 __all__ = ["RunResult", "StepResult", "read_result"]
@@ -46,7 +47,7 @@ class StepResult:
         wire: dict[str, JsonValue] = {
             "status": self.status.value,
             "payload": self.payload,
-            "startedAt": _to_ms(self.started_at),
+            "startedAt": to_ms(self.started_at),
             "attempts": self.attempts,
         }
         if self.status is StepStatus.SUCCESS:
@@ -54,7 +55,7 @@ class StepResult:
         if self.error is not None:
             wire["error"] = failure_to_json(self.error)
         if self.ended_at is not None:
-            wire["endedAt"] = _to_ms(self.ended_at)
+            wire["endedAt"] = to_ms(self.ended_at)
         return wire
 
 
@@ -161,15 +162,7 @@ def _step(step: StepView, values: _Values) -> StepResult:
         payload=values.json(step.input),
         output=values.json(step.output) if step.output is not None else None,
         error=step.failure,
-        started_at=_from_ms(step.started_at_ms),
-        ended_at=_from_ms(step.ended_at_ms) if step.ended_at_ms is not None else None,
+        started_at=from_ms(step.started_at_ms),
+        ended_at=from_ms(step.ended_at_ms) if step.ended_at_ms is not None else None,
         attempts=step.attempts,
     )
-
-
-def _from_ms(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, tz=UTC)
-
-
-def _to_ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

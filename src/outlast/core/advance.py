@@ -1,9 +1,9 @@
 """The heart: `apply` folds one recorded fact, `decide` says what must happen next.
 
-`apply` never argues with a fact: what is recorded has happened, whatever today's code would decide. `decide` starts what
-may start and issues commands; each stays in `state.open` until the fact that answers it is applied. So recovery is: fold
-the journal with both, throw the commands away, and issue what is still open once more. At every prefix of every journal,
-commands given minus commands answered is `state.open`.
+`apply` never argues with a fact: what is recorded has happened, whatever today's code would decide. `decide` starts
+what may start and issues commands; each stays in `state.open` until the fact that answers it is applied. So recovery
+is: fold the journal with both, throw the commands away, and issue what is still open once more. At every prefix of
+every journal, commands given minus commands answered is `state.open`.
 
 Both run in O(depth of the graph) per event, without I/O, clock, randomness or user code, and change the state in place.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from outlast.core.commands import Cause, CloseBlock, Command, FinishRun, RunMap, RunStep
+from outlast.core.commands import Cause, CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
 from outlast.core.events import (
     BlockFailed,
     BlockOpened,
@@ -53,21 +53,28 @@ def apply(state: RunState, seq: int, event: Event) -> None:
         case StepStarted(path=path):
             _apply_started(state, path)
         case StepSucceeded(path=path):
-            state.close(path)
+            state.close(path, RunStep, RunMap)
             state.succeed(_leaf(state, path), Recorded(seq))
         case StepFailed(path=path):
-            state.close(path)
+            state.close(path, RunStep, RunMap)
             leaf.failed(state, _leaf(state, path), event)
         case TimerFired(path=path):
-            state.close(path)
+            state.close(path, StartTimer)
             leaf.timer_fired(state, _leaf(state, path))
-        case BlockOpened() | BlockSucceeded() | BlockFailed():
-            _apply_block(state, event)
+        case BlockOpened():
+            _apply_opened(state, event)
+        case BlockSucceeded(path=path):
+            _apply_block_succeeded(state, path)
+        case BlockFailed():
+            _apply_block_failed(state, event)
         case RunStarted():
+            if state.root is not None:
+                message = "the start of the run is recorded twice"
+                raise JournalMismatchError(message)
             state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=Recorded(seq))
             state.agenda.append(state.root)
         case RunFinished():
-            command = state.close("")
+            command = state.close("", FinishRun)
             state.finished = event.status
             state.result = command.output if isinstance(command, FinishRun) and event.failure is None else None
             state.frames.clear()
@@ -98,28 +105,35 @@ def _apply_started(state: RunState, path: str) -> None:
         state.open[path] = replace(command, was_started=True)
 
 
-def _apply_block(state: RunState, event: BlockOpened | BlockSucceeded | BlockFailed) -> None:
-    command = state.close(event.path)
+def _apply_opened(state: RunState, event: BlockOpened) -> None:
+    state.close(event.path, OpenBlock)
     frame = state.frame(event.path)
-    match event:
-        case BlockOpened():
-            if isinstance(frame, ForeachFrame):
-                foreach.opened(state, frame, event)
-            else:
-                state.agenda.append(frame)
-        case BlockSucceeded():
-            if not isinstance(command, CloseBlock) or command.output is None:
-                message = f"'{event.path}' is recorded as ended well, which this graph would not be doing now"
-                raise JournalMismatchError(message)
-            state.succeed(frame, command.output)
-        case BlockFailed(failure=failure):
-            cause = command.cause if isinstance(command, CloseBlock) else None
-            if failure is not None:
-                cause = Cause(event.path, failure)
-            if cause is None:
-                message = f"'{event.path}' is recorded as failed because of a node that has not failed"
-                raise JournalMismatchError(message)
-            state.fail(frame, cause)
+    if isinstance(frame, ForeachFrame):
+        foreach.opened(state, frame, event)
+    elif event.length is None:
+        state.agenda.append(frame)
+    else:
+        message = f"'{event.path}' is recorded as a foreach, where this graph has a workflow"
+        raise JournalMismatchError(message)
+
+
+def _apply_block_succeeded(state: RunState, path: str) -> None:
+    command = state.close(path, CloseBlock)
+    if not isinstance(command, CloseBlock) or command.output is None:
+        message = f"'{path}' is recorded as ended well, where a node in it has failed"
+        raise JournalMismatchError(message)
+    state.succeed(state.frame(path), command.output)
+
+
+def _apply_block_failed(state: RunState, event: BlockFailed) -> None:
+    command = state.close(event.path, OpenBlock, CloseBlock)
+    cause = command.cause if isinstance(command, CloseBlock) else None
+    if event.failure is not None:
+        cause = Cause(event.path, event.failure)
+    if cause is None:
+        message = f"'{event.path}' is recorded as failed because of a node that has not failed"
+        raise JournalMismatchError(message)
+    state.fail(state.frame(event.path), cause)
 
 
 def _move(state: RunState, frame: Frame) -> None:

@@ -1,7 +1,7 @@
 """Events as bytes and back. Each type has a name and a version; what was written once is readable for ever.
 
-To change the shape of an event's body: raise its version in `_VERSIONS`, keep reading the old one in its decoder, and add
-a golden journal that holds the old shape.
+To change the shape of an event's body: raise its version in `EVENT_VERSIONS`, keep reading the old one in its decoder,
+and add a golden journal that holds the old shape (`tests/core/histories`).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def decode_event(record: Record) -> Event:
     return _DECODERS[record.type](record)
 
 
-def _record(  # noqa: PLR0913 - one parameter per column, called positionally on the hot path
+def _record(
     seq: int, execution: int, name: str, at_ms: int, path: str, attempt: int, body: bytes | None, payload: bytes | None
 ) -> Record:
     return Record(seq, execution, True, name, EVENT_VERSIONS[name], at_ms, path, attempt, body, payload)  # noqa: FBT003

@@ -1,4 +1,4 @@
-"""References to values. The core never holds a user's value: it says where it is recorded, or how to put it together."""
+"""References to values. The core holds no user's value: it says where one is recorded, or how to put it together."""
 
 from __future__ import annotations
 

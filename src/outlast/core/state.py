@@ -158,16 +158,22 @@ class RunState:
         self.open[command.path] = command
         self.issued.append(command)
 
-    def close(self, path: str) -> Command:
+    def close(self, path: str, *kinds: type[Command]) -> Command:
         """Take back the open command of a path because its answer is applied.
 
+        Args:
+            path: Whose answer it is.
+            kinds: The commands that such an answer can be to.
+
         Raises:
-            JournalMismatchError: There is none; the journal belongs to another graph.
+            JournalMismatchError: None of them is open; the journal belongs to another graph.
         """
-        command = self.open.pop(path, None)
-        if command is None:
-            message = f"an outcome of '{path}' is recorded, which this graph would not be running now"
+        command = self.open.get(path)
+        if not isinstance(command, kinds):
+            subject = f"'{path}'" if path else "the run"
+            message = f"an outcome of {subject} is recorded, which this graph does not wait for now"
             raise JournalMismatchError(message)
+        del self.open[path]
         if isinstance(command, StartTimer):
             self._timers -= 1
         return command

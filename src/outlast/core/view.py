@@ -105,13 +105,13 @@ def _note(view: RunView, seq: int, event: Event) -> None:
         case StepStarted() | BlockOpened():
             _begin(view, event)
         case StepSucceeded(path=path):
-            _succeed(view.steps[path], Recorded(seq), event.at_ms)
+            _succeed(view.steps.get(path) or _begin(view, event), Recorded(seq), event.at_ms)
         case BlockSucceeded(path=path):
             command = view.state.open.get(path)
             if isinstance(command, CloseBlock) and command.output is not None:
                 _succeed(view.steps[path], command.output, event.at_ms)
         case StepFailed(path=path):
-            step = view.steps[path]
+            step = view.steps.get(path) or _begin(view, event)
             step.failure, step.status = event.failure, StepStatus.WAITING
             if event.retry_at_ms is None:
                 step.status, step.ended_at_ms = StepStatus.FAILED, event.at_ms
@@ -130,14 +130,14 @@ def _note(view: RunView, seq: int, event: Event) -> None:
             assert_never(event)
 
 
-def _begin(view: RunView, event: StepStarted | BlockOpened | BlockFailed) -> StepView:
+def _begin(view: RunView, event: StepStarted | StepSucceeded | StepFailed | BlockOpened | BlockFailed) -> StepView:
     step = view.steps.get(event.path)
     if step is None:
         value = view.state.frame(event.path).input
         step = StepView(status=StepStatus.RUNNING, input=value, started_at_ms=event.at_ms)
         view.steps[event.path] = step
     step.status = StepStatus.RUNNING
-    step.attempts = event.attempt + 1 if isinstance(event, StepStarted) else 1
+    step.attempts = 1 if isinstance(event, BlockOpened | BlockFailed) else event.attempt + 1
     return step
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import assert_never
 
 from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView
+from outlast.instant import render_ms
 
 __all__ = ["explain"]
 
@@ -59,7 +59,7 @@ def _sentence(view: RunView, command: Command) -> str:
         case StartTimer():
             step = view.steps.get(command.path)
             because = f" after {step.failure.type}: {step.failure.message}" if step and step.failure else ""
-            return f"'{command.path}' waits until {_time(command.due_at_ms)} for its next attempt{because}"
+            return f"'{command.path}' waits until {render_ms(command.due_at_ms)} for its next attempt{because}"
         case OpenBlock():
             return f"'{command.path}' is about to begin"
         case CloseBlock():
@@ -75,8 +75,4 @@ def _call(view: RunView, command: RunStep | RunMap) -> str:
     if not command.was_started or step is None:
         return f"'{command.path}' may start and waits for a free slot of its worker"
     attempt = command.attempt if isinstance(command, RunStep) else 0
-    return f"'{command.path}' (attempt {attempt}) runs since {_time(step.started_at_ms)}"
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).isoformat(timespec="milliseconds")
+    return f"'{command.path}' (attempt {attempt}) runs since {render_ms(step.started_at_ms)}"

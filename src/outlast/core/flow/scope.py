@@ -18,7 +18,7 @@ __all__ = ["child_done", "proceed", "start"]
 def start(
     state: RunState, node: WorkflowNode, *, parent: Parent | None, slot: int, path: str, value: Ref
 ) -> ScopeFrame:
-    """Begin a workflow. A nested one is opened only if its input fits; the root's was checked before it was recorded."""
+    """Begin a workflow. A nested one is opened only if its input fits; the root's was checked before."""
     frame = ScopeFrame(node=node, path=path, parent=parent, slot=slot, input=value)
     state.frames[path] = frame
     if parent is not None:
