@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextvars import Token
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from outlast.engines.local.engine import LocalEngine
 from outlast.engines.local.options import LocalOptions
@@ -173,9 +173,7 @@ class Outlast:
             raise UnattachedWorkflowError(message)
 
     def _check_attached(self, workflow: CommittedWorkflow[Any, Any]) -> None:
-        if isinstance(workflow, Workflow):
-            message = f"workflow '{workflow.id}' is not committed; call .commit() and use what it returns"
-            raise UnattachedWorkflowError(message)
+        _check_committed(workflow)
         if self._workflows.get(workflow.id) is not workflow:
             known = ", ".join(f"'{each}'" for each in self._workflows) or "none"
             message = (
@@ -189,22 +187,27 @@ class Outlast:
         self._state = "forked"
 
 
-def _checked(workflows: Sequence[CommittedWorkflow[Any, Any]]) -> dict[str, CommittedWorkflow[Any, Any]]:
+def _checked(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]:
     known: dict[str, CommittedWorkflow[Any, Any]] = {}
     if not isinstance(workflows, Sequence) or isinstance(workflows, str):
         message = f"Outlast takes a list of workflows, as Outlast([workflow]), not {workflows!r}"
         raise DefinitionError(message)
-    for workflow in workflows:
-        if isinstance(workflow, Workflow):
-            message = f"workflow '{workflow.id}' is not committed; call .commit() and pass what it returns"
-            raise DefinitionError(message)
-        if not isinstance(workflow, CommittedWorkflow):
-            message = f"{workflow!r} is not a workflow; pass what Workflow(...).then(...).commit() returns"
-            raise DefinitionError(message)
+    for workflow in cast("Sequence[CommittedWorkflow[Any, Any]]", workflows):
+        _check_committed(workflow)
         if known.setdefault(workflow.id, workflow) is not workflow:
             message = f"two workflows are called '{workflow.id}'; give one another id with .clone(id=...)"
             raise DefinitionError(message)
     return known
+
+
+def _check_committed(workflow: object) -> None:
+    if isinstance(workflow, CommittedWorkflow):
+        return
+    if isinstance(workflow, Workflow):
+        message = f"workflow '{workflow.id}' is not committed; call .commit() and use what it returns"
+    else:
+        message = f"{workflow!r} is not a workflow; use what Workflow(...).then(...).commit() returns"
+    raise UnattachedWorkflowError(message)
 
 
 def _make_store(store: str | os.PathLike[str] | Store, durability: Literal["full", "normal"]) -> Store:

@@ -47,7 +47,7 @@ _RECOVERED: Final = encode({"recovered": True})
 class UnknownEventError(Exception):
     """A newer version of Outlast wrote this event; this one must leave the run to a worker that knows it."""
 
-    def __init__(self, type: str, version: int) -> None:  # noqa: A002 - the column's own name
+    def __init__(self, type: str, version: int) -> None:
         super().__init__(
             f"event '{type}' version {version} was written by a newer version of outlast; upgrade this worker"
         )

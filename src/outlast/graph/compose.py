@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from outlast.errors import DefinitionError
 from outlast.graph.compatible import item_schema, why_incompatible
-from outlast.graph.function import Function, inspect_map
+from outlast.graph.function import Function
 from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, NodeInfo, ParallelNode, StepNode, Task, WorkflowNode
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Retry, Step, check_id, to_rule
@@ -29,6 +29,8 @@ class WorkflowTypes:
     """Of its input."""
     output: Schema[Any]
     """Of its result."""
+    root: WorkflowNode
+    """The workflow itself, to tell it from another one that is called the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,16 @@ class Placement:
     """The id that the author gave."""
     tasks: tuple[Step[Any, Any] | Composed, ...] = ()
     """The steps and workflows it places."""
-    function: Callable[..., Any] | None = None
-    """The function of a map."""
+    function: Function | None = None
+    """The function of a map. What its input is, is known when it has its place."""
     concurrency: int = 1
     """Of a foreach."""
 
 
-def compose(  # noqa: PLR0913 - the builder's own fields
+def compose(
     workflow_id: str,
     *,
-    input: object,  # noqa: A002 - the builder's own word
+    input: object,
     output: object,
     retries: Retry | None,
     description: str,
@@ -84,13 +86,14 @@ def compose(  # noqa: PLR0913 - the builder's own fields
     Raises:
         DefinitionError: The message lists every problem found.
     """
-    types = WorkflowTypes(Schema.of(input), Schema.of(output))
-    work = _Work(workflow_id, retries, types.input, f"the workflow's input ({types.input.name})")
-    if not placements:
-        work.problems.append("it has no nodes; add at least one, as .then(step)")
-    _check_ids(placements, work.problems)
+    taken, given = Schema.of(input), Schema.of(output)
+    work = _Work(workflow_id, retries, taken, f"the workflow's input is {taken.name}")
+    work.problems.extend(_repeated_ids(placements))
     nodes = tuple(node for placement in placements if (node := work.place(placement)) is not None)
-    work.check(types.output, f"the workflow's result takes {types.output.name}", "the workflow's result")
+    if placements:
+        work.check(given, f"the workflow's result is {given.name}", "the workflow's result")
+    else:
+        work.problems.append("it has no nodes; add at least one, as .then(step)")
     if work.problems:
         lines = "".join(f"\n  - {problem}" for problem in work.problems)
         message = f"workflow '{workflow_id}' cannot be committed:{lines}"
@@ -98,32 +101,40 @@ def compose(  # noqa: PLR0913 - the builder's own fields
     info = NodeInfo(
         description=description,
         metadata=metadata,
-        input=_declared(types.input, "validation"),
-        output=_declared(types.output, "serialization"),
+        input=_declared(taken, "validation"),
+        output=_declared(given, "serialization"),
     )
     root = WorkflowNode(id=workflow_id, workflow=workflow_id, nodes=nodes, info=info)
-    return Composition(Graph(root=root), work.functions, {**work.types, workflow_id: types})
+    return Composition(Graph(root=root), work.functions, {**work.types, workflow_id: WorkflowTypes(taken, given, root)})
 
 
-def _check_ids(placements: tuple[Placement, ...], problems: list[str]) -> None:
-    ids = [node_id for placement in placements for node_id in _ids_of(placement)]
-    for node_id, count in Counter(ids).items():
+def _repeated_ids(placements: tuple[Placement, ...]) -> Iterator[str]:
+    """Say which ids stand more than once; nodes that have no name of their own share that of their kind (rule 1.4)."""
+    for kind in ("map", "parallel"):
+        count = sum(1 for placement in placements if placement.kind == kind and placement.id is None)
         if count > 1:
-            where = "without an id of their own; give the second one" if node_id in _UNNAMED else "times; give one"
-            problems.append(f"node id '{node_id}' stands {count} {where} another id with id=..., or use .clone(id=...)")
+            yield f"{count} nodes of kind '{kind}' have no id of their own; give all but one an id with id=..."
+    named = Counter(node_id for placement in placements for node_id in _ids_of(placement))
+    unnamed = Counter({placement.kind for placement in placements if placement.kind in _UNNAMED and not placement.id})
+    for node_id, count in (named + unnamed).items():
+        if count > 1:
+            yield f"node id '{node_id}' stands {count} times; give one another id with id=... or .clone(id=...)"
 
 
 _UNNAMED = frozenset({"map", "parallel"})
+"""Kinds of nodes that have no id to take over from a step."""
 
 
 def _ids_of(placement: Placement) -> list[str]:
+    """Give the ids that a placement names, those of its children included."""
+    own = [placement.id] if placement.id is not None else []
     match placement.kind:
         case "parallel":
-            return [placement.id or "parallel", *(_id_of(task) for task in placement.tasks)]
+            return [*own, *(_id_of(task) for task in placement.tasks)]
         case "map":
-            return [placement.id or "map"]
+            return own
         case _:
-            return [placement.id or _id_of(placement.tasks[0])]
+            return own or [_id_of(placement.tasks[0])]
 
 
 def _id_of(task: Step[Any, Any] | Composed) -> str:
@@ -192,10 +203,7 @@ class _Work:
     def _foreach(self, placement: Placement) -> Node:
         (task,) = placement.tasks
         node_id = check_id(placement.id or _id_of(task), "node")
-        concurrency = placement.concurrency
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            message = f"foreach '{node_id}' has concurrency={concurrency!r}; it must be a whole number of at least 1"
-            raise DefinitionError(message)
+        concurrency = _checked_concurrency(placement.concurrency, node_id)
         items = item_schema(self.current)
         if items is None:
             message = f"foreach '{node_id}' needs a list, but {self.giver}; put a .map(...) before it that makes a list"
@@ -212,10 +220,7 @@ class _Work:
 
     def _map(self, placement: Placement) -> Node:
         node_id = check_id(placement.id or "map", "node")
-        if not callable(placement.function):
-            message = f"map '{node_id}' needs a function of one context, as .map(lambda ctx: ...)"
-            raise DefinitionError(message)
-        function = inspect_map(placement.function, input_schema=self.current, frame_depth=0)
+        function = replace(cast("Function", placement.function), input=self.current)
         reference = f"{self.workflow_id}/{node_id}?map"
         self.functions[reference] = function
         self._give(function.output, f"map '{node_id}' gives {function.output.name}")
@@ -252,12 +257,22 @@ class _Work:
             if workflow_id == self.workflow_id:
                 message = f"workflow '{workflow_id}' stands in itself under the same id; clone one with .clone(id=...)"
                 raise DefinitionError(message)
-            self.types[workflow_id] = types
+            if self.types.setdefault(workflow_id, types) != types:
+                raise DefinitionError(_two_called(workflow_id))
         for reference, function in inner.functions.items():
-            known = self.functions.setdefault(reference, function)
-            if known is not function and known.call is not function.call:
-                message = f"two different workflows are called '{reference.split('/')[0]}'; give one another id"
-                raise DefinitionError(message)
+            if self.functions.setdefault(reference, function).call is not function.call:
+                raise DefinitionError(_two_called(reference.partition("/")[0]))
+
+
+def _two_called(workflow_id: str) -> str:
+    return f"two different workflows are called '{workflow_id}'; give one another id with .clone(id=...)"
+
+
+def _checked_concurrency(concurrency: object, node_id: str) -> int:
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        message = f"foreach '{node_id}' has concurrency={concurrency!r}; it must be a whole number of at least 1"
+        raise DefinitionError(message)
+    return concurrency
 
 
 def _output_of(task: Step[Any, Any] | Composed) -> Schema[Any]:

@@ -154,7 +154,7 @@ class StepContext(ReadContext[Any]):
 
     __slots__ = ("_attempt", "_recovered")
 
-    def __init__(  # noqa: PLR0913 - made by engines only, positionally, once per attempt
+    def __init__(
         self,
         run: RunFacts,
         path: str,

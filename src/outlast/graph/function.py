@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import CodeType
+from typing import Any, cast
 
 from outlast.errors import StepSignatureError
 from outlast.graph.context import ReadContext, StepContext
-from outlast.graph.schema import Schema
+from outlast.graph.schema import JSON, Schema
 
 __all__ = ["Function", "inspect_map", "inspect_step"]
 
@@ -39,11 +39,12 @@ class Function:
     @property
     def code(self) -> str:
         """Qualified name and a hash of the byte code, to tell that a function changed; never to decide."""
-        name = f"{getattr(self.call, '__module__', '?')}:{getattr(self.call, '__qualname__', repr(type(self.call)))}"
+        named = self.call if hasattr(self.call, "__qualname__") else type(self.call)
+        name = f"{named.__module__}:{named.__qualname__}"
         code = getattr(self.call, "__code__", None)
-        if code is None:
+        if not isinstance(code, CodeType):
             return name
-        digest = hashlib.blake2b(code.co_code + repr(code.co_names).encode(), digest_size=6).hexdigest()
+        digest = hashlib.blake2b(b"\0".join(_parts_of(code)), digest_size=6).hexdigest()
         return f"{name}@{digest}"
 
 
@@ -66,8 +67,14 @@ def inspect_step(function: Callable[..., Any], *, frame_depth: int) -> Function:
     for parameter in signature.parameters.values():
         annotation = hints.get(parameter.name, parameter.annotation)
         if annotation is StepContext and context_keyword is None:
-            context_keyword = parameter.name if parameter.kind not in _POSITIONAL[:1] else ""
+            context_keyword = parameter.name if parameter.kind is not parameter.POSITIONAL_ONLY else ""
         elif parameter.kind in _POSITIONAL and not takes_input:
+            if context_keyword is not None:
+                message = (
+                    f"step '{name}' has its context before its input; "
+                    f"swap them: {name}({parameter.name}, context: StepContext)"
+                )
+                raise StepSignatureError(message)
             takes_input, input_annotation = True, annotation
         elif parameter.default is inspect.Parameter.empty and parameter.kind in (*_POSITIONAL, parameter.KEYWORD_ONLY):
             message = (
@@ -85,8 +92,8 @@ def inspect_step(function: Callable[..., Any], *, frame_depth: int) -> Function:
     )
 
 
-def inspect_map(function: Callable[..., Any], *, input_schema: Schema[Any], frame_depth: int) -> Function:
-    """Read the signature of a function of one `ReadContext`, whose input has the type that comes before it.
+def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
+    """Read the signature of a function of one `ReadContext`. What its input is, is known when it has its place.
 
     Raises:
         StepSignatureError: It does not take exactly one argument.
@@ -104,7 +111,7 @@ def inspect_map(function: Callable[..., Any], *, input_schema: Schema[Any], fram
         is_async=_is_async(function),
         takes_input=False,
         context_keyword="",
-        input=input_schema,
+        input=JSON,
         output=Schema.of(hints.get("return", inspect.Parameter.empty)),
     )
 
@@ -124,11 +131,33 @@ def _hints_of(function: Callable[..., Any], name: str, frame_depth: int) -> Mapp
     try:
         return typing.get_type_hints(target, localns=here, include_extras=True)
     except NameError:
-        frame = sys._getframe(frame_depth + 1)  # noqa: SLF001 - the only way to see the names of an enclosing function
+        names = {**_names_at(frame_depth + 1), **here}
         try:
-            return typing.get_type_hints(target, localns={**here, **frame.f_locals}, include_extras=True)
+            return typing.get_type_hints(target, localns=names, include_extras=True)
         except NameError as error:
             message = (
-                f"'{name}' has an annotation that cannot be resolved: {error}. Define that type before the function"
+                f"'{name}' has an annotation that cannot be resolved: {error}. "
+                f"Define or import that type before the function, and not under TYPE_CHECKING"
             )
             raise StepSignatureError(message) from error
+
+
+def _names_at(depth: int) -> Mapping[str, object]:
+    """Return the local names of a caller: the types that are defined in the function in which the step is."""
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
+    return frame.f_locals if frame is not None else {}
+
+
+def _parts_of(code: CodeType) -> Iterator[bytes]:
+    """Give what makes a function what it is, the same in each process: no addresses, no order of sets."""
+    yield code.co_code
+    yield repr(code.co_names).encode()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts_of(constant)
+        elif isinstance(constant, frozenset):
+            yield repr(sorted(map(repr, cast("frozenset[object]", constant)))).encode()
+        else:
+            yield repr(constant).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,19 @@ from outlast.graph.context import StepContext
 from outlast.graph.function import Function, inspect_step
 from outlast.graph.nodes import RetryRule
 from outlast.graph.schema import Schema
-from outlast.values import InvalidValueError, JsonValue, encode
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
-__all__ = ["Retry", "Step", "StepDecorator", "StepFunction", "check_id", "check_metadata", "step", "to_rule"]
+__all__ = [
+    "Retry",
+    "Step",
+    "StepDecorator",
+    "StepFunction",
+    "check_id",
+    "check_metadata",
+    "step",
+    "to_retry",
+    "to_rule",
+]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -47,6 +58,20 @@ class Retry:
         if self.limit < 0 or self.delay < timedelta():
             message = f"{self!r}: limit and delay must not be below zero"
             raise DefinitionError(message)
+
+
+def to_retry(retries: object, owner: str) -> Retry | None:
+    """Return the author's `retries=` as a policy.
+
+    Raises:
+        DefinitionError: It is neither a number nor a policy, or below zero.
+    """
+    if retries is None or isinstance(retries, Retry):
+        return retries
+    if isinstance(retries, int) and not isinstance(retries, bool):
+        return Retry(limit=retries)
+    message = f"{owner} has retries={retries!r}; give how often to try again, or Retry(limit=..., delay=...)"
+    raise DefinitionError(message)
 
 
 class Step(Generic[In_contra, Out_co]):
@@ -106,9 +131,9 @@ class StepFunction(Step[In_contra, Out_co], Generic[In_contra, Out_co, P, R_co])
 class StepDecorator:
     """Turns a plain function into a step: `@step` or `@step(retries=3)`.
 
-    The first parameter is the input (none is fine). A parameter annotated `StepContext` gets the context. The types come
-    from the annotations: whatever pydantic can validate; no annotation means any JSON value. Async functions run on the
-    event loop, sync ones in a thread.
+    The first parameter is the input (none is fine). A parameter annotated `StepContext` gets the context. The types
+    come from the annotations: whatever pydantic can validate; no annotation means any JSON value. Async functions run
+    on the event loop, sync ones in a thread.
 
     Raises:
         StepSignatureError: The function cannot be a step; the message names the parameter.
@@ -125,11 +150,11 @@ class StepDecorator:
     ) -> None:
         self._id = id
         self._description = description
-        self._retries = Retry(limit=retries) if isinstance(retries, int) else retries
+        self._retries = to_retry(retries, "step" if id is None else f"step '{id}'")
         self._metadata = metadata or {}
 
-    @overload
-    def __call__(
+    @overload  # the first one that fits is meant, and a coroutine fits the sync ones too
+    def __call__(  # type: ignore[overload-overlap]
         self, function: Callable[[StepContext], Coroutine[Any, Any, Out]], /
     ) -> StepFunction[object, Out, [StepContext], Coroutine[Any, Any, Out]]: ...
     @overload
@@ -157,13 +182,14 @@ class StepDecorator:
     @overload
     def __call__(
         self,
+        /,
         *,
         id: str | None = None,
         description: str | None = None,
         retries: int | Retry | None = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> StepDecorator: ...
-    def __call__(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def __call__(self, function: object = None, /, **options: Any) -> Any:
         """Make the step, or take options first and the function then."""
         if function is None:
             return StepDecorator(**options)
@@ -174,14 +200,15 @@ class StepDecorator:
             message = f"@step needs a function, not {function!r}; options are given by name, as @step(retries=3)"
             raise DefinitionError(message)
         name = str(getattr(function, "__name__", "")) or type(function).__name__
-        description = self._description if self._description is not None else (function.__doc__ or "").strip()
-        return StepFunction(
+        description = self._description if self._description is not None else inspect.cleandoc(function.__doc__ or "")
+        made: StepFunction[Any, Any, ..., Any] = StepFunction(
             inspect_step(function, frame_depth=1),
             id=self._id if self._id is not None else name,
             description=description,
             retries=self._retries,
             metadata=self._metadata,
         )
+        return made
 
 
 step = StepDecorator()
@@ -195,13 +222,13 @@ def to_rule(retry: Retry | None) -> RetryRule:
     return RetryRule(limit=retry.limit, delay_ms=round(retry.delay / timedelta(milliseconds=1)))
 
 
-def check_id(id: str, kind: str) -> str:  # noqa: A002 - the glossary's word
+def check_id(id: object, kind: str) -> str:
     """Return the id if it can stand in a path.
 
     Raises:
         DefinitionError: It cannot; the message says which characters can.
     """
-    if not _ID.fullmatch(id):
+    if not isinstance(id, str) or not _ID.fullmatch(id):
         message = (
             f"{kind} id {id!r}: use letters, digits, '_' and '-', beginning with a letter or '_' "
             f"(paths such as child.fetch or each[3] are made of ids); give one with id=..."
@@ -210,15 +237,17 @@ def check_id(id: str, kind: str) -> str:  # noqa: A002 - the glossary's word
     return id
 
 
-def check_metadata(metadata: Mapping[str, JsonValue], owner: str) -> Mapping[str, JsonValue]:
-    """Return the metadata if it is JSON.
+def check_metadata(metadata: object, owner: str) -> Mapping[str, JsonValue]:
+    """Return a copy of the metadata if it is a JSON object, so that nobody can change it later.
 
     Raises:
         DefinitionError: It is not; the message names the place.
     """
+    if not isinstance(metadata, Mapping):
+        message = f"metadata of {owner} must be a JSON object, not {metadata!r}"
+        raise DefinitionError(message)
     try:
-        encode(dict(metadata))
+        return cast("Mapping[str, JsonValue]", decode(encode(dict(cast("Mapping[str, object]", metadata)))))
     except InvalidValueError as error:
         message = f"metadata of {owner} must be JSON: {error}"
         raise DefinitionError(message) from error
-    return metadata

@@ -11,12 +11,12 @@ from outlast.errors import DefinitionError, UnattachedWorkflowError
 from outlast.graph.compose import Composition, Placement, compose
 from outlast.graph.context import ReadContext
 from outlast.graph.document import fingerprint_of, graph_to_json
-from outlast.graph.function import Function
+from outlast.graph.function import Function, inspect_map
 from outlast.graph.nodes import Graph
 from outlast.graph.render import to_mermaid
 from outlast.graph.schema import Schema
-from outlast.graph.step import Retry, Step, check_id, check_metadata
-from outlast.values import JsonValue, encode
+from outlast.graph.step import Retry, Step, check_id, check_metadata, to_retry
+from outlast.values import JsonValue, decode, encode
 
 if TYPE_CHECKING:
     from outlast.results import RunResult
@@ -115,8 +115,8 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
         return self.composition.types[self.id].output
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Return the graph as a JSON object: what is stored with each run."""
-        return graph_to_json(self.graph)
+        """Return the graph as a JSON object of the caller's own: what is stored with each run."""
+        return cast("dict[str, JsonValue]", decode(self.document))
 
     def to_mermaid(self) -> str:
         """Return the graph as a Mermaid flowchart."""
@@ -125,7 +125,7 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
     @property
     def document(self) -> bytes:
         """The graph as it is stored."""
-        return encode(self.to_dict())
+        return encode(graph_to_json(self.graph))
 
     @property
     def fingerprint(self) -> str:
@@ -260,9 +260,9 @@ class Workflow(Generic[In, Out, Cur_co]):
             "id": check_id(id, "workflow"),
             "input": input,
             "output": output,
-            "retries": Retry(limit=retries) if isinstance(retries, int) else retries,
+            "retries": to_retry(retries, f"workflow '{id}'"),
             "description": description,
-            "metadata": check_metadata(metadata or {}, f"workflow '{id}'"),
+            "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
             "placements": (),
         }
         for name, value in values.items():
@@ -279,10 +279,10 @@ class Workflow(Generic[In, Out, Cur_co]):
     ) -> Workflow[In, Out, dict[str, Any]]:
         """Add steps or workflows that all get the same input and run at once (rule 5.2).
 
-        The next node gets a dict of their outputs, keyed by id, in declaration order. All are awaited even if one fails;
-        then the first failure in declaration order is the block's.
+        The next node gets a dict of their outputs, keyed by id, in declaration order. All are awaited even if one
+        fails; then the first failure in declaration order is the block's.
         """
-        return self._add(Placement(kind="parallel", id=id, tasks=tuple(steps)))
+        return self._add(Placement(kind="parallel", id=id, tasks=self._listed(steps)))
 
     def foreach(
         self: Workflow[In, Out, Sequence[ItemIn]],
@@ -293,8 +293,8 @@ class Workflow(Generic[In, Out, Cur_co]):
     ) -> Workflow[In, Out, list[ItemOut]]:
         """Add a step or workflow that runs once per item of the list before it (rule 5.5).
 
-        The next node gets the list of outputs in the order of the items. At most `concurrency` items run at a time. When
-        one fails no more are started, those in flight end, and the node fails.
+        The next node gets the list of outputs in the order of the items. At most `concurrency` items run at a time.
+        When one fails no more are started, those in flight end, and the node fails.
         """
         return cast(
             "Workflow[In, Out, list[ItemOut]]",
@@ -310,8 +310,11 @@ class Workflow(Generic[In, Out, Cur_co]):
         self, function: Callable[[ReadContext[Cur_co]], Next], *, id: str | None = None
     ) -> Workflow[In, Out, Next]: ...
     def map(self, function: Callable[[ReadContext[Any]], Any], *, id: str | None = None) -> Workflow[In, Out, Any]:
-        """Add a function that shapes data between two nodes; it gets a `ReadContext` and is not tried again (rule 5.6)."""
-        return self._add(Placement(kind="map", id=id, function=function))
+        """Add a function that shapes data between two nodes (rule 5.6).
+
+        It gets a `ReadContext`, may be sync or async, and is not tried again.
+        """
+        return self._add(Placement(kind="map", id=id, function=self._inspected(function)))
 
     def commit(self: Workflow[In, Out, Out]) -> CommittedWorkflow[In, Out]:
         """Check everything and return the immutable, runnable workflow.
@@ -335,17 +338,34 @@ class Workflow(Generic[In, Out, Cur_co]):
 
     def _add(self, placement: Placement) -> Workflow[In, Out, Any]:
         for task in placement.tasks:
-            if isinstance(task, Workflow):
-                message = f"workflow '{self.id}': '{task.id}' is not committed; call .commit() on it first"
-                raise DefinitionError(message)
-            if not isinstance(task, Step | CommittedWorkflow):
-                message = f"workflow '{self.id}': {task!r} is neither a step nor a workflow; decorate it with @step"
-                raise DefinitionError(message)
+            self._check_task(task)
         return self.copy(placements=(*self.placements, placement))
+
+    def _check_task(self, task: object) -> None:
+        if isinstance(task, Workflow):
+            message = f"workflow '{self.id}': '{task.id}' is not committed; call .commit() on it first"
+            raise DefinitionError(message)
+        if not isinstance(task, Step | CommittedWorkflow):
+            message = f"workflow '{self.id}': {task!r} is neither a step nor a workflow; decorate it with @step"
+            raise DefinitionError(message)
+
+    def _listed(self, steps: object) -> tuple[Any, ...]:
+        if not isinstance(steps, Sequence) or isinstance(steps, str):
+            message = f"workflow '{self.id}': parallel takes a list of steps, as .parallel([a, b]), not {steps!r}"
+            raise DefinitionError(message)
+        return tuple(cast("Sequence[object]", steps))
+
+    def _inspected(self, function: object) -> Function:
+        if not callable(function) or isinstance(function, Step):
+            message = (
+                f"workflow '{self.id}': map takes a function of one context, as .map(lambda ctx: ...), not {function!r}"
+            )
+            raise DefinitionError(message)
+        return inspect_map(function, frame_depth=2)
 
     def copy(self, **changes: object) -> Workflow[In, Out, Any]:
         """Return the same builder with some fields changed."""
-        twin: Workflow[In, Out, Any] = object.__new__(Workflow)
+        twin = cast("Workflow[In, Out, Any]", object.__new__(Workflow))
         for name in (each.name for each in fields(self)):
             object.__setattr__(twin, name, changes.get(name, getattr(self, name)))
         return twin

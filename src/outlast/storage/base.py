@@ -114,7 +114,7 @@ class Receipt:
 
 Settle: TypeAlias = Callable[[Receipt | OutlastError], None]
 """Called once per write, on the event loop, after the commit is durable or refused; never from inside the call that
-hands the write over. Errors: `RunExistsError` (this run id is taken), `StaleRunError` (not the owner any more),
+hands the write over, which does not raise. Errors: `RunExistsError` (this run id is taken), `StaleRunError` (not the owner any more),
 `StoreUnavailableError` (nothing of this write is recorded, or it is not known whether; the journal tells)."""
 
 

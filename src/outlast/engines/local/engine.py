@@ -225,7 +225,8 @@ class LocalEngine:
                 await asyncio.sleep(_IDLE_LOOK)
             is_busy = self._waiters or (self._worker is not None and self._worker.is_busy)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _BUSY_LOOK if is_busy else _IDLE_LOOK)
+                async with asyncio.timeout(_BUSY_LOOK if is_busy else _IDLE_LOOK):
+                    await self._woken.wait()
             self._woken.clear()
 
     async def _look(self) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 from outlast.core.record import Record
 from outlast.errors import OutlastError, StoreError, StoreUnavailableError
@@ -20,6 +20,7 @@ from outlast.storage.base import (
     GraphRow,
     InboxRow,
     NewRun,
+    Receipt,
     RunKey,
     RunRow,
     Settle,
@@ -87,14 +88,12 @@ class MemoryStore:
     def insert(self, run: NewRun, settle: Settle) -> None:
         """Record a new run together with the beginning of its journal."""
         database = self._database
-        self._check_open()
-        self._committer.put(QueuedWrite(database.would_insert, database.insert, settle, run))
+        self._put(QueuedWrite(database.would_insert, database.insert, settle, run), settle)
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""
         database = self._database
-        self._check_open()
-        self._committer.put(QueuedWrite(database.would_append, database.append, settle, write))
+        self._put(QueuedWrite(database.would_append, database.append, settle, write), settle)
 
     async def find_run(self, run_id: str) -> RunRow | None:
         """Return the row of a run, or None if the id is not known."""
@@ -218,6 +217,12 @@ class MemoryStore:
         life = self._database.register(workflows, lease)
         self._lives.append(life)
         return life.key
+
+    def _put(self, write: QueuedWrite[Receipt, Any], settle: Settle) -> None:
+        if not self._is_open or self._committer.is_dead:
+            asyncio.get_running_loop().call_soon(settle, _closed())
+        else:
+            self._committer.put(write)
 
     def _check_open(self) -> None:
         if not self._is_open or self._committer.is_dead:

@@ -147,6 +147,6 @@ def _decoded(stored: bytes | None) -> bytes | None:
         return None
     if stored[:1] != JSON:
         raise StoreError(
-            f"an event is stored in encoding {stored[:1].hex() or '(none)'}, which this Outlast does not know; update it"
+            f"an event is stored in encoding {stored[:1].hex() or '(none)'}, unknown to this Outlast; update it"
         )
     return stored[1:]

@@ -88,8 +88,14 @@ def _is_there(path: str) -> bool:
 def _check_untouched(path: str) -> None:
     # Immutable: reads the file as it is and creates nothing beside it. What is still in its log, the next check sees.
     uri = f"file:{quote(path)}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-        _check_header(_read_header(connection), path)
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            header = _read_header(connection)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise
+        return  # a living store looks damaged to somebody who ignores its log
+    _check_header(header, path)
 
 
 def _is_current(path: str) -> bool:

@@ -85,7 +85,7 @@ class SqliteStore:
         return Durability(survives_power_loss=self._synchronous == "full")
 
     async def open(self) -> None:
-        """Make the store ready; creates what is missing and brings an older schema up to date.
+        """Make the store ready; creates what is missing and brings an older schema up to date. Idempotent.
 
         Raises:
             ConfigurationError: The path or the SQLite library cannot be used; do what the message says.
@@ -93,6 +93,8 @@ class SqliteStore:
             NetworkFilesystemError: Move the file to a local disk.
             StoreUnavailableError: It did not answer; try again.
         """
+        if self._machinery is not None:
+            return
         require_sqlite()
         self._machinery = await start(
             self._path,
@@ -134,15 +136,21 @@ class SqliteStore:
             _inherited.append(self._machinery)
             self._machinery = None
 
+    def _submit(self, write: NewRun | Append, settle: Settle) -> None:
+        if self._refusal is not None:
+            asyncio.get_running_loop().call_soon(settle, self._refusal())
+        else:
+            self._usable().writer.submit(write, settle)
+
     # ---- RunStore
 
     def insert(self, run: NewRun, settle: Settle) -> None:
         """Record a new run together with the beginning of its journal."""
-        self._usable().writer.submit(run, settle)
+        self._submit(run, settle)
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""
-        self._usable().writer.submit(write, settle)
+        self._submit(write, settle)
 
     async def find_run(self, run_id: str) -> RunRow | None:
         """Return the row of a run, or None if the id is not known."""
