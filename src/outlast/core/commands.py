@@ -200,15 +200,6 @@ class FinishRun:
 
 
 Command: TypeAlias = (
-    RunStep
-    | RunMap
-    | Evaluate
-    | OpenBlock
-    | CloseBlock
-    | StartTimer
-    | Sleep
-    | Suspend
-    | AwaitResume
-    | FinishRun
+    RunStep | RunMap | Evaluate | OpenBlock | CloseBlock | StartTimer | Sleep | Suspend | AwaitResume | FinishRun
 )
 """Closed on purpose: a new member breaks the type check until every engine handles it."""

@@ -114,6 +114,8 @@ class StepResumed:
     """When, in milliseconds since 1970, UTC."""
     path: str
     """The step."""
+    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What the resumer tells all steps from now on; its entries win over the earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)

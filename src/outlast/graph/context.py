@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, overload
 
+from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
 from outlast.values import JsonValue, decode
 
 if TYPE_CHECKING:
+    from outlast.graph.function import Function
     from outlast.graph.step import Step
 
-__all__ = ["BlockingContext", "ContextLookup", "ReadContext", "RunFacts", "StepContext"]
+__all__ = [
+    "AttemptFacts",
+    "BlockingContext",
+    "CancelFlag",
+    "ContextLookup",
+    "ReadContext",
+    "RunFacts",
+    "StepContext",
+]
 
 In = TypeVar("In")
 T = TypeVar("T")
@@ -53,13 +64,14 @@ class ContextLookup(Protocol):
 class ReadContext(Generic[In]):
     """The reading half: what conditions, maps and durations get, and steps too."""
 
-    __slots__ = ("_input", "_lookup", "_path", "_run")
+    __slots__ = ("_input", "_iteration_count", "_lookup", "_path", "_run")
 
-    def __init__(self, run: RunFacts, path: str, value: In, lookup: ContextLookup) -> None:
+    def __init__(self, run: RunFacts, path: str, value: In, lookup: ContextLookup, iteration_count: int = 0) -> None:
         self._run = run
         self._path = path
         self._input = value
         self._lookup = lookup
+        self._iteration_count = iteration_count
 
     @property
     def run_id(self) -> str:
@@ -90,6 +102,11 @@ class ReadContext(Generic[In]):
     def input(self) -> In:
         """The input of this node, decoded from what is recorded: nobody else holds this object."""
         return self._input
+
+    @property
+    def iteration_count(self) -> int:
+        """In the condition of a loop: how many passes are done, from 1; elsewhere 0."""
+        return self._iteration_count
 
     @property
     def request_context(self) -> Mapping[str, JsonValue]:
@@ -149,35 +166,153 @@ class BlockingContext:
         return self._lookup.run_blocking(self._context.get_step_result(step))
 
 
+class Flag(Protocol):
+    """Something that becomes true once; an event of the engine's loop."""
+
+    def is_set(self) -> bool:
+        """Say whether it is true."""
+        ...
+
+    def wait(self) -> Coroutine[Any, Any, Any]:
+        """Wait until it is true."""
+        ...
+
+
+class CancelFlag:
+    """Whether the run is being canceled: true or false, and awaitable until it is true."""
+
+    __slots__ = ("_flag",)
+
+    def __init__(self, flag: Flag) -> None:
+        self._flag = flag
+
+    def __bool__(self) -> bool:
+        """Say whether the run is being canceled."""
+        return self._flag.is_set()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait until the run is being canceled."""
+        return self._flag.wait().__await__()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """What is particular to one call of a body."""
+
+    attempt: int
+    """0 for the first try."""
+    is_recovered: bool
+    """Whether this attempt had started before and its worker was lost."""
+    canceled: CancelFlag
+    """Whether the run is being canceled."""
+    is_resumed: bool = False
+    """Whether it is called because somebody resumed it."""
+    is_timed_out: bool = False
+    """Whether it is called because its suspension timed out."""
+    suspend_data: bytes | None = None
+    """What it told when it suspended, as JSON."""
+    resume_data: bytes | None = None
+    """What it was resumed with, as JSON."""
+
+
 class StepContext(ReadContext[Any]):
     """What a step's body may ask for by annotating a parameter with this class."""
 
-    __slots__ = ("_attempt", "_recovered")
+    __slots__ = ("_facts", "_function", "_on_signal", "signal")
 
     def __init__(
         self,
         run: RunFacts,
         path: str,
         value: object,
+        *,
         lookup: ContextLookup,
-        attempt: int,
-        recovered: bool,  # noqa: FBT001
+        function: Function,
+        facts: AttemptFacts,
     ) -> None:
         super().__init__(run, path, value, lookup)
-        self._attempt = attempt
-        self._recovered = recovered
+        self._function = function
+        self._facts = facts
+        self._on_signal: Callable[[], None] | None = None
+        self.signal: SignalCall | None = None
+        """What the body asked for, if it left early; whatever it raises or returns after that is ignored."""
 
     @property
     def attempt(self) -> int:
         """0 for the first try; a crash does not count as one."""
-        return self._attempt
+        return self._facts.attempt
 
     @property
     def recovered(self) -> bool:
         """Whether this very attempt had started before and its worker was lost: its effects may have happened."""
-        return self._recovered
+        return self._facts.is_recovered
 
     @property
     def idempotency_key(self) -> str:
         """A key that is the same whenever this node of this run is executed: hand it to outside services."""
         return f"{self._run.run_id}:{self._path}"
+
+    @property
+    def canceled(self) -> CancelFlag:
+        """Whether the run is being canceled: `if ctx.canceled:` or, in async bodies, `await ctx.canceled`."""
+        return self._facts.canceled
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the body is called because somebody resumed it; also true when they handed over nothing."""
+        return self._facts.is_resumed
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the body is called because its suspension timed out."""
+        return self._facts.is_timed_out
+
+    @property
+    def resume_data(self) -> Any:  # noqa: ANN401 - the type that the step declares with resume=...
+        """What it was resumed with, decoded as the declared `resume` type; None if it was not."""
+        raw = self._facts.resume_data
+        return None if raw is None else self._function.resume.decode(raw)
+
+    @property
+    def suspend_data(self) -> Any:  # noqa: ANN401 - the type that the step declares with suspend=...
+        """What it told when it suspended, decoded as the declared `suspend` type; None if it did not."""
+        raw = self._facts.suspend_data
+        return None if raw is None else self._function.suspend.decode(raw)
+
+    def suspend(
+        self, payload: object = None, *, label: str | None = None, timeout: float | timedelta | None = None
+    ) -> NoReturn:
+        """End this call of the body; the step is `suspended` until somebody resumes it, and then called from its top.
+
+        The run holds no memory, task or thread meanwhile. Works the same in `def` and `async def`, with or without
+        `await`. Whatever the body raises or returns after this call is ignored.
+
+        Args:
+            payload: Told to those who ask what the run waits for; checked against the declared `suspend` type.
+            label: A name by which it can be resumed.
+            timeout: Seconds after which the body is called with `ctx.timed_out` if nobody resumed it.
+        """
+        self._leave(SuspendCall(payload, label, _to_timedelta(timeout)))
+
+    def bail(self, value: object = None) -> NoReturn:
+        """End the workflow in which the step stands with success and this value; in a parallel or branch only the step."""
+        self._leave(BailCall(value))
+
+    def abort(self) -> NoReturn:
+        """Cancel the run."""
+        self._leave(AbortCall())
+
+    def watch_signal(self, on_signal: Callable[[], None]) -> None:
+        """Have the engine told when the body asks to leave, so that it can insist."""
+        self._on_signal = on_signal
+
+    def _leave(self, call: SignalCall) -> NoReturn:
+        if self.signal is None:
+            self.signal = call
+            if self._on_signal is not None:
+                self._on_signal()
+        raise BodySignal(type(call).__name__)
+
+
+def _to_timedelta(value: float | timedelta | None) -> timedelta | None:
+    return timedelta(seconds=value) if isinstance(value, int | float) else value

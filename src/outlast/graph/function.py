@@ -35,6 +35,10 @@ class Function:
     """Declared type of the input."""
     output: Schema[Any]
     """Declared type of what it returns."""
+    resume: Schema[Any] = JSON
+    """Declared type of what it can be resumed with."""
+    suspend: Schema[Any] = JSON
+    """Declared type of what it tells when it suspends."""
 
     @property
     def code(self) -> str:

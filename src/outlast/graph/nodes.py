@@ -198,15 +198,7 @@ Task: TypeAlias = StepNode | WorkflowNode
 """What can stand inside another node."""
 
 Node: TypeAlias = (
-    StepNode
-    | MapNode
-    | ForeachNode
-    | ParallelNode
-    | WorkflowNode
-    | BranchNode
-    | LoopNode
-    | SleepNode
-    | WaitNode
+    StepNode | MapNode | ForeachNode | ParallelNode | WorkflowNode | BranchNode | LoopNode | SleepNode | WaitNode
 )
 """Closed on purpose: a new kind breaks the type check until `core/flow`, the document and the renderer handle it."""
 

@@ -14,7 +14,7 @@ from outlast.failures import FailureInfo
 from outlast.graph.nodes import SleepNode, WaitNode
 from outlast.instant import render_ms
 
-__all__ = ["answered", "proceed", "resumed", "start", "suspended", "woke_up"]
+__all__ = ["answered", "proceed", "resumed", "start", "suspended", "timed_out", "woke_up"]
 
 
 def start(state: RunState, node: SleepNode | WaitNode, *, parent: Parent, slot: int, path: str, value: Ref) -> None:
@@ -65,6 +65,10 @@ def resumed(state: RunState, frame: PauseFrame, data: Ref | None) -> None:
     elif isinstance(node, WaitNode) and node.default:
         state.succeed(frame, Constant(node.default[0]))
     else:
-        message = f"nobody resumed '{frame.path}' until {render_ms(state.last_at_ms)}"
-        failure = FailureInfo(type="SuspensionTimeoutError", message=message, is_retryable=False)
-        state.fail(frame, Cause(frame.path, failure))
+        state.fail(frame, Cause(frame.path, timed_out(frame.path, state.last_at_ms)))
+
+
+def timed_out(path: str, at_ms: int) -> FailureInfo:
+    """Return the failure of a wait that nobody resumed in time."""
+    message = f"nobody resumed '{path}' until {render_ms(at_ms)}"
+    return FailureInfo(type="SuspensionTimeoutError", message=message, is_retryable=False)

@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 from outlast.core.codec import encode_event
-from outlast.core.commands import RunMap, RunStep
+from outlast.core.commands import Evaluate, RunMap, RunStep
 from outlast.core.events import Event
 from outlast.core.record import Record
-from outlast.core.ref import Resolver, seqs_of
+from outlast.core.ref import Ref, Resolver, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.local.program import Program
-from outlast.graph.context import ReadContext, RunFacts, StepContext
-from outlast.storage.base import RunKey
+from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
+from outlast.graph.function import Function
+from outlast.storage.base import InboxKey, RunKey
 from outlast.values import JsonValue
 
-__all__ = ["LiveRun"]
+__all__ = ["Body", "Calling", "LiveRun", "Lookup"]
 
 T = TypeVar("T")
 
 _KEPT_RECORDS = 512
+
+
+Calling: TypeAlias = RunStep | RunMap | Evaluate
+"""A command to call user code."""
+
+
+@dataclass(slots=True, eq=False)
+class Body:
+    """One call of user code in flight."""
+
+    run: LiveRun
+    """Its run."""
+    command: Calling
+    """What is answered by its outcome."""
+    timeout_ms: int | None
+    """How long it may take."""
+    task: asyncio.Task[None] | None = None
+    """Its task; None for one that runs in a thread."""
+    timer: asyncio.TimerHandle | None = None
+    """Ends it when it takes too long."""
+    is_over: bool = False
+    """Whether its outcome is known, or nobody waits for it any more: what it still does is ignored."""
 
 
 class LiveRun:
@@ -32,6 +56,7 @@ class LiveRun:
         "_durable_waiters",
         "_facts",
         "bodies",
+        "canceled",
         "created_at_ms",
         "epoch",
         "execution",
@@ -47,6 +72,7 @@ class LiveRun:
         "run_id",
         "starting",
         "state",
+        "taken",
         "timers",
     )
 
@@ -66,11 +92,16 @@ class LiveRun:
         """The whole journal while it is short, so that its readers need no store; None once it is not."""
         self.fresh: list[Record] = []
         """Records that are not handed to the store yet."""
-        self.starting: list[RunStep | RunMap] = []
+        self.starting: list[Calling] = []
         """Commands whose start is among the fresh records: called once these are durable."""
-        self.bodies: dict[str, asyncio.Task[None] | None] = {}
-        """Bodies in flight by path; None for one that runs in a thread."""
+        self.bodies: dict[str, Body] = {}
+        """Bodies in flight by the path of their command."""
         self.timers: dict[str, asyncio.TimerHandle] = {}
+        """Timers of this process by path."""
+        self.taken: list[InboxKey] = []
+        """Inbox rows that became events among the fresh records."""
+        self.canceled = asyncio.Event()
+        """Set when the run is to end canceled; bodies can see it."""
         self.is_gone = False
         """Whether this process must not touch the run any more."""
         self._durable_seq = 0
@@ -115,15 +146,37 @@ class LiveRun:
             self._durable_waiters.append((seq, waiter))
             await waiter
 
-    def context(self, path: str, value: object, lookup: Lookup) -> ReadContext[object]:
-        """Make the context of a map function."""
-        return ReadContext(self._facts_of(path), path, value, lookup)
+    def context(self, command: RunMap | Evaluate, value: object, lookup: Lookup) -> ReadContext[object]:
+        """Make the context of a map, condition, duration or concurrency function."""
+        if isinstance(command, RunMap):
+            return ReadContext(self._facts_of(command.path), command.path, value, lookup)
+        path = command.node_path
+        return ReadContext(self._facts_of(path), path, value, lookup, command.iteration_count)
 
-    def step_context(self, command: RunStep, value: object, lookup: Lookup) -> StepContext:
+    def step_context(self, command: RunStep, function: Function, value: object, lookup: Lookup) -> StepContext:
         """Make the context of a step's body."""
-        return StepContext(
-            self._facts_of(command.path), command.path, value, lookup, command.attempt, command.was_started
+        resumption = command.resumption
+        facts = AttemptFacts(
+            attempt=command.attempt,
+            is_recovered=command.was_started,
+            canceled=CancelFlag(self.canceled),
+            is_resumed=resumption is not None and resumption.resume_data is not None,
+            is_timed_out=resumption is not None and resumption.resume_data is None,
+            suspend_data=self._resolve(resumption.suspend_payload if resumption else None),
+            resume_data=self._resolve(resumption.resume_data if resumption else None),
         )
+        return StepContext(
+            self._facts_of(command.path), command.path, value, lookup=lookup, function=function, facts=facts
+        )
+
+    def merge_request_context(self, entries: Mapping[str, JsonValue]) -> None:
+        """Let the entries of a resumer win over the earlier ones."""
+        if entries:
+            self.request_context = {**self.request_context, **entries}
+            self._facts.clear()
+
+    def _resolve(self, ref: Ref | None) -> bytes | None:
+        return None if ref is None else self.resolver.resolve(ref)
 
     def _facts_of(self, path: str) -> RunFacts:
         workflow_id = self.state.scope_of(path).node.workflow
