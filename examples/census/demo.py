@@ -20,6 +20,7 @@ from workflow import CONCURRENCY, Report, add_up, census, find_modules, parse_mo
 from outlast import Outlast, RunHandle, RunResult, StepStatus
 
 KILL_AT = 0.45
+PATIENCE = 120
 WORKER = Path(__file__).with_name("worker.py")
 LIBRARY = sysconfig.get_path("stdlib")
 
@@ -166,11 +167,15 @@ def main() -> int:
     screen.say()
     try:
         with tempfile.TemporaryDirectory(prefix="outlast-census-") as folder:
-            is_proven = asyncio.run(demo(screen, Path(folder)))
+            is_proven = asyncio.run(asyncio.wait_for(demo(screen, Path(folder)), PATIENCE))
     except KeyboardInterrupt:
         screen.say()
         screen.say("Stopped; the workers are gone, too.")
         return 130
+    except TimeoutError:
+        screen.say()
+        screen.say(f"The census did not end within {PATIENCE} seconds.")
+        return 1
     screen.say()
     screen.say(f"{time.monotonic() - began:.0f} seconds." if is_proven else "The proof failed.")
     screen.say()

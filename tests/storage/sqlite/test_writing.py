@@ -238,6 +238,26 @@ async def test_writer_lock_of_a_stopped_process_makes_the_store_unavailable(
 
 
 @both
+async def test_close_does_not_wait_for_a_stopped_process(
+    tmp_path: Path, durability: Synchronous, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(writer, "_JOIN_S", 0.05)
+    path = tmp_path / "store.db"
+    async with opened(path, durability) as store:
+        held = await hold(store)
+        stopped = os.open(f"{path}.writer", os.O_RDONLY)
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        answer = append(store, held.write())
+
+    assert isinstance(answer.result(), StoreUnavailableError)
+    os.close(stopped)
+    await eventually(lambda: "outlast-writer" not in {thread.name for thread in threading.enumerate()})
+    async with opened(path, durability) as store:
+        assert (await find(store)).head == 1
+
+
+@both
 async def test_full_disk_is_reported_and_survived(tmp_path: Path, durability: Synchronous) -> None:
     async with opened(tmp_path / "store.db", durability) as store:
         held = await hold(store)

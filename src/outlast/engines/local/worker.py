@@ -19,13 +19,14 @@ from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.errors import OutlastError, StaleRunError, StoreError
-from outlast.storage.base import ClaimedRun, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.base import Append, ClaimedRun, NewRun, Receipt, RunKey, Store, WorkerKey
 
 __all__ = ["Worker"]
 
 _log = logging.getLogger("outlast.worker")
 
 _CLAIM_AT_ONCE = 200
+_PARKED_FOR_MS = 10_000
 
 
 class Worker:
@@ -112,6 +113,8 @@ class Worker:
                 self.driver.go_on(run)
             else:
                 self.driver.discard(run)
+                if isinstance(result, StoreError):
+                    self._lost_runs.add(run.run_id)  # it may be recorded as ours all the same
                 self._wake()
             settle(result if isinstance(result, OutlastError) else None)
 
@@ -129,7 +132,7 @@ class Worker:
             limit = min(self.free, _CLAIM_AT_ONCE)
             claimed = await self._store.claim(self.key, graphs=self._shelf.keys, now_ms=self._now_ms(), limit=limit)
             for each in claimed:
-                await self._take_over(each)
+                await self._take_over_or_keep_for_later(each)
             if len(claimed) < limit:
                 self._has_backlog = False
                 return
@@ -165,21 +168,33 @@ class Worker:
         run.key, run.epoch = key, epoch
         self.live[run.run_id] = run
 
+    async def _take_over_or_keep_for_later(self, claimed: ClaimedRun) -> None:
+        try:
+            await self._take_over(claimed)
+        except StoreError as error:
+            _log.warning("run %s is claimed and could not be read yet, trying again: %s", claimed.run_id, error)
+            self._lost_runs.add(claimed.run_id)
+
     async def _take_over(self, claimed: ClaimedRun) -> None:
-        """Fold the journal of a claimed run and go on from there."""
+        """Fold the journal of a claimed run and go on from there; park it if this version cannot.
+
+        Raises:
+            StoreError: The journal could not be read; the run is still ours.
+        """
         program = self._shelf.program(claimed.graph)
         records = await self._store.load_records(claimed.key)
-        first = decode_event(records[0])
         run = LiveRun(claimed.run_id, program, resource_id=claimed.resource_id, created_at_ms=records[0].at_ms)
-        if isinstance(first, RunStarted):
-            run.request_context = first.request_context
+        run.key, run.epoch = claimed.key, claimed.epoch
         for record in records:
             run.keep(record)
         try:
+            first = decode_event(records[0])
             run.state = fold_state(program.graph, records)
         except (UnknownEventError, JournalMismatchError) as error:
-            _log.error("run %s is left alone by this worker: %s", claimed.run_id, error)
+            self._park(run, error)
             return
+        if isinstance(first, RunStarted):
+            run.request_context = first.request_context
         run.execution = records[-1].execution
         self._adopt(run, claimed.key, claimed.epoch)
         self.driver.recover(run)
@@ -205,9 +220,29 @@ class Worker:
             self._wake()
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
-        _log.error("run %s is left alone by this worker: a fault in the engine", run.run_id, exc_info=error)
+        _log.error("a fault in the engine while it drove run %s", run.run_id, exc_info=error)
         self.driver.discard(run)
         self._forget(run)
+        self._park(run, error)
+
+    def _park(self, run: LiveRun, error: Exception) -> None:
+        """Give a run back that this worker cannot drive, without failing it: another one, or a newer one, may."""
+        _log.error("run %s is left to another worker for %d s: %s", run.run_id, _PARKED_FOR_MS / 1000, error)
+        write = Append(
+            run=run.key,
+            owner=self.key,
+            epoch=run.epoch,
+            records=[],
+            status=RunStatus.WAITING,
+            execution=run.execution,
+            is_released=True,
+            ready_at_ms=self._now_ms() + _PARKED_FOR_MS,
+        )
+        self._store.append(write, self._parked)
+
+    def _parked(self, result: Receipt | OutlastError) -> None:
+        """Whether it was given back or was not ours any more: what is claimable may have changed."""
+        self._wake()
 
     def _forget(self, run: LiveRun) -> None:
         self.live.pop(run.run_id, None)
@@ -220,8 +255,8 @@ class Worker:
         except StoreError:
             return  # the next look tries again; the first failure is logged
         self._lost_runs.discard(run_id)
-        if row is not None and row.owner == self.key and not row.status.is_terminal:
-            await self._take_over(
+        if row is not None and row.owner == self.key and not row.status.is_terminal and run_id not in self.live:
+            await self._take_over_or_keep_for_later(
                 ClaimedRun(
                     key=row.key,
                     run_id=row.run_id,

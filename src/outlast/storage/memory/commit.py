@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar, TypeVarTuple
 
 from outlast.errors import OutlastError, StoreUnavailableError
-from outlast.storage.base import CommitSeam
+from outlast.storage.base import Append, CommitSeam, Receipt, Settle
 from outlast.storage.memory.database import MemoryDatabase
 
-__all__ = ["Committer", "QueuedWrite"]
+__all__ = ["Committer", "QueuedAppend", "QueuedWrite"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -51,6 +51,34 @@ class QueuedWrite(Generic[T, *Ts]):
     def apply(self) -> None:
         """Do it."""
         self._outcome = self._apply(*self._args)
+
+    def refuse(self, error: OutlastError) -> None:
+        """Answer with an error instead."""
+        self._outcome = error
+
+    def settle(self) -> None:
+        """Deliver the answer."""
+        self._settle(self._outcome)
+
+
+class QueuedAppend:
+    """As `QueuedWrite`, for the one write that happens all the time: a single object instead of four."""
+
+    __slots__ = ("_database", "_outcome", "_settle", "_write")
+
+    def __init__(self, database: MemoryDatabase, write: Append, settle: Settle) -> None:
+        self._database = database
+        self._write = write
+        self._settle = settle
+        self._outcome: Receipt | OutlastError
+
+    def changes(self) -> bool:
+        """Say whether it would change anything if it were applied now."""
+        return self._database.would_append(self._write)
+
+    def apply(self) -> None:
+        """Do it."""
+        self._outcome = self._database.append(self._write)
 
     def refuse(self, error: OutlastError) -> None:
         """Answer with an error instead."""

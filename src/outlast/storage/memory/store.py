@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 from outlast.core.record import Record
 from outlast.errors import OutlastError, StoreError, StoreUnavailableError
@@ -27,7 +27,7 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
-from outlast.storage.memory.commit import Committer, QueuedWrite
+from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
 from outlast.storage.memory.database import MemoryDatabase
 from outlast.storage.memory.table import Life
 
@@ -92,8 +92,7 @@ class MemoryStore:
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""
-        database = self._database
-        self._put(QueuedWrite(database.would_append, database.append, settle, write), settle)
+        self._put(QueuedAppend(self._database, write, settle), settle)
 
     async def find_run(self, run_id: str) -> RunRow | None:
         """Return the row of a run, or None if the id is not known."""
@@ -218,7 +217,7 @@ class MemoryStore:
         self._lives.append(life)
         return life.key
 
-    def _put(self, write: QueuedWrite[Receipt, Any], settle: Settle) -> None:
+    def _put(self, write: QueuedWrite[Receipt, NewRun] | QueuedAppend, settle: Settle) -> None:
         if not self._is_open or self._committer.is_dead:
             asyncio.get_running_loop().call_soon(settle, _closed())
         else:

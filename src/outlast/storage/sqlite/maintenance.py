@@ -15,8 +15,8 @@ from outlast.storage.sqlite.thread import LoopThread
 
 __all__ = ["Maintenance"]
 
-_PAGES: Final = 1_000
-"""How long the log may grow before it is checkpointed: 4 MB."""
+_PAGES: Final = 2_000
+"""How long the log may grow before it is checkpointed: 8 MB. Half of it costs a tenth of the throughput."""
 _PATIENCE_S: Final = 1.0
 
 

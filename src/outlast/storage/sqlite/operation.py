@@ -82,7 +82,7 @@ class Post(Operation["bool | None"]):
         inserted = connection.execute(one("post"), (self._run, self._topic, self._kind, self._at_ms, self._body))
         self._is_first = inserted.rowcount == 1
         if self._is_first and row[1] is None:
-            connection.execute(one("wake_run"), (self._run, self._at_ms))
+            connection.execute(one("wake_run"), (self._at_ms, self._at_ms, self._run))
         return self._is_first
 
     def proves(self, connection: sqlite3.Connection) -> bool:

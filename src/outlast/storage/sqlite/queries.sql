@@ -101,7 +101,7 @@ SELECT key, owner FROM runs WHERE run_id = ?
 INSERT INTO inbox (run_key, topic, kind, at_ms, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_key, topic) DO NOTHING
 
 -- name: wake_run
-UPDATE runs SET ready_at_ms = min(coalesce(ready_at_ms, ?2), ?2) WHERE key = ?1 AND owner IS NULL
+UPDATE runs SET ready_at_ms = min(coalesce(ready_at_ms, ?), ?) WHERE key = ? AND owner IS NULL
 
 -- name: is_posted
 SELECT 1 FROM inbox WHERE run_key = ? AND topic = ? AND kind = ? AND at_ms = ? AND body = ?

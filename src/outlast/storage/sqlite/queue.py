@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from outlast.storage.base import Append, NewRun
-from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.recording import Write
 
 __all__ = ["Batch", "Item", "WriteQueue"]
@@ -62,13 +61,14 @@ class WriteQueue:
         waiting = self._items
         while waiting and len(items) < _MAX_WRITES and size < _MAX_BYTES:
             write = waiting[0][0]
-            if isinstance(write, Operation):
+            if isinstance(write, (Append, NewRun)):
+                if has_operation:
+                    break
+                for record in write.records:
+                    size += _RECORD + len(record[9] or b"") + len(record[8] or b"")
+            else:
                 has_operation = True
                 is_long = is_long or write.is_long
-            elif has_operation:
-                break
-            else:
-                size += _size_of(write)
             items.append(waiting.popleft())
         return Batch(items, 2 + len(items) + size // _PAGE, is_long)
 
@@ -77,10 +77,3 @@ class WriteQueue:
         items = list(self._items)
         self._items.clear()
         return items
-
-
-def _size_of(write: Append | NewRun) -> int:
-    size = 0
-    for record in write.records:
-        size += _RECORD + len(record[9] or b"") + len(record[8] or b"")
-    return size

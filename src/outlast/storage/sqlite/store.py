@@ -137,6 +137,8 @@ class SqliteStore:
             self._machinery = None
 
     def _submit(self, write: NewRun | Append, settle: Settle) -> None:
+        if self._refusal is _forked:
+            raise _forked()  # the loop of the parent does not turn here: nobody could be told
         if self._refusal is not None:
             asyncio.get_running_loop().call_soon(settle, self._refusal())
         else:

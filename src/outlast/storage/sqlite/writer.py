@@ -18,7 +18,7 @@ from typing import Any, Final
 from outlast.errors import StoreUnavailableError
 from outlast.storage.sqlite.commit import Committer
 from outlast.storage.sqlite.locks import WriterLock
-from outlast.storage.sqlite.queue import Item, WriteQueue
+from outlast.storage.sqlite.queue import Batch, Item, WriteQueue
 from outlast.storage.sqlite.recording import Outcome, Write
 from outlast.storage.sqlite.thread import LoopThread, post
 
@@ -52,6 +52,7 @@ class Writer:
         self._is_flush_due = False
         self._drained: asyncio.Future[None] | None = None
         self._is_dead = False
+        self._is_abandoned = False
         # Guards the four below and, as soon as the thread is not idle, the taking from the queue; held for moments.
         self._mutex = threading.Lock()
         self._is_thread_idle = True
@@ -97,8 +98,9 @@ class Writer:
             self._watchdog.cancel()
         # A thread that stands in line behind a stopped process cannot be ended. It finds nothing to write later.
         if self._thread is None or await self._thread.join(within=_JOIN_S):
-            self._committer.close()
-            self._lock.close()
+            self._let_go()
+        else:
+            self._is_abandoned = True
 
     def kill(self) -> None:
         """Act as if the process had been killed. Called on any thread."""
@@ -216,34 +218,42 @@ class Writer:
                         self._is_thread_idle = True
                         break
                 self._commit_on_thread()
+        if self._is_abandoned:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._committer.close()
+        self._lock.close()
 
     def _commit_on_thread(self) -> None:
-        items: list[Item] = []
+        batch: Batch | None = None
         outcomes: list[Outcome] = []
         with self._mutex:
-            self._unsettled += 1
             self._asked_lock_at = time.monotonic()
         try:
             with self._lock.held():
-                with self._mutex:
-                    self._asked_lock_at = None
-                    # Taken only now: what came while the thread stood in line goes with the rest.
-                    items, pages, _ = self._waiting.take()
+                # Taken only now: what came while the thread stood in line goes with the rest.
+                batch = self._take_on_thread()
                 self._look_sometimes()
-                outcomes = self._committer.commit([write for write, _ in items]) if items else []
-            self._on_written(pages)
+                outcomes = self._committer.commit(batch.writes) if batch.items else []
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, and the thread must go on
-            with self._mutex:
-                items = items or self._waiting.take().items
-            outcomes = [StoreUnavailableError(f"the writer failed: {error}; it is not known what is recorded")] * len(
-                items
-            )
+            batch = batch or self._take_on_thread()
+            unknown = StoreUnavailableError(f"the writer failed: {error}; it is not known what is recorded")
+            outcomes = [unknown] * len(batch.items)
         except BaseException:  # noqa: BLE001 - the seam's word for the death of the process
+            batch = batch or self._take_on_thread()
             self._committer.close()
             self._on_death()
         if self._is_dead:
-            outcomes = _dead(len(items))
-        post(self._loop, self._settle_from_thread, items, outcomes)
+            outcomes = _dead(len(batch.items))
+        post(self._loop, self._settle_from_thread, batch.items, outcomes)
+        self._on_written(batch.pages)
+
+    def _take_on_thread(self) -> Batch:
+        with self._mutex:
+            self._asked_lock_at = None
+            self._unsettled += 1
+            return self._waiting.take()
 
     def _look_sometimes(self) -> None:
         now = time.monotonic()

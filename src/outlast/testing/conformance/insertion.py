@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from outlast.core.status import RunStatus
-from outlast.errors import OutlastError, RunExistsError, StaleRunError
+from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreUnavailableError
 from outlast.storage.base import Receipt
 from outlast.testing.conformance.scenario import (
     LEASE,
@@ -240,6 +240,20 @@ class SettleContract(StoreScenario):
 
             assert all(write.done() and isinstance(write.result(), Receipt) for write in writes)
             assert (await find(other)).head == 49  # noqa: PLR2004
+
+    async def test_write_to_a_closed_store_settles_with_an_error(self) -> None:
+        """Never from inside the call that hands the write over, which does not raise: `StoreUnavailableError`."""
+        async with self.process() as other:
+            store = await self.open_store()
+            held = await hold(store)
+            await store.close()
+
+            answers = [append(store, held.write()), insert(store, new_run(held.graph, "late"))]
+
+            assert not any(answer.done() for answer in answers)
+            assert [type(await answer) for answer in answers] == [StoreUnavailableError] * 2
+            assert (await find(other)).head == 1
+            assert await other.find_run("late") is None
 
     async def test_what_is_recorded_is_there_for_the_next_process(self) -> None:
         """A write is durable at the store's class."""

@@ -1,0 +1,162 @@
+"""Events as bytes and back: what was written once is readable for ever."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outlast.core.codec import EVENT_VERSIONS, UnknownEventError, decode_event, encode_event
+from outlast.core.events import (
+    BlockFailed,
+    BlockOpened,
+    BlockSucceeded,
+    Event,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    TimerFired,
+)
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.failures import FailureInfo
+
+CAUSE = FailureInfo(type="KeyError", message="'id'", traceback="Traceback ...")
+FAILURE = FailureInfo(
+    type="ValueError", message="no\nid ✗", attributes={"code": 7, "tags": ["a"]}, cause=CAUSE, is_retryable=False
+)
+
+EVENTS: dict[str, Event] = {
+    "run started": RunStarted(5),
+    "run started with a context": RunStarted(5, {"tenant": "a", "flags": [1, None]}),
+    "step started": StepStarted(5, "child.fetch", 2),
+    "step recovered": StepStarted(5, "each[3]", 0, is_recovered=True),
+    "step succeeded": StepSucceeded(5, "each[3].resize", 1),
+    "step failed": StepFailed(5, "a", 1, FAILURE, None),
+    "step failed and due": StepFailed(5, "a", 1, FAILURE, 17),
+    "timer fired": TimerFired(5, "a"),
+    "workflow opened": BlockOpened(5, "child"),
+    "foreach opened": BlockOpened(5, "each", 3, 2),
+    "empty foreach opened": BlockOpened(5, "each", 0, 1),
+    "block succeeded": BlockSucceeded(5, "each"),
+    "block failed by itself": BlockFailed(5, "each", None, FAILURE),
+    "block failed by a node": BlockFailed(5, "each", "each[1]", None),
+    "run succeeded": RunFinished(5, RunStatus.SUCCESS),
+    "run failed by a node": RunFinished(5, RunStatus.FAILED, "each[1]", FAILURE),
+    "run failed by itself": RunFinished(5, RunStatus.FAILED, None, FAILURE),
+    "run canceled": RunFinished(5, RunStatus.CANCELED),
+}
+
+# What is in stores already: a change of these bytes needs a new version of the event, and both must be readable.
+STORED = {
+    "run started": Record(1, 0, True, "run-started", 1, 5, "", 0, None, b"1"),
+    "run started with a context": Record(
+        1, 0, True, "run-started", 1, 5, "", 0, b'{"request_context":{"tenant":"a","flags":[1,null]}}', b"1"
+    ),
+    "step started": Record(1, 0, True, "step-started", 1, 5, "child.fetch", 2, None, b"1"),
+    "step recovered": Record(1, 0, True, "step-started", 1, 5, "each[3]", 0, b'{"recovered":true}', b"1"),
+    "step succeeded": Record(1, 0, True, "step-succeeded", 1, 5, "each[3].resize", 1, None, b"1"),
+    "timer fired": Record(1, 0, True, "timer-fired", 1, 5, "a", 0, None, b"1"),
+    "workflow opened": Record(1, 0, True, "block-opened", 1, 5, "child", 0, None, b"1"),
+    "foreach opened": Record(1, 0, True, "block-opened", 1, 5, "each", 0, b'{"length":3,"concurrency":2}', b"1"),
+    "block succeeded": Record(1, 0, True, "block-succeeded", 1, 5, "each", 0, None, b"1"),
+    "block failed by a node": Record(
+        1, 0, True, "block-failed", 1, 5, "each", 0, b'{"cause":"each[1]","failure":null}', b"1"
+    ),
+    "run succeeded": Record(1, 0, True, "run-finished", 1, 5, "", 0, None, b"1"),
+    "run canceled": Record(
+        1, 0, True, "run-finished", 1, 5, "", 0, b'{"status":"canceled","cause":null,"failure":null}', b"1"
+    ),
+}
+
+
+def test_every_event_has_an_example_here():
+    assert {type(event) for event in EVENTS.values()} == set(get_args(Event))
+
+
+def test_every_event_has_a_stored_type_of_its_own():
+    types = {encode_event(event, seq=1, execution=0, payload=None).type: type(event) for event in EVENTS.values()}
+
+    assert set(types) == set(EVENT_VERSIONS)
+    assert set(types.values()) == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS.keys())
+def test_event_comes_back_as_it_was(event):
+    record = encode_event(event, seq=7, execution=0, payload=b"1")
+
+    assert decode_event(record) == event
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_form_does_not_change(name):
+    record = encode_event(EVENTS[name], seq=1, execution=0, payload=b"1")
+
+    assert record == STORED[name]
+
+
+def test_record_carries_seq_execution_and_payload_beside_the_event():
+    record = encode_event(StepSucceeded(5, "a", 0), seq=7, execution=2, payload=b"[1]")
+
+    assert (record.seq, record.execution, record.is_fact, record.payload) == (7, 2, True, b"[1]")
+
+
+def test_unknown_type_is_refused():
+    """9.8."""
+    record = Record(3, 0, True, "step-teleported", 1, 5, "a", 0, None, None)
+
+    with pytest.raises(UnknownEventError) as caught:
+        decode_event(record)
+
+    assert str(caught.value) == (
+        "event 'step-teleported' version 1 was written by a newer version of outlast; upgrade this worker"
+    )
+    assert (caught.value.type, caught.value.version) == ("step-teleported", 1)
+
+
+@pytest.mark.parametrize("name", EVENT_VERSIONS)
+def test_newer_version_of_a_known_type_is_refused(name):
+    """9.8."""
+    record = Record(3, 0, True, name, EVENT_VERSIONS[name] + 1, 5, "a", 0, None, None)
+
+    with pytest.raises(UnknownEventError, match=f"event '{name}' version {EVENT_VERSIONS[name] + 1} was written"):
+        decode_event(record)
+
+
+TEXTS = st.text(max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+FAILURES = st.recursive(
+    st.none(),
+    lambda inner: st.builds(
+        FailureInfo,
+        type=TEXTS,
+        message=TEXTS,
+        traceback=TEXTS,
+        attributes=st.dictionaries(TEXTS, JSON, max_size=2),
+        cause=inner,
+        is_retryable=st.booleans(),
+    ),
+    max_leaves=3,
+).filter(bool)
+
+
+@given(FAILURES, st.none() | st.integers(0, 2**53))
+def test_any_failure_comes_back_as_it_was(failure, due):
+    event = StepFailed(5, "a", 1, failure, due)
+
+    assert decode_event(encode_event(event, seq=1, execution=0, payload=None)) == event
+
+
+@given(st.dictionaries(TEXTS, JSON, max_size=3))
+def test_any_request_context_comes_back_as_it_was(context):
+    event = RunStarted(5, context)
+
+    assert decode_event(encode_event(event, seq=1, execution=0, payload=None)) == event

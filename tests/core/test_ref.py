@@ -1,0 +1,111 @@
+"""References: the core holds no values, and resolving n items costs O(n)."""
+
+from __future__ import annotations
+
+import pytest
+
+from outlast.core import ref as ref_module
+from outlast.core.ref import DictOf, Item, ListOf, Recorded, Resolver, item_of, seqs_of
+from outlast.values import InvalidValueError, decode
+
+PAYLOADS = {1: b"[10,20,[30]]", 2: b'"text"', 3: b"null"}
+NESTED = DictOf((("a", ListOf((Recorded(2), Recorded(3)))), ("b", Item(Recorded(1), 1))))
+
+
+@pytest.fixture
+def splits(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was split so far."""
+    seen: list[bytes] = []
+    split_list = ref_module.split_list
+
+    def counted(raw: bytes) -> list[bytes]:
+        seen.append(raw)
+        return split_list(raw)
+
+    monkeypatch.setattr(ref_module, "split_list", counted)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("ref", "value"),
+    [
+        (Recorded(2), "text"),
+        (Recorded(3), None),
+        (Item(Recorded(1), 0), 10),
+        (Item(Item(Recorded(1), 2), 0), 30),
+        (ListOf(()), []),
+        (ListOf((Recorded(2), Item(Recorded(1), 1))), ["text", 20]),
+        (DictOf(()), {}),
+        (NESTED, {"a": ["text", None], "b": 20}),
+        (Item(ListOf((Recorded(2), Recorded(3))), 0), "text"),
+    ],
+)
+def test_reference_gives_the_recorded_value(ref, value):
+    assert decode(Resolver(PAYLOADS).resolve(ref)) == value
+
+
+def test_keys_keep_their_order():
+    ref = DictOf((("z", Recorded(2)), ("a", Recorded(3))))
+
+    assert Resolver(PAYLOADS).resolve(ref) == b'{"z":"text","a":null}'
+
+
+def test_missing_payload_is_a_key_error():
+    with pytest.raises(KeyError):
+        Resolver(PAYLOADS).resolve(Recorded(9))
+
+
+@pytest.mark.parametrize("ref", [Recorded(2), Recorded(3), NESTED])
+def test_item_of_what_is_no_list_is_refused(ref):
+    with pytest.raises(InvalidValueError, match="a list is needed"):
+        Resolver(PAYLOADS).resolve(Item(ref, 0))
+
+
+def test_item_of_a_list_put_together_is_the_item_itself():
+    assert item_of(ListOf((Recorded(2), Recorded(3))), 1) == Recorded(3)
+
+
+def test_item_of_a_recorded_list_is_a_reference_into_it():
+    assert item_of(Recorded(1), 1) == Item(Recorded(1), 1)
+
+
+def test_list_put_together_splits_into_its_items(splits):
+    assert Resolver(PAYLOADS).split(ListOf((Recorded(2), Recorded(3)))) == [b'"text"', b"null"]
+    assert splits == []
+
+
+def test_recorded_list_is_split_once_for_all_its_items(splits):
+    resolver = Resolver({1: b"[" + b",".join(b"%d" % n for n in range(2_000)) + b"]"})
+
+    values = [resolver.resolve(Item(Recorded(1), index)) for index in range(2_000)]
+
+    assert values[-1] == b"1999"
+    assert len(splits) == 1
+
+
+def test_item_of_an_item_is_split_once_too(splits):
+    resolver = Resolver({1: b"[[1,2,3],[4,5,6]]"})
+
+    for index in (0, 1, 2):
+        resolver.resolve(Item(Item(Recorded(1), 1), index))
+
+    assert splits == [b"[[1,2,3],[4,5,6]]", b"[4,5,6]"]
+
+
+def test_forgotten_list_is_split_anew(splits):
+    resolver = Resolver(PAYLOADS)
+    resolver.split(Recorded(1))
+
+    resolver.forget(Recorded(1))
+
+    assert resolver.split(Recorded(1)) == [b"10", b"20", b"[30]"]
+    assert len(splits) == 2
+
+
+@pytest.mark.parametrize("ref", [Recorded(1), ListOf((Recorded(1),))])
+def test_what_was_never_split_may_be_forgotten(ref):
+    Resolver(PAYLOADS).forget(ref)
+
+
+def test_events_of_a_reference_are_all_it_is_made_of():
+    assert sorted(seqs_of(NESTED)) == [1, 2, 3]

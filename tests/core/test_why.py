@@ -1,0 +1,159 @@
+"""Rule 4: `why` puts into words what a run waits for; no run waits without a sentence."""
+
+from __future__ import annotations
+
+from outlast.core.events import BlockOpened, RunFinished, RunStarted, StepSucceeded
+from outlast.core.status import RunStatus
+from outlast.core.why import explain
+from outlast.failures import FailureInfo
+from simulated import T0, SimulatedRun, a_foreach, a_graph, a_map, a_parallel, a_step, a_workflow
+
+MISFIT = FailureInfo(type="InputError", message="result of the workflow is not valid: an integer is needed")
+
+
+def why(run: SimulatedRun, *, owner: str | None = "worker 1", candidates: int = 1) -> str:
+    return explain(run.view, status=run.state.status(), workflow_id="w", owner=owner, candidates=candidates)
+
+
+def started(*, limit: int = 0, delay_ms: int = 0) -> SimulatedRun:
+    run = SimulatedRun(a_graph(a_step("a", limit=limit, delay_ms=delay_ms)))
+    run.start()
+    return run
+
+
+def test_recorded_run_without_a_worker_says_how_to_start_one():
+    assert why(started(), owner=None, candidates=0) == (
+        "the run is recorded and waits for a worker; "
+        "no live worker takes runs of workflow 'w': start one with `async with Outlast([...])`"
+    )
+
+
+def test_recorded_run_says_that_a_worker_will_take_it():
+    assert why(started(), owner=None, candidates=1) == (
+        "the run is recorded and waits for a worker; "
+        "1 live worker takes runs of workflow 'w' and will claim it when a slot is free"
+    )
+
+
+def test_recorded_run_says_how_many_workers_there_are():
+    assert why(started(), owner=None, candidates=3) == (
+        "the run is recorded and waits for a worker; "
+        "3 live workers take runs of workflow 'w' and will claim it when a slot is free"
+    )
+
+
+def test_run_that_its_worker_left_says_so():
+    run = started()
+    run.begin("a")
+
+    assert why(run, owner=None, candidates=0) == (
+        "'a' (attempt 0) runs since 2026-01-01T00:00:00.000+00:00; nobody drives it now; "
+        "no live worker takes runs of workflow 'w': start one with `async with Outlast([...])`"
+    )
+
+
+def test_step_that_may_start_waits_for_a_slot():
+    assert why(started()) == "'a' may start and waits for a free slot of its worker; driven by worker 1"
+
+
+def test_running_step_says_since_when():
+    run = started(limit=1)
+    run.fail("a")
+    run.now_ms += 1234
+    run.begin("a")
+
+    assert why(run) == "'a' (attempt 1) runs since 2026-01-01T00:00:00.000+00:00; driven by worker 1"
+
+
+def test_running_map_says_since_when():
+    run = SimulatedRun(a_graph(a_map("m")))
+    run.start()
+    run.begin("m")
+
+    assert why(run) == "'m' (attempt 0) runs since 2026-01-01T00:00:00.000+00:00; driven by worker 1"
+
+
+def test_retry_says_when_it_is_due_and_why():
+    run = started(limit=1, delay_ms=61_500)
+    run.fail("a")
+
+    assert why(run) == (
+        "'a' waits until 2026-01-01T00:01:01.500+00:00 for its next attempt after ValueError: boom; driven by worker 1"
+    )
+
+
+def test_block_that_is_not_opened_is_about_to_begin():
+    run = SimulatedRun(a_graph(a_foreach(a_step("each"))))
+    run.record_one(RunStarted(T0), b"[]")
+
+    assert why(run) == "'each' is about to begin; driven by worker 1"
+
+
+def test_block_that_is_not_closed_is_about_to_end():
+    run = SimulatedRun(a_graph(a_foreach(a_step("each"))))
+    run.record_one(RunStarted(T0), b"[]")
+    run.record_one(BlockOpened(T0, "each", 0, 1))
+
+    assert why(run) == "'each' is about to end; driven by worker 1"
+
+
+def test_run_whose_end_is_not_recorded_is_about_to_end():
+    run = started()
+    run.begin("a")
+    run.record_one(StepSucceeded(T0, "a", 0), b"1")
+
+    assert why(run) == "the run is about to end; driven by worker 1"
+
+
+def test_each_thing_in_flight_has_its_sentence():
+    run = SimulatedRun(a_graph(a_parallel(a_step("a"), a_workflow("child", a_step("x")))))
+    run.start()
+    run.begin("child.x")
+
+    assert why(run) == (
+        "'a' may start and waits for a free slot of its worker; "
+        "'child.x' (attempt 0) runs since 2026-01-01T00:00:00.000+00:00; driven by worker 1"
+    )
+
+
+def test_more_than_five_things_are_counted():
+    run = SimulatedRun(a_graph(a_foreach(a_step("each"), concurrency=9)), list(range(9)))
+    run.start()
+
+    waiting = [f"'each[{index}]' may start and waits for a free slot of its worker" for index in range(5)]
+    assert why(run) == "; ".join([*waiting, "and 4 more", "driven by worker 1"])
+
+
+def test_success_has_ended():
+    run = started()
+    run.succeed("a")
+
+    assert why(run, owner=None) == "the run has ended: success"
+
+
+def test_failure_of_a_node_names_it():
+    run = SimulatedRun(a_graph(a_foreach(a_step("each"))), [1])
+    run.start()
+    run.fail("each[0]")
+
+    assert why(run, owner=None) == "the run has failed at 'each[0]' with ValueError: boom"
+
+
+def test_failure_of_the_run_itself_names_no_node():
+    run = started()
+    run.begin("a")
+    run.record_one(StepSucceeded(T0, "a", 0), b"1")
+    run.record_one(RunFinished(T0, RunStatus.FAILED, None, MISFIT))
+
+    assert why(run, owner=None) == (
+        "the run has failed with InputError: result of the workflow is not valid: an integer is needed"
+    )
+
+
+def test_failure_that_says_nothing_is_still_a_sentence():
+    run = started()
+    run.succeed("a")
+
+    text = explain(run.view, status=RunStatus.FAILED, workflow_id="w", owner=None, candidates=0)
+
+    assert text == "the run has failed"

@@ -1,0 +1,243 @@
+"""A process that tests can kill: it opens an app and does what it is told, line by line.
+
+Run as a script it is a nursery: it imports everything once, and for each pair of descriptors that it is handed (a channel
+and a file for stderr) it forks a child, before any app is opened. A child reads commands as JSON lines from its channel
+and reports events the same way; it ends when the channel closes. See `processes.py` for the other side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from crash.reference import ALL, TEN_STEPS, add_one, double, leave_effect
+from outlast import Outlast, StepContext, Workflow, step
+from outlast.errors import OutlastError
+from outlast.storage.sqlite import SqliteStore
+
+Command = dict[str, Any]
+
+tell: Callable[..., None] = print
+"""Set in each child: reports one event to the test."""
+_gates: dict[str, threading.Event] = {}
+
+
+def gate(name: str) -> threading.Event:
+    return _gates.setdefault(name, threading.Event())
+
+
+def _began(ctx: StepContext) -> None:
+    leave_effect(ctx, ctx.attempt)
+    tell("body", run_id=ctx.run_id, path=ctx.path, attempt=ctx.attempt, recovered=ctx.recovered)
+
+
+@step
+async def wait_async(x: int, ctx: StepContext) -> int:
+    """Wait for the command `open_gate`, on the loop."""
+    _began(ctx)
+    try:
+        while not gate("async").is_set():
+            await asyncio.sleep(0.002)  # noqa: TID251 - this is the program under test
+    except asyncio.CancelledError:
+        tell("canceled", run_id=ctx.run_id, path=ctx.path)
+        raise
+    return x + 1
+
+
+@step
+def wait_in_thread(x: int, ctx: StepContext) -> int:
+    """Wait for the command `open_gate`, in a thread."""
+    _began(ctx)
+    gate("thread").wait()
+    return x + 1
+
+
+@step
+async def settle(x: int, ctx: StepContext) -> int:
+    _began(ctx)
+    return x + 1
+
+
+HELD = Workflow("held", input=int, output=int).then(wait_async).then(settle).commit()
+HELD_IN_THREAD = Workflow("held_in_thread", input=int, output=int).then(wait_in_thread).then(settle).commit()
+PAIR = Workflow("pair", input=int, output=int).then(add_one).then(double).commit()
+WORKFLOWS = {
+    each.id: each for each in (HELD, HELD_IN_THREAD, PAIR, TEN_STEPS.workflow, *(known.workflow for known in ALL))
+}
+
+
+class Child:
+    """One process: an app, and the commands of a test."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._channel.settimeout(30)  # the reader makes the descriptor non-blocking for both
+        self._lock = threading.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+
+    def tell(self, event: str, **details: object) -> None:
+        line = json.dumps({"event": event, **details}).encode() + b"\n"
+        with self._lock, suppress(BrokenPipeError):
+            self._channel.sendall(line)
+
+    async def main(self) -> None:
+        global tell  # noqa: PLW0603 - step bodies are plain functions and report too
+        tell = self.tell
+        reader, writer = await asyncio.open_connection(sock=self._channel.dup())
+        try:
+            await self._live(reader, json.loads(await reader.readline()))
+        finally:
+            writer.close()
+
+    async def _live(self, reader: asyncio.StreamReader, options: Command) -> None:
+        path, durability = options.pop("path"), options.pop("durability", "normal")
+        for name in ("drain", "lease"):
+            if name in options:
+                options[name] = timedelta(seconds=options[name])
+        store = SqliteStore(path, durability=durability, allow_network_filesystem=True)
+        async with Outlast(list(WORKFLOWS.values()), store=store, **options) as app:
+            self.tell("open", pid=os.getpid())
+            listening = asyncio.create_task(self._listen(app, reader))
+            await self._closing.wait()
+            self.tell("closing")
+        self.tell("closed")
+        await listening
+
+    async def _listen(self, app: Outlast, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            command: Command = json.loads(line)
+            if command["do"] == "close":
+                self._closing.set()
+                continue
+            task = asyncio.create_task(self._obey(app, command))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        os._exit(0)  # the test is gone
+
+    async def _obey(self, app: Outlast, command: Command) -> None:
+        verb = command.pop("do")
+        deeds: dict[str, Callable[..., Coroutine[Any, Any, None] | None]] = {
+            "start": self._start,
+            "start_all": self._start_all,
+            "result": self._result,
+            "open_gate": lambda _, **options: self._open_gate(options),
+            "fork": self._fork,
+        }
+        try:
+            doing = deeds[verb](app, **command)
+            if doing is not None:
+                await doing
+        except (OutlastError, TimeoutError) as error:
+            self.tell("error", verb=verb, type=type(error).__name__, message=str(error), **_named(command))
+
+    async def _start(self, app: Outlast, *, workflow: str, run_id: str, input: Any, effects: str) -> None:  # noqa: A002, ANN401
+        run = await app.create_run(WORKFLOWS[workflow], run_id=run_id)
+        await run.start_async(input_data=input, request_context={"effects": effects})
+        self.tell("started", run_id=run_id)
+
+    async def _start_all(self, app: Outlast, *, workflow: str, run_ids: list[str], input: Any, effects: str) -> None:  # noqa: A002, ANN401
+        starts = (
+            self._start(app, workflow=workflow, run_id=run_id, input=input, effects=effects) for run_id in run_ids
+        )
+        await asyncio.gather(*starts)
+        self.tell("started_all")
+
+    async def _result(self, app: Outlast, *, run_id: str, timeout: float = 20.0) -> None:  # noqa: ASYNC109
+        result = await app.run(run_id).result(timeout=timeout)
+        self.tell("result", run_id=run_id, status=result.status, result=result.result)
+
+    def _open_gate(self, options: Command) -> None:
+        gate(options["name"]).set()
+
+    def _fork(self, app: Outlast) -> None:
+        """Use the app in a forked child and tell what came of it."""
+        report, answer = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # this process has threads: that is the point
+            child = os.fork()
+        if child == 0:
+            os.close(report)
+            os.write(answer, json.dumps(_errors_in_child(app)).encode())
+            os._exit(0)
+        os.close(answer)
+        with os.fdopen(report) as pipe:
+            text = pipe.read()
+        os.waitpid(child, 0)
+        self.tell("forked", errors=json.loads(text))
+
+
+def _named(command: Command) -> Command:
+    return {"run_id": command["run_id"]} if "run_id" in command else {}
+
+
+def _errors_in_child(app: Outlast) -> dict[str, str]:
+    """Say which error each way of using an app of the parent raises. Coroutines are driven by hand: no loop runs here."""
+    handle = Outlast.run
+    ways: dict[str, Callable[[], Any]] = {
+        "create_run": lambda: app.create_run(PAIR).send(None),
+        "workflow.create_run": lambda: PAIR.create_run().send(None),
+        "run": lambda: handle(app, "x"),
+        "find_result": lambda: app.find_result(PAIR, "x").send(None),
+        "workflow.get_result": lambda: PAIR.get_workflow_run_execution_result("x").send(None),
+    }
+    errors: dict[str, str] = {}
+    for name, use in ways.items():
+        try:
+            use()
+            errors[name] = "nothing"
+        except BaseException as error:  # noqa: BLE001 - the test judges
+            errors[name] = type(error).__name__
+    return errors
+
+
+def serve(control: socket.socket) -> None:
+    """Fork a child for each pair of descriptors, until the test closes its end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        if not data:
+            return
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            control.close()
+            _be_child(*descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _be_child(channel: int, errors: int) -> None:
+    os.dup2(errors, 2)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)
+    logging.captureWarnings(capture=True)
+
+    async def main() -> None:
+        await Child(socket.socket(fileno=channel)).main()
+
+    status = 1
+    try:
+        asyncio.run(main())
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is belongs into the file of this child
+        logging.exception("the process failed")
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

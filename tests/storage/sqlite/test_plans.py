@@ -1,0 +1,47 @@
+"""No query of a hot path looks at rows that it does not return."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from outlast.storage.sqlite.schema import prepare
+from outlast.storage.sqlite.sql import many
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    path = tmp_path / "store.db"
+    prepare(str(path), allow_network_filesystem=True)
+    with closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("name", "search"),
+    [
+        ("advance_runs", "SEARCH runs USING INTEGER PRIMARY KEY"),
+        ("release_runs", "SEARCH inbox USING INDEX inbox_open"),
+        ("before_inserts", "SEARCH runs"),
+        ("find_run", "SEARCH runs USING INDEX sqlite_autoindex_runs_1"),
+        ("load_records", "SEARCH events USING PRIMARY KEY (run_key=? AND seq>?)"),
+        ("list_inbox", "SEARCH runs USING INTEGER PRIMARY KEY"),
+        ("select_claimable", "SEARCH runs USING INDEX runs_claimable (graph=? AND ready_at_ms<?)"),
+        ("next_ready_at", "SEARCH runs USING INDEX runs_claimable (graph=?"),
+        ("free_runs_of_retired", "SEARCH runs USING INDEX runs_owned (owner=?)"),
+        ("free_runs_of_dead", "SEARCH runs USING INDEX runs_owned (owner=?)"),
+    ],
+)
+def test_query_searches(connection: sqlite3.Connection, name: str, search: str) -> None:
+    statement = many(name, 2)
+    plan = [
+        str(row[3])
+        for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")).fetchall()
+    ]
+
+    assert any(line.startswith(search) for line in plan), plan
+    assert not [line for line in plan if line.startswith(("SCAN runs", "SCAN events", "SCAN ready"))]
