@@ -15,10 +15,14 @@ from outlast.errors import (
     OutputError,
     PayloadTooLargeError,
     Problem,
+    ResumeConflictError,
+    ResumeTargetError,
+    RunCanceledError,
     RunError,
     RunExistsError,
     RunNotFoundError,
     RunStateError,
+    RunSuspendedError,
     SchemaVersionError,
     StepFailedError,
     StepSignatureError,
@@ -31,11 +35,12 @@ from outlast.failures import FailureInfo
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.step import Retry, Step, step
 from outlast.graph.workflow import CommittedWorkflow, Workflow
-from outlast.results import RunResult, StepResult
+from outlast.results import CancelOutcome, RunResult, StepResult
 from outlast.run import Run, RunHandle, StartedRun
 from outlast.values import JsonValue
 
 __all__ = [
+    "CancelOutcome",
     "CommittedWorkflow",
     "ConfigurationError",
     "DefinitionError",
@@ -51,8 +56,11 @@ __all__ = [
     "PayloadTooLargeError",
     "Problem",
     "ReadContext",
+    "ResumeConflictError",
+    "ResumeTargetError",
     "Retry",
     "Run",
+    "RunCanceledError",
     "RunError",
     "RunExistsError",
     "RunHandle",
@@ -60,6 +68,7 @@ __all__ = [
     "RunResult",
     "RunStateError",
     "RunStatus",
+    "RunSuspendedError",
     "SchemaVersionError",
     "StartedRun",
     "Step",

@@ -14,7 +14,7 @@ from outlast.errors import StepSignatureError
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.schema import JSON, Schema
 
-__all__ = ["Function", "inspect_map", "inspect_step"]
+__all__ = ["Function", "inspect_map", "inspect_step", "wait_function"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -118,6 +118,18 @@ def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
         input=JSON,
         output=Schema.of(hints.get("return", inspect.Parameter.empty)),
     )
+
+
+def wait_function(resume: Schema[Any]) -> Function:
+    """Return what stands for a wait in the registry: it is never called, but declares what it is resumed with."""
+    return Function(
+        call=_never, is_async=False, takes_input=False, context_keyword=None, input=JSON, output=resume, resume=resume
+    )
+
+
+def _never() -> None:
+    message = "a wait has no body"
+    raise TypeError(message)
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

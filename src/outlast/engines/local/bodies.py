@@ -94,7 +94,10 @@ class Bodies:
         self._ended(body, await perform_async(call, partial(self._watch, body)))
 
     def _watch(self, body: Body, context: StepContext) -> None:
-        context.watch_signal(lambda: self._loop.call_later(self._grace, self._insist, body))
+        context.watch_signal(partial(self._signaled, body))
+
+    def _signaled(self, body: Body) -> None:
+        self._loop.call_later(self._grace, self._insist, body)
 
     def _insist(self, body: Body) -> None:
         """A body that asked to leave goes on: it swallowed the signal."""

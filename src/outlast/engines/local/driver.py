@@ -56,7 +56,7 @@ from outlast.errors import OutlastError
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import RetryRule, StepNode
-from outlast.storage.base import Append, InboxKey, InboxRow, Receipt, RunStore, WorkerKey
+from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["Driver"]
@@ -115,43 +115,52 @@ class Driver:
         started = {command.path for command in starting}
         self._take_all(run, [command for command in reissue(run.state) if command.path not in started])
 
-    def recover(self, run: LiveRun) -> None:
-        """Do what is still open in a run that was folded from its journal."""
+    def recover(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
+        """Do what is still open in a run that was folded from its journal, and what outsiders asked of it meanwhile."""
         run.became_durable(run.state.last_seq)
         if run.state.is_canceling:
             run.canceled.set()
-        self._take_all(run, reissue(run.state))
+        self._take_all(run, reissue(run.state), requests)
 
     def absorb(self, run: LiveRun, *facts: _Fact) -> None:
         """Record facts and all that follows from them at once, in one write."""
         if not run.is_gone:
             self._absorb(run, deque(facts))
 
-    def deliver(self, run: LiveRun, row: InboxRow) -> None:
-        """Turn what an outsider asked for into a fact; a request that nothing waits for any more is put aside."""
-        if run.is_gone or row.key in run.taken:
-            return
+    def deliver(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
+        """Turn what outsiders ask of a run into facts."""
+        if not run.is_gone:
+            self._absorb(run, deque(), requests)
+
+    def _requested(self, run: LiveRun, row: InboxRow) -> list[_Fact]:
+        """Read one request. What nothing waits for any more is put aside: its row is taken without a fact."""
+        if row.key in run.seen:
+            return []
+        run.seen.add(row.key)
         run.taken.append(row.key)
         body = decode(row.body)
         fields: dict[str, Any] = body if isinstance(body, dict) else {}
         if row.kind == "cancel":
-            self.cancel(run, fields.get("reason"))
-        elif row.kind == "resume":
-            self._resume(run, fields)
-        else:
-            self.absorb(run)
+            return self._canceled(run, fields.get("reason"))
+        command = run.state.open.get(str(fields.get("path")))
+        if isinstance(command, AwaitResume) and command.number == fields.get("number"):
+            request_context = fields.get("request_context") or {}
+            run.merge_request_context(request_context)
+            self._cancel_timer(run, command.path)
+            event = StepResumed(self._now_ms(), command.path, request_context)
+            return [(event, encode(fields.get("data")))]
+        return []
 
-    def cancel(self, run: LiveRun, reason: str | None) -> None:
-        """Begin to end a run as canceled: nothing new starts, and bodies in flight are told and given a grace period."""
-        if run.is_gone or run.state.is_canceling:
-            self.absorb(run)
-            return
+    def _canceled(self, run: LiveRun, reason: str | None) -> list[_Fact]:
+        """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
+        if run.state.is_canceling or run.state.finished is not None:
+            return []
         for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate)]:
             self.bodies.abandon(body)
         self._cancel_timers(run)
         run.canceled.set()
         self._loop.call_later(self._grace, self._cancel_bodies, run)
-        self.absorb(run, (CancelRequested(self._now_ms(), reason), None))
+        return [(CancelRequested(self._now_ms(), reason), None)]
 
     def discard(self, run: LiveRun) -> None:
         """Stop touching a run: its bodies are canceled, and what they still do is ignored."""
@@ -168,32 +177,26 @@ class Driver:
         """While draining: give a run back if none of its bodies is in flight."""
         self.absorb(run)
 
-    def _resume(self, run: LiveRun, fields: dict[str, Any]) -> None:
-        command = run.state.open.get(str(fields.get("path")))
-        if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
-            self.absorb(run)
-            return
-        request_context = fields.get("request_context") or {}
-        run.merge_request_context(request_context)
-        self._cancel_timer(run, command.path)
-        event = StepResumed(self._now_ms(), command.path, request_context)
-        self.absorb(run, (event, encode(fields.get("data"))))
-
-    def _take_all(self, run: LiveRun, commands: Sequence[Command]) -> None:
+    def _take_all(self, run: LiveRun, commands: Sequence[Command], requests: Sequence[InboxRow] = ()) -> None:
         facts: deque[_Fact] = deque()
         for command in commands:
             self._take(run, command, facts)
-        self._absorb(run, facts)
+        self._absorb(run, facts, requests)
 
-    def _absorb(self, run: LiveRun, facts: deque[_Fact]) -> None:
+    def _absorb(self, run: LiveRun, facts: deque[_Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:
-            while facts:
-                for command in self._fold(run, *facts.popleft()):
-                    self._take(run, command, facts)
+            self._advance(run, facts)
+            for row in requests:
+                self._advance(run, deque(self._requested(run, row)))
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._on_broken(run, error)
         else:
             self._write(run)
+
+    def _advance(self, run: LiveRun, facts: deque[_Fact]) -> None:
+        while facts:
+            for command in self._fold(run, *facts.popleft()):
+                self._take(run, command, facts)
 
     def _fold(self, run: LiveRun, event: Event, payload: bytes | None) -> Sequence[Command]:
         seq = run.record(event, payload)
@@ -314,11 +317,10 @@ class Driver:
         run, command = body.run, body.command
         if isinstance(command, RunStep):
             self._slot_came_free()
-        if isinstance(outcome, Aborted):
-            attempt = command.attempt if isinstance(command, RunStep) else 0
-            self.absorb(run, (StepCanceled(self._now_ms(), command.path, attempt), None))
-            return
-        self.absorb(run, self._fact_of(run, command, outcome))
+        if isinstance(outcome, Aborted) and not run.is_gone:
+            self.absorb(run, *self._canceled(run, f"'{command.path}' aborted it"), self._fact_of(run, command, outcome))
+        elif not run.is_gone:
+            self.absorb(run, self._fact_of(run, command, outcome))
 
     def _slot_came_free(self) -> None:
         following = self.bodies.give_slot()

@@ -70,6 +70,7 @@ class LiveRun:
         "resolver",
         "resource_id",
         "run_id",
+        "seen",
         "starting",
         "state",
         "taken",
@@ -100,6 +101,8 @@ class LiveRun:
         """Timers of this process by path."""
         self.taken: list[InboxKey] = []
         """Inbox rows that became events among the fresh records."""
+        self.seen: set[InboxKey] = set()
+        """Inbox rows that were read in this life of the run."""
         self.canceled = asyncio.Event()
         """Set when the run is to end canceled; bodies can see it."""
         self.is_gone = False

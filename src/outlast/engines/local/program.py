@@ -10,7 +10,19 @@ from typing import Any, assert_never
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
-from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.nodes import (
+    BranchNode,
+    ForeachNode,
+    Graph,
+    LoopNode,
+    MapNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    WaitNode,
+    WorkflowNode,
+)
 from outlast.graph.workflow import CommittedWorkflow
 from outlast.storage.base import GraphKey, RunStore
 from outlast.values import decode
@@ -125,9 +137,21 @@ def _references(node: Node) -> Iterator[str]:
             for child in node.nodes:
                 yield from _references(child)
         case ForeachNode():
+            if isinstance(node.concurrency, str):
+                yield node.concurrency
             yield from _references(node.body)
-        case ParallelNode():
+        case LoopNode():
+            yield node.condition
+            yield from _references(node.body)
+        case ParallelNode() | BranchNode():
+            if isinstance(node, BranchNode):
+                yield from node.conditions
             for child in node.children:
                 yield from _references(child)
+        case WaitNode():
+            yield node.function
+        case SleepNode():
+            if node.function is not None:
+                yield node.function
         case _:
             assert_never(node)
