@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from crash.reference import Reference, effects_of
 from outlast.core.record import Record
 from outlast.storage.base import Store
-
-from crash.reference import Reference, effects_of
 
 __all__ = ["check_effects", "check_journal", "check_run"]
 

@@ -12,7 +12,7 @@ import sys
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Nursery", "WorkerProcess"]
 
@@ -20,7 +20,7 @@ Event = dict[str, Any]
 
 
 class WorkerProcess:
-    """A process with an app. Used as `async with nursery.open(path) as process`; still alive at the end, it is killed."""
+    """A process with an app. `async with nursery.open(path) as process`; if still alive at the end, it is killed."""
 
     def __init__(self, channel: socket.socket, errors: Path, options: dict[str, Any]) -> None:
         self._channel = channel
@@ -29,7 +29,7 @@ class WorkerProcess:
         self._seen: list[Event] = []
         self.pid = 0
 
-    async def __aenter__(self) -> WorkerProcess:
+    async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(sock=self._channel)
         self._send(self._options)
         self.pid = (await self.event("open"))["pid"]
@@ -46,9 +46,13 @@ class WorkerProcess:
 
     async def event(self, name: str, **details: object) -> Event:
         """Wait for an event with these details; other events stay for later calls."""
+        return await self.event_of((name,), **details)
+
+    async def event_of(self, names: tuple[str, ...], **details: object) -> Event:
+        """Wait for an event with one of several names."""
 
         def fits(event: Event) -> bool:
-            return event["event"] == name and details.items() <= event.items()
+            return event["event"] in names and details.items() <= event.items()
 
         for event in self._seen:
             if fits(event):
@@ -57,9 +61,11 @@ class WorkerProcess:
         while True:
             event = await self._next()
             if event is None:
-                raise AssertionError(f"ended before {name} {details}; seen {self._seen}; stderr:\n{self.stderr()}")
+                raise AssertionError(f"ended before {names} {details}; seen {self._seen}; stderr:\n{self.stderr()}")
             if fits(event):
                 return event
+            if event["event"] == "error":
+                raise AssertionError(f"{event} while waiting for {names} {details}")
             self._seen.append(event)
 
     async def close(self) -> None:

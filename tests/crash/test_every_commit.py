@@ -1,8 +1,10 @@
-"""Every reference workflow, killed at every one of its commits, in every mode: nothing is lost and nothing is done twice.
+"""Every reference workflow, killed at every one of its commits, in every mode: nothing is lost, nothing recorded twice.
 
 The death is simulated at the commit seam: the store of the first process writes nothing more, and its locks are free as
 after `kill -9`. Opening an app on the same data is all that recovery takes.
 """
+
+# ruff: noqa: T201 - the numbers are for people
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """A process that tests can kill: it opens an app and does what it is told, line by line.
 
-Run as a script it is a nursery: it imports everything once, and for each pair of descriptors that it is handed (a channel
-and a file for stderr) it forks a child, before any app is opened. A child reads commands as JSON lines from its channel
-and reports events the same way; it ends when the channel closes. See `processes.py` for the other side.
+Run as a script it is a nursery: it imports everything once, and for each pair of descriptors that it is handed (a
+channel and a file for stderr) it forks a child, before any app is opened. A child reads commands as JSON lines from its
+channel and reports events the same way; it ends when the channel closes. See `processes.py` for the other side.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import os
@@ -51,8 +52,8 @@ async def wait_async(x: int, ctx: StepContext) -> int:
     """Wait for the command `open_gate`, on the loop."""
     _began(ctx)
     try:
-        while not gate("async").is_set():
-            await asyncio.sleep(0.002)  # noqa: TID251 - this is the program under test
+        while not gate("async").is_set():  # noqa: ASYNC110 - threads open gates too
+            await asyncio.sleep(0.002)  # noqa: TID251 - a body that takes its time
     except asyncio.CancelledError:
         tell("canceled", run_id=ctx.run_id, path=ctx.path)
         raise
@@ -146,12 +147,12 @@ class Child:
         except (OutlastError, TimeoutError) as error:
             self.tell("error", verb=verb, type=type(error).__name__, message=str(error), **_named(command))
 
-    async def _start(self, app: Outlast, *, workflow: str, run_id: str, input: Any, effects: str) -> None:  # noqa: A002, ANN401
+    async def _start(self, app: Outlast, *, workflow: str, run_id: str, input: Any, effects: str) -> None:
         run = await app.create_run(WORKFLOWS[workflow], run_id=run_id)
         await run.start_async(input_data=input, request_context={"effects": effects})
         self.tell("started", run_id=run_id)
 
-    async def _start_all(self, app: Outlast, *, workflow: str, run_ids: list[str], input: Any, effects: str) -> None:  # noqa: A002, ANN401
+    async def _start_all(self, app: Outlast, *, workflow: str, run_ids: list[str], input: Any, effects: str) -> None:
         starts = (
             self._start(app, workflow=workflow, run_id=run_id, input=input, effects=effects) for run_id in run_ids
         )
@@ -187,7 +188,7 @@ def _named(command: Command) -> Command:
 
 
 def _errors_in_child(app: Outlast) -> dict[str, str]:
-    """Say which error each way of using an app of the parent raises. Coroutines are driven by hand: no loop runs here."""
+    """Say which error each way of using the parent's app raises. Coroutines are driven by hand: no loop runs here."""
     handle = Outlast.run
     ways: dict[str, Callable[[], Any]] = {
         "create_run": lambda: app.create_run(PAIR).send(None),
@@ -223,6 +224,7 @@ def serve(control: socket.socket) -> None:
 
 def _be_child(channel: int, errors: int) -> None:
     os.dup2(errors, 2)
+    faulthandler.register(signal.SIGUSR1)  # for whoever looks at a process that hangs
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)
     logging.captureWarnings(capture=True)
 
@@ -233,11 +235,12 @@ def _be_child(channel: int, errors: int) -> None:
     try:
         asyncio.run(main())
         status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is belongs into the file of this child
-        logging.exception("the process failed")
+    except BaseException:
+        logging.getLogger("worker_process").exception("the process failed")
     finally:
         os._exit(status)
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    with socket.socket(fileno=int(sys.argv[1])) as nursery:
+        serve(nursery)

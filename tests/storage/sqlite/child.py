@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -60,6 +61,17 @@ async def own(store: SqliteStore) -> None:
             say(store.renew_lease(held.worker, LEASE))
 
 
+async def forks(store: SqliteStore) -> None:
+    """Own a run, fork a child that lives on, and end."""
+    await hold(store)
+    if os.fork():
+        say("ready")
+    else:
+        os.read(0, 1)  # until the parent of the parent closes it
+        say("child ended")
+    os._exit(0)
+
+
 async def busy(store: SqliteStore) -> None:
     """Append to fifty runs as fast as possible until killed."""
     worker = (await hold(store, "busy")).worker
@@ -96,5 +108,5 @@ async def main(command: Callable[[SqliteStore], object], path: str, durability: 
 
 
 if __name__ == "__main__":
-    commands = {"race": race, "own": own, "busy": busy, "starts": starts}
+    commands = {"race": race, "own": own, "forks": forks, "busy": busy, "starts": starts}
     asyncio.run(main(commands[sys.argv[1]], *sys.argv[2:]))

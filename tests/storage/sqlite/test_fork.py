@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 import traceback
 import warnings
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from eventually import eventually
 from outlast.errors import ForkedAppError
 from outlast.storage.base import Receipt
 from outlast.storage.sqlite import SqliteStore
 from outlast.testing.conformance.scenario import LEASE, NOW, append, hold
+
+CHILD = Path(__file__).with_name("child.py")
 
 
 def in_child(action: Callable[[], None]) -> int:
@@ -54,33 +61,51 @@ async def test_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_child_cannot_open_a_file_that_was_open_in_its_parent(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db", allow_network_filesystem=True)
+    await store.open()
+    again = SqliteStore(tmp_path / "store.db", allow_network_filesystem=True)
+
+    def open_again() -> None:
+        with pytest.raises(ForkedAppError, match="spawn instead of fork"):
+            again.open().send(None)
+
+    assert in_child(open_again) == 0
+    await store.close()
+
+
+async def test_child_may_open_a_file_that_its_parent_had_closed(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, allow_network_filesystem=True)
+    await store.open()
+    await store.close()
+
+    def work() -> None:
+        async def open_and_hold() -> None:
+            mine = SqliteStore(path, allow_network_filesystem=True)
+            await mine.open()
+            await hold(mine)
+            await mine.close()
+
+        with ThreadPoolExecutor(1) as pool:  # the loop of the parent's thread is still there
+            pool.submit(asyncio.run, open_and_hold()).result()
+
+    assert in_child(work) == 0
+
+
 async def test_child_does_not_keep_the_life_of_a_dead_parent(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = SqliteStore(path, allow_network_filesystem=True)
     await store.open()
-    read_end, write_end = os.pipe()
 
-    def be_a_worker_whose_child_outlives_it() -> None:
-        import asyncio  # noqa: PLC0415 - in the child only
+    command = [sys.executable, str(CHILD), "forks", str(path), "normal"]
+    parent = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"ready\n"
 
-        async def work() -> None:
-            mine = SqliteStore(path, allow_network_filesystem=True)
-            await mine.open()
-            await hold(mine)
-            if os.fork() == 0:
-                os.close(write_end)
-                os.read(read_end, 1)  # until the test is over
-                os._exit(0)
-            os._exit(0)
-
-        import threading  # noqa: PLC0415 - in the child only
-
-        thread = threading.Thread(target=lambda: asyncio.run(work()))
-        thread.start()
-        thread.join()
-
-    assert in_child(be_a_worker_whose_child_outlives_it) == 0
-    assert await store.bury_dead_workers(now_ms=NOW) == 1
-    os.close(write_end)
-    os.close(read_end)
+    assert await eventually(lambda: store.bury_dead_workers(now_ms=NOW)) == 1
+    assert parent.stdin is not None
+    assert not parent.stdout.at_eof()  # its child lives
+    parent.stdin.close()
+    assert await parent.stdout.read() == b"child ended\n"
     await store.close()

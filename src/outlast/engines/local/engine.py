@@ -225,9 +225,11 @@ class LocalEngine:
                 await self._look()
             except StoreError as error:
                 _log.warning("the store did not answer, trying again: %s", error)
+                self._is_stale = True  # the change that led here is not dealt with, and the store tells of it once
                 await asyncio.sleep(_IDLE_LOOK)
             except Exception:  # noqa: BLE001 - the worker's outer loop: it must go on whatever happened
                 _log.exception("a fault in the engine; the worker goes on")
+                self._is_stale = True
                 await asyncio.sleep(_IDLE_LOOK)
             is_busy = self._waiters or (self._worker is not None and self._worker.is_busy)
             with suppress(TimeoutError):

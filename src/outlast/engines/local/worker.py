@@ -299,7 +299,7 @@ class Worker:
         self._wake()
 
     async def _begin_again(self) -> None:
-        self._has_lost_lease = False
         if self._heartbeat is not None:
             self._heartbeat.stop()
         await self.begin_life(self._workflows)
+        self._has_lost_lease = False  # only now: if the store did not answer, the next look tries again

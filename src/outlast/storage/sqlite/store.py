@@ -50,8 +50,9 @@ __all__ = ["SqliteStore"]
 T = TypeVar("T")
 
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
-# A forked child must not close what it inherited: it keeps it to its end.
-_inherited: list[Machinery] = []
+# What a forked child inherited, by path. It must not close it, so it keeps it to its end. Nor must it open these files
+# again: the SQLite in it believes that it holds the locks that its parent holds.
+_inherited: dict[str, Machinery] = {}
 
 
 class SqliteStore:
@@ -92,9 +93,12 @@ class SqliteStore:
             SchemaVersionError: Not an Outlast store, or a newer one; choose another path or update Outlast.
             NetworkFilesystemError: Move the file to a local disk.
             StoreUnavailableError: It did not answer; try again.
+            ForkedAppError: The file was open in the parent when this process was forked; open it after forking only.
         """
         if self._machinery is not None:
             return
+        if self._path in _inherited:
+            raise _forked()
         require_sqlite()
         self._machinery = await start(
             self._path,
@@ -133,7 +137,7 @@ class SqliteStore:
         """Refuse everything in a forked child, and touch nothing of the parent's."""
         self._refusal = _forked
         if self._machinery is not None:
-            _inherited.append(self._machinery)
+            _inherited[self._path] = self._machinery
             self._machinery = None
 
     def _submit(self, write: NewRun | Append, settle: Settle) -> None:
@@ -316,7 +320,10 @@ def _dead() -> OutlastError:
 
 
 def _forked() -> OutlastError:
-    return ForkedAppError("this store was opened before the process forked; open another one in the child")
+    return ForkedAppError(
+        "this store was open when the process was forked, and SQLite does not survive that; "
+        "open it after forking only, or start the child with spawn instead of fork"
+    )
 
 
 def _let_go_in_child() -> None:

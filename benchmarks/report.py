@@ -1,0 +1,126 @@
+"""The results as a table of 80 columns, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.catalog import Figure, Medians
+from benchmarks.subject import System
+
+__all__ = ["Report"]
+
+WIDTH = 80
+COLUMNS = "  {:<28} {:<9} {:>10} {:>9} {:>9} {:>8}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is known of one figure of one system."""
+
+    figure: Figure
+    system: System
+    values: Sequence[float]
+    value: float
+    slower: float | None
+    target: float | None
+
+    @property
+    def is_reached(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.figure.is_more_better else self.value <= self.target
+
+
+class Report:
+    """Collects the figures of all rounds."""
+
+    def __init__(self, figures: Sequence[Figure], systems: Sequence[System]) -> None:
+        self._figures = figures
+        self._systems = systems
+        self._values: dict[tuple[str, str, str], list[float]] = {}
+
+    def add(self, workload: str, system: str, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self._values.setdefault((workload, name, system), []).append(value)
+
+    def render(self, machine: dict[str, str], rounds: int) -> Iterator[str]:
+        yield f"Outlast: medians of {rounds} interleaved round{'s' if rounds > 1 else ''}"
+        yield ""
+        for name, value in machine.items():
+            yield f"  {name:<12} {value}"
+        yield ""
+        yield COLUMNS.format("", "commit", "", "to the", "", "").rstrip()
+        yield COLUMNS.format("system", "waits for", "figure", "floor", "target", "").rstrip()
+        for figure in self._figures:
+            rows = self.rows(figure)
+            if rows:
+                yield "-" * WIDTH
+                yield f"{figure.workload}: {figure.title}" + (f", {figure.unit}" if figure.unit else "")
+                yield from (_line(row) for row in rows)
+        yield "-" * WIDTH
+        yield "to the floor: how many times slower than the fastest floor that commits waiting"
+        yield "for the same. Targets of `full` for W1 and W5: 1.6 times a lone commit with"
+        yield "fsync, as measured in this run (floor: commit per write, W1q and W5)."
+
+    def to_json(self, machine: dict[str, str], rounds: int, failures: Sequence[str]) -> str:
+        results = [
+            {
+                "workload": row.figure.workload,
+                "figure": row.figure.name,
+                "unit": row.figure.unit,
+                "system": row.system.key,
+                "disk": row.system.disk,
+                "rounds": row.values,
+                "median": row.value,
+                "slower_than_floor": row.slower,
+                "target": row.target,
+                "is_reached": row.is_reached,
+            }
+            for figure in self._figures
+            for row in self.rows(figure)
+        ]
+        document = {"machine": machine, "rounds": rounds, "results": results, "failures": failures}
+        return json.dumps(document, indent=2)
+
+    def rows(self, figure: Figure) -> list[Row]:
+        medians = {key: median(values) for key, values in self._values.items()}
+        rows: list[Row] = []
+        for system in self._systems:
+            key = (figure.workload, figure.name, system.key)
+            if key in medians:
+                find_target = figure.targets.get(system.key)
+                row = Row(
+                    figure=figure,
+                    system=system,
+                    values=self._values[key],
+                    value=medians[key],
+                    slower=self._slower(figure, system, medians),
+                    target=find_target(medians) if find_target is not None else None,
+                )
+                rows.append(row)
+        return rows
+
+    def _slower(self, figure: Figure, system: System, medians: Medians) -> float | None:
+        """Return how many times slower a system is than the fastest floor of its disk policy."""
+        floors = [each.key for each in self._systems if each.is_floor and each.disk == system.disk]
+        values = [medians[key] for key in ((figure.workload, figure.name, floor) for floor in floors) if key in medians]
+        if not values:
+            return None
+        value = medians[figure.workload, figure.name, system.key]
+        return max(values) / value if figure.is_more_better else value / min(values)
+
+
+def _line(row: Row) -> str:
+    slower = "" if row.slower is None else f"{row.slower:.1f} x"
+    target = "" if row.target is None else _number(row.target)
+    mark = {None: "", True: "reached", False: "missed"}[row.is_reached]
+    return COLUMNS.format(row.system.label, row.system.disk, _number(row.value), slower, target, mark).rstrip()
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
