@@ -33,26 +33,38 @@ from outlast.errors import (
 )
 from outlast.failures import FailureInfo
 from outlast.graph.context import ReadContext, StepContext
-from outlast.graph.step import Retry, Step, step
+from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
+from outlast.graph.retry import Retry
+from outlast.graph.source import from_context, from_init, from_input, from_state, from_step, template, value
+from outlast.graph.state import DELETE
+from outlast.graph.step import Step, step
 from outlast.graph.workflow import CommittedWorkflow, Workflow
 from outlast.results import CancelOutcome, RunResult, StepResult
-from outlast.run import Run, RunHandle, StartedRun
+from outlast.run import OutputOptions, Run, RunHandle, StartedRun
 from outlast.values import JsonValue
 
 __all__ = [
+    "DELETE",
+    "Add",
+    "Append",
     "CancelOutcome",
     "CommittedWorkflow",
     "ConfigurationError",
     "DefinitionError",
+    "Extend",
     "FailureInfo",
     "ForkedAppError",
     "InputError",
     "JsonValue",
+    "Max",
+    "MergeDict",
+    "Min",
     "NetworkFilesystemError",
     "NonRetryableError",
     "Outlast",
     "OutlastError",
     "OutputError",
+    "OutputOptions",
     "PayloadTooLargeError",
     "Problem",
     "ReadContext",
@@ -80,7 +92,15 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "UnattachedWorkflowError",
+    "Union",
     "UnsupportedByEngineError",
     "Workflow",
+    "from_context",
+    "from_init",
+    "from_input",
+    "from_state",
+    "from_step",
     "step",
+    "template",
+    "value",
 ]

@@ -100,6 +100,8 @@ class RunResult(Generic[Out_co]):
     """Paths of the nodes that wait to be resumed."""
     suspend_payload: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """What these tell those who ask, by path."""
+    state: Mapping[str, JsonValue] | None = None
+    """The state of the run, if `output_options` asked for it."""
     cancel_reason: str | None = None
     """With status `canceled`: the words of who canceled it, if there are any."""
 
@@ -137,6 +139,8 @@ class RunResult(Generic[Out_co]):
             wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
         if self.error is not None:
             wire["error"] = failure_to_json(self.error)
+        if self.state is not None:
+            wire["state"] = dict(self.state)
         if self.suspended:
             wire |= {"suspended": list(self.suspended), "suspendPayload": dict(self.suspend_payload)}
         return wire
@@ -174,6 +178,7 @@ def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
         error_path=failure.path if failure is not None else "",
         suspended=[each.path for each in suspensions],
         suspend_payload={each.path: values.json(each.payload) for each in suspensions},
+        state=view.state.data if view.include_state else None,
         cancel_reason=view.cancel_reason,
     )
 

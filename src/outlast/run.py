@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from outlast.core.commands import AwaitResume
 from outlast.core.state import RunState
@@ -32,10 +33,18 @@ from outlast.graph.workflow import CommittedWorkflow
 from outlast.results import CancelOutcome, RunResult, read_result
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
-__all__ = ["Run", "RunHandle", "StartedRun"]
+__all__ = ["OutputOptions", "Run", "RunHandle", "StartedRun"]
 
 In = TypeVar("In")
 Out_co = TypeVar("Out_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """What the results of a run show; kept with the run."""
+
+    include_state: bool = False
+    """Whether `RunResult.state` is there."""
 
 
 class RunHandle(Generic[Out_co]):
@@ -254,7 +263,12 @@ class Run(Generic[In, Out_co]):
         """Whose run it is."""
 
     async def start_async(
-        self, *, input_data: In | None = None, request_context: Mapping[str, JsonValue] | None = None
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+        output_options: OutputOptions | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
 
@@ -263,10 +277,12 @@ class Run(Generic[In, Out_co]):
 
         Args:
             input_data: The input; validated against the workflow's declared type.
+            initial_state: The state to begin with; validated as a whole, with defaults filled in.
             request_context: JSON that all steps can read.
+            output_options: What results of this run show.
 
         Raises:
-            InputError: The input or context does not fit; names each path. Nothing was recorded.
+            InputError: The input, state or context does not fit; names each path. Nothing was recorded.
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
@@ -279,12 +295,19 @@ class Run(Generic[In, Out_co]):
             resource_id=self.resource_id,
             input=_encode(self._workflow.input, input_data, "input_data", coerce=True),
             request_context=context,
+            state=_initial_state(self._workflow, initial_state),
+            include_state=output_options is not None and output_options.include_state,
         )
         await self._engine.start(request)
         return StartedRun(self._engine, self.run_id, self._workflow.output, self._workflow.functions)
 
     async def start(
-        self, *, input_data: In | None = None, request_context: Mapping[str, JsonValue] | None = None
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+        output_options: OutputOptions | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
@@ -293,7 +316,12 @@ class Run(Generic[In, Out_co]):
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
         """
-        started = await self.start_async(input_data=input_data, request_context=request_context)
+        started = await self.start_async(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            output_options=output_options,
+        )
         return await started.result()
 
     def __repr__(self) -> str:
@@ -312,6 +340,16 @@ def _encode(schema: Schema[Any], value: object, subject: str, *, coerce: bool = 
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
         raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
     return raw
+
+
+def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
+    try:
+        raw = workflow.state.validate_initial({} if value is None else value)
+    except InvalidValueError as error:
+        raise InputError("initial_state", error.problems) from None
+    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
+        raise PayloadTooLargeError("initial_state", len(raw), DEFAULT_PAYLOAD_LIMIT)
+    return cast("dict[str, JsonValue]", decode(raw))
 
 
 def _path_of(step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None) -> str | None:

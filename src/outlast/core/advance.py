@@ -52,6 +52,7 @@ from outlast.core.flow.start import start_node
 from outlast.core.frames import ForeachFrame, Frame, GroupFrame, LeafFrame, LoopFrame, PauseFrame, ScopeFrame
 from outlast.core.ref import Recorded, Ref
 from outlast.core.state import JournalMismatchError, RunState
+from outlast.graph.merge import merge
 
 __all__ = ["apply", "decide", "reissue"]
 
@@ -69,6 +70,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_started(state, path)
         case StepSucceeded(path=path):
             state.close(path, RunStep, RunMap)
+            if event.patch:
+                state.data = merge(state.data, event.patch)
             state.succeed(_leaf(state, path), Recorded(seq), is_bail=event.is_bail)
         case StepFailed(path=path):
             state.close(path, RunStep, RunMap)
@@ -117,6 +120,7 @@ def _apply_to_run(state: RunState, seq: int, event: RunStarted | CancelRequested
             if state.root is not None:
                 message = "the start of the run is recorded twice"
                 raise JournalMismatchError(message)
+            state.data = event.state
             state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=Recorded(seq))
             state.agenda.append(state.root)
         case CancelRequested():
@@ -149,6 +153,8 @@ def _apply_suspension(state: RunState, seq: int, event: StepSuspended | StepResu
     frame = state.frame(event.path)
     if isinstance(event, StepSuspended):
         state.close(event.path, RunStep, Suspend)
+        if event.patch:
+            state.data = merge(state.data, event.patch)
         if isinstance(frame, LeafFrame):
             leaf.suspended(state, frame, seq, event)
         elif isinstance(frame, PauseFrame):

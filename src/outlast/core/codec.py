@@ -32,6 +32,7 @@ from outlast.core.events import (
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
+from outlast.graph.patch import patch_from_json, patch_to_json
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["EVENT_VERSIONS", "UnknownEventError", "decode_event", "encode_event"]
@@ -79,7 +80,11 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
             body = _RECOVERED if event.is_recovered else None
             return _record(seq, execution, "step-started", event.at_ms, event.path, event.attempt, body, payload)
         case StepSucceeded():
-            body = _BAILED if event.is_bail else None
+            body = None
+            if event.patch:
+                body = encode({"bailed": event.is_bail, "patch": patch_to_json(event.patch)})
+            elif event.is_bail:
+                body = _BAILED
             return _record(seq, execution, "step-succeeded", event.at_ms, event.path, event.attempt, body, payload)
         case StepFailed():
             body = encode({"failure": failure_to_json(event.failure), "retry_at_ms": event.retry_at_ms})
@@ -87,7 +92,8 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
         case TimerFired():
             return _record(seq, execution, "timer-fired", event.at_ms, event.path, 0, None, payload)
         case StepSuspended():
-            body = encode({"label": event.label, "due_at_ms": event.due_at_ms})
+            patch = patch_to_json(event.patch)
+            body = encode({"label": event.label, "due_at_ms": event.due_at_ms, "patch": patch})
             return _record(seq, execution, "step-suspended", event.at_ms, event.path, event.attempt, body, payload)
         case StepResumed():
             body = encode({"request_context": event.request_context}) if event.request_context else None
@@ -111,8 +117,7 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
             body = encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
             return _record(seq, execution, "block-failed", event.at_ms, event.path, 0, body, payload)
         case RunStarted():
-            body = encode({"request_context": event.request_context}) if event.request_context else None
-            return _record(seq, execution, "run-started", event.at_ms, "", 0, body, payload)
+            return _record(seq, execution, "run-started", event.at_ms, "", 0, _start_body(event), payload)
         case RunFinished():
             body = None
             if event.status is not RunStatus.SUCCESS:
@@ -207,7 +212,38 @@ def _run_finished(record: Record) -> RunFinished:
 def _step_suspended(record: Record) -> StepSuspended:
     body = _body(record)
     label, due = _text(body.get("label")), _number(body.get("due_at_ms"))
-    return StepSuspended(record.at_ms, record.path, record.attempt, label, due)
+    patch = patch_from_json(body.get("patch", []))
+    return StepSuspended(record.at_ms, record.path, record.attempt, label, due, patch)
+
+
+def _step_succeeded(record: Record) -> StepSucceeded:
+    if record.body is None:
+        return StepSucceeded(record.at_ms, record.path, record.attempt)
+    body = _body(record)
+    patch = patch_from_json(body.get("patch", []))
+    return StepSucceeded(record.at_ms, record.path, record.attempt, bool(body.get("bailed")), patch)
+
+
+def _start_body(event: RunStarted) -> bytes | None:
+    fields: dict[str, JsonValue] = {}
+    if event.request_context:
+        fields["request_context"] = dict(event.request_context)
+    if event.state:
+        fields["state"] = dict(event.state)
+    if event.include_state:
+        fields["include_state"] = True
+    return encode(fields) if fields else None
+
+
+def _run_started(record: Record) -> RunStarted:
+    body = _body(record)
+    state = body.get("state")
+    return RunStarted(
+        record.at_ms,
+        _request_context(record),
+        state if isinstance(state, dict) else {},
+        bool(body.get("include_state")),
+    )
 
 
 def _evaluation_failed(record: Record) -> EvaluationFailed:
@@ -216,9 +252,9 @@ def _evaluation_failed(record: Record) -> EvaluationFailed:
 
 
 _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
-    "run-started": lambda record: RunStarted(record.at_ms, _request_context(record)),
+    "run-started": _run_started,
     "step-started": lambda record: StepStarted(record.at_ms, record.path, record.attempt, record.body is not None),
-    "step-succeeded": lambda record: StepSucceeded(record.at_ms, record.path, record.attempt, record.body is not None),
+    "step-succeeded": _step_succeeded,
     "step-suspended": _step_suspended,
     "step-resumed": lambda record: StepResumed(record.at_ms, record.path, _request_context(record)),
     "step-canceled": lambda record: StepCanceled(record.at_ms, record.path, record.attempt),

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
+from outlast.graph.patch import Patch
 from outlast.values import JsonValue
 
 __all__ = [
@@ -44,6 +45,10 @@ class RunStarted:
     """When, in milliseconds since 1970, UTC."""
     request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """What the caller tells all steps. The engine hands it on; the core does not keep it."""
+    state: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """The initial state."""
+    include_state: bool = False
+    """Whether results show the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class StepSucceeded:
     """0 for the first try."""
     is_bail: bool = False
     """Whether it ended its workflow or block early with this value (rule 5.8)."""
+    patch: Patch = ()
+    """What it changed in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,8 @@ class StepSuspended:
     """A name by which it can be resumed."""
     due_at_ms: int | None = None
     """When the suspension times out; None for never."""
+    patch: Patch = ()
+    """What it changed in the state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ that of the work in flight, not of the history. Only the core changes it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TypeVar
 
 from outlast.core.commands import AwaitResume, Cause, Command, Sleep, StartTimer
@@ -14,6 +15,7 @@ from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
 from outlast.core.status import RunStatus
 from outlast.graph.nodes import Graph
+from outlast.values import JsonValue
 
 __all__ = ["JournalMismatchError", "RunState"]
 
@@ -31,6 +33,7 @@ class RunState:
         "_awaits",
         "_timers",
         "agenda",
+        "data",
         "finished",
         "frames",
         "graph",
@@ -62,6 +65,8 @@ class RunState:
         """Frames that an applied event moved and `decide` has not looked at."""
         self.is_canceling = False
         """Whether nothing new may start because the run is to end `canceled`."""
+        self.data: Mapping[str, JsonValue] = {}
+        """The author's state of the run; replaced, never changed, so that whoever holds it keeps a snapshot."""
         self.finished: RunStatus | None = None
         """How the run ended; None while it has not."""
         self.result: Ref | None = None

@@ -95,6 +95,8 @@ class RunView:
     """By path, in the order in which they began."""
     request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """What the caller told all steps."""
+    include_state: bool = False
+    """Whether results show the state."""
     failure: Cause | None = None
     """Why the run failed."""
     cancel_reason: str | None = None
@@ -165,6 +167,7 @@ def _note(view: RunView, seq: int, event: Event) -> None:
                     step.status, step.ended_at_ms = StepStatus.CANCELED, event.at_ms
         case RunStarted():
             view.request_context = event.request_context
+            view.include_state = event.include_state
         case Evaluated():
             pass
         case CancelRequested():

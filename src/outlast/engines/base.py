@@ -29,6 +29,10 @@ class StartRequest:
     """The input as JSON."""
     request_context: Mapping[str, JsonValue]
     """What the caller tells all steps."""
+    state: Mapping[str, JsonValue]
+    """The initial state."""
+    include_state: bool
+    """Whether results show the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from outlast.errors import InputError, OutputError, PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.function import Function
+from outlast.graph.patch import Patch
 from outlast.graph.schema import Schema
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SuspendCall
 from outlast.values import InvalidValueError
@@ -41,6 +42,8 @@ class Returned:
 
     payload: bytes
     """The value as JSON."""
+    patch: Patch = ()
+    """What it changed in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Suspended:
     """A name by which it can be resumed."""
     timeout: timedelta | None
     """How long it waits; None for ever."""
+    patch: Patch
+    """What it changed in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class Bailed:
 
     payload: bytes
     """With this value, as JSON."""
+    patch: Patch
+    """What it changed in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         if isinstance(context, StepContext):
             watch(context)
         returned = await call.function.call(*arguments, **keywords)
-        return _signaled(call, context) or _returned(call, returned)
+        return _signaled(call, context) or _returned(call, context, returned)
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling():
             raise
@@ -144,7 +151,7 @@ def perform_sync(call: Call) -> Outcome:
     try:
         context, arguments, keywords = _arguments(call)
         returned = call.function.call(*arguments, **keywords)
-        return _signaled(call, context) or _returned(call, returned)
+        return _signaled(call, context) or _returned(call, context, returned)
     except (*_USER_ERRORS, asyncio.CancelledError) as error:
         return _caught(call, context, error)
 
@@ -168,10 +175,11 @@ def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[
     return context, arguments, {function.context_keyword: context}
 
 
-def _returned(call: Call, value: object) -> Outcome:
+def _returned(call: Call, context: ReadContext[Any] | None, value: object) -> Outcome:
     if call.convert is not None:
         return Answered(call.convert(value))
-    return Returned(_encode(call.function.output, value, f"output of {call.subject}"))
+    patch = context.patch if isinstance(context, StepContext) else ()
+    return Returned(_encode(call.function.output, value, f"output of {call.subject}"), patch)
 
 
 def _caught(call: Call, context: ReadContext[Any] | None, error: BaseException) -> Outcome:
@@ -184,16 +192,16 @@ def _caught(call: Call, context: ReadContext[Any] | None, error: BaseException) 
 
 
 def _signaled(call: Call, context: ReadContext[Any] | None) -> Outcome | None:
-    signal = context.signal if isinstance(context, StepContext) else None
+    if not isinstance(context, StepContext) or context.signal is None:
+        return None
+    signal = context.signal
     match signal:
-        case None:
-            return None
         case SuspendCall(payload=payload, label=label, timeout=timeout):
             raw = _encode(call.function.suspend, payload, f"suspend payload of {call.subject}")
-            return Suspended(raw, label, timeout)
+            return Suspended(raw, label, timeout, context.patch)
         case BailCall(value=value):
             schema = call.function.output if _fits(call.function.output, value) else Schema.of(type(value))
-            return Bailed(_encode(schema, value, f"bail value of {call.subject}"))
+            return Bailed(_encode(schema, value, f"bail value of {call.subject}"), context.patch)
         case AbortCall():
             return Aborted()
         case _:
@@ -219,4 +227,8 @@ def _encode(schema: Schema[Any], value: object, subject: str) -> bytes:
 
 
 def _failure(error: BaseException) -> FailureInfo:
-    return describe_exception(error, is_retryable=False if isinstance(error, InputError) else None)
+    if isinstance(error, InvalidValueError):
+        return describe_exception(InputError("the value given to the context", error.problems))
+    return describe_exception(
+        error, is_retryable=False if isinstance(error, InputError | PayloadTooLargeError) else None
+    )

@@ -26,7 +26,12 @@ from outlast.graph.nodes import (
     WorkflowNode,
 )
 from outlast.graph.schema import JSON, Schema
-from outlast.graph.step import Retry, Step, check_id, to_rule
+from outlast.graph.retry import Retry, to_rule
+from outlast.graph.source import Source
+from outlast.graph.source_check import check_sources
+from outlast.graph.source_map import source_function
+from outlast.graph.state import StateType
+from outlast.graph.step import Step, check_id
 from outlast.values import JsonValue
 
 __all__ = ["Composition", "Placement", "WorkflowTypes", "compose"]
@@ -45,6 +50,8 @@ class WorkflowTypes:
     """Of its result."""
     root: WorkflowNode
     """The workflow itself, to tell it from another one that is called the same."""
+    state: StateType
+    """Of the run's state, as far as the workflow uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class Placement:
     """Of a wait."""
     default: tuple[JsonValue, ...] = ()
     """Of a wait."""
+    sources: Mapping[str, Source] | None = None
+    """Of a map that no function describes."""
 
 
 def compose(
@@ -106,6 +115,7 @@ def compose(
     *,
     input: object,
     output: object,
+    state: object,
     retries: Retry | None,
     description: str,
     metadata: Mapping[str, JsonValue],
@@ -117,7 +127,8 @@ def compose(
         DefinitionError: The message lists every problem found.
     """
     taken, given = Schema.of(input), Schema.of(output)
-    work = _Work(workflow_id, retries, taken, f"the workflow's input is {taken.name}")
+    declared = StateType.of(state)
+    work = _Work(workflow_id, retries, declared, taken, f"the workflow's input is {taken.name}")
     work.problems.extend(_repeated_ids(placements))
     nodes = tuple(node for placement in placements if (node := work.place(placement)) is not None)
     if placements:
@@ -134,8 +145,11 @@ def compose(
         input=_declared(taken, "validation"),
         output=_declared(given, "serialization"),
     )
-    root = WorkflowNode(id=workflow_id, workflow=workflow_id, nodes=nodes, info=info)
-    return Composition(Graph(root=root), work.functions, {**work.types, workflow_id: WorkflowTypes(taken, given, root)})
+    described = None if declared.schema.is_json else declared.to_json_schema()
+    root = WorkflowNode(id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, info=info)
+    return Composition(
+        Graph(root=root), work.functions, {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared)}
+    )
 
 
 def _repeated_ids(placements: tuple[Placement, ...]) -> Iterator[str]:
@@ -181,14 +195,24 @@ class _Work:
 
     workflow_id: str
     retries: Retry | None
+    state: StateType
     current: Schema[Any]
     giver: str
     """What gives the current type, in words."""
     problems: list[str] = field(default_factory=list[str])
     functions: dict[str, Function] = field(default_factory=dict[str, Function])
     types: dict[str, WorkflowTypes] = field(default_factory=dict[str, WorkflowTypes])
+    known: list[str] = field(default_factory=list[str])
+    """Ids of the nodes placed so far, whose results a map may read."""
 
     def place(self, placement: Placement) -> Node | None:
+        node = self._place(placement)
+        if node is not None:
+            children = node.children if isinstance(node, ParallelNode | BranchNode) else ()
+            self.known += [node.id, *(child.id for child in children)]
+        return node
+
+    def _place(self, placement: Placement) -> Node | None:
         try:
             match placement.kind:
                 case "then":
@@ -320,11 +344,22 @@ class _Work:
 
     def _map(self, placement: Placement) -> Node:
         node_id = check_id(placement.id or "map", "node")
+        if placement.sources is not None:
+            return self._source_map(node_id, placement.sources)
         function = cast("Function", placement.function)
         reference = self._refer(function, f"{node_id}?map", self.current)
         self._give(function.output, f"map '{node_id}' gives {function.output.name}")
         info = NodeInfo(output=_declared(function.output, "serialization"), code=function.code)
         return MapNode(id=node_id, function=reference, info=info)
+
+    def _source_map(self, node_id: str, sources: Mapping[str, Source]) -> Node:
+        problems = check_sources(sources, self.known)
+        if problems:
+            raise DefinitionError("; ".join(f"map '{node_id}': {problem}" for problem in problems))
+        reference = f"{self.workflow_id}/{node_id}?map"
+        self.functions[reference] = source_function(sources)
+        self._give(Schema.of(dict[str, Any]), f"map '{node_id}' gives an object")
+        return MapNode(id=node_id, function=reference, sources=tuple(sources.items()))
 
     def _task(self, task: Step[Any, Any] | Composed, node_id: str) -> Task:
         check_id(node_id, "node")
@@ -336,11 +371,14 @@ class _Work:
         taken = composition.types[inner.workflow].input
         self.check(taken, f"workflow '{node_id}' takes {taken.name}", f"workflow '{node_id}'")
         self._adopt(composition)
-        return WorkflowNode(id=node_id, workflow=inner.workflow, nodes=inner.nodes, info=inner.info)
+        self._check_state(composition.types[inner.workflow].state, f"workflow '{node_id}'")
+        return WorkflowNode(id=node_id, workflow=inner.workflow, nodes=inner.nodes, state=inner.state, info=inner.info)
 
     def _step(self, step: Step[Any, Any], node_id: str) -> StepNode:
         reference = f"{self.workflow_id}/{node_id}"
         self.functions[reference] = step.function
+        if step.function.state is not None:
+            self._check_state(step.function.state, f"step '{node_id}'")
         info = NodeInfo(
             description=step.description,
             metadata=step.metadata,
@@ -355,6 +393,9 @@ class _Work:
             timeout_ms=step.timeout_ms,
             info=info,
         )
+
+    def _check_state(self, part: StateType, owner: str) -> None:
+        self.problems.extend(f"{owner}: {problem}" for problem in self.state.check_part(part))
 
     def _adopt(self, inner: Composition) -> None:
         """Take over the functions and types of a nested workflow; one id must mean one workflow."""

@@ -6,13 +6,17 @@ import logging
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
-from outlast.values import JsonValue, decode
+from outlast.graph.merge import compose, merge
+from outlast.graph.patch import Patch
+from outlast.values import JsonValue, decode, encode
 
 if TYPE_CHECKING:
     from outlast.graph.function import Function
+    from outlast.graph.state import StateType
     from outlast.graph.step import Step
 
 __all__ = [
@@ -41,8 +45,8 @@ class RunFacts:
     """Whose run it is."""
     execution: int
     """Which execution of the run."""
-    request_context: Mapping[str, JsonValue]
-    """What the caller told all steps."""
+    request_context: bytes
+    """What the caller told all steps, as JSON."""
 
 
 class ContextLookup(Protocol):
@@ -50,6 +54,10 @@ class ContextLookup(Protocol):
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
+        ...
+
+    async def init_raw(self, path: str) -> bytes:
+        """Return the input of the workflow in which the node stands, as JSON."""
         ...
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
@@ -64,13 +72,25 @@ class ContextLookup(Protocol):
 class ReadContext(Generic[In]):
     """The reading half: what conditions, maps and durations get, and steps too."""
 
-    __slots__ = ("_input", "_iteration_count", "_lookup", "_path", "_run")
+    __slots__ = ("_data", "_input", "_iteration_count", "_lookup", "_path", "_run", "_state_type")
 
-    def __init__(self, run: RunFacts, path: str, value: In, lookup: ContextLookup, iteration_count: int = 0) -> None:
+    def __init__(
+        self,
+        run: RunFacts,
+        path: str,
+        value: In,
+        lookup: ContextLookup,
+        *,
+        data: Mapping[str, JsonValue],
+        state_type: StateType,
+        iteration_count: int = 0,
+    ) -> None:
         self._run = run
         self._path = path
         self._input = value
         self._lookup = lookup
+        self._data = data
+        self._state_type = state_type
         self._iteration_count = iteration_count
 
     @property
@@ -110,8 +130,26 @@ class ReadContext(Generic[In]):
 
     @property
     def request_context(self) -> Mapping[str, JsonValue]:
-        """What the caller told all steps of the run; read-only."""
-        return self._run.request_context
+        """What the caller told all steps of the run; read-only: what is changed in it is changed for nobody."""
+        return MappingProxyType(cast("dict[str, JsonValue]", decode(self._run.request_context)))
+
+    @property
+    def state(self) -> Any:  # noqa: ANN401 - the type that the step or its workflow declares with state=...
+        """The state of the run as it was when this call began, with what this call changed since; a copy."""
+        return self._state_type.schema.decode(encode(dict(self._data)))
+
+    @property
+    def plain_state(self) -> dict[str, JsonValue]:
+        """The state as plain JSON, whatever type is declared; a copy."""
+        return cast("dict[str, JsonValue]", decode(encode(dict(self._data))))
+
+    async def init_raw(self) -> bytes:
+        """Return the input of the workflow in which this node stands, as JSON."""
+        return await self._lookup.init_raw(self._path)
+
+    async def find_raw(self, step_id: str) -> bytes | None:
+        """Return the output of a step of this workflow as JSON, or None unless it has succeeded."""
+        return await self._lookup.step_result(self._path, step_id)
 
     async def get_init_data(self) -> Any:  # noqa: ANN401 - the workflow's input type, which a context cannot know
         """Return the input of the workflow in which this node stands, as its declared type."""
@@ -218,7 +256,7 @@ class AttemptFacts:
 class StepContext(ReadContext[Any]):
     """What a step's body may ask for by annotating a parameter with this class."""
 
-    __slots__ = ("_facts", "_function", "_on_signal", "signal")
+    __slots__ = ("_facts", "_function", "_on_signal", "patch", "signal")
 
     def __init__(
         self,
@@ -229,9 +267,13 @@ class StepContext(ReadContext[Any]):
         lookup: ContextLookup,
         function: Function,
         facts: AttemptFacts,
+        data: Mapping[str, JsonValue],
+        state_type: StateType,
     ) -> None:
-        super().__init__(run, path, value, lookup)
+        super().__init__(run, path, value, lookup, data=data, state_type=state_type)
         self._function = function
+        self.patch: Patch = ()
+        """What the body changed in the state so far; recorded with its outcome, dropped if it fails."""
         self._facts = facts
         self._on_signal: Callable[[], None] | None = None
         self.signal: SignalCall | None = None
@@ -278,6 +320,19 @@ class StepContext(ReadContext[Any]):
         """What it told when it suspended, decoded as the declared `suspend` type; None if it did not."""
         raw = self._facts.suspend_data
         return None if raw is None else self._function.suspend.decode(raw)
+
+    def set_state(self, patch: Mapping[str, object]) -> None:
+        """Change fields of the run's state; recorded with the outcome of this call of the body, dropped if it fails.
+
+        Calls merge in order. A field with a reducer (`Annotated[list[str], Append]`) is merged by it, every other one is
+        replaced; `None` sets null, `DELETE` removes. Other steps see the change when this one has ended.
+
+        Raises:
+            InvalidValueError: A field is unknown or its value does not fit; names each path. Nothing was changed.
+        """
+        accepted = self._state_type.validate_patch(patch)
+        self.patch = compose(self.patch, accepted)
+        self._data = merge(self._data, accepted)
 
     def suspend(
         self, payload: object = None, *, label: str | None = None, timeout: float | timedelta | None = None

@@ -18,13 +18,14 @@ from outlast.graph.nodes import (
     Node,
     NodeInfo,
     ParallelNode,
-    RetryRule,
     SleepNode,
     StepNode,
     Task,
     WaitNode,
     WorkflowNode,
 )
+from outlast.graph.retry import rule_from_json, rule_to_json
+from outlast.graph.source import source_from_json, source_to_json
 from outlast.values import JsonValue
 
 __all__ = ["DOCUMENT_VERSION", "UnknownGraphError", "fingerprint_of", "graph_from_json", "graph_to_json"]
@@ -85,12 +86,13 @@ def _fields(node: Node) -> dict[str, JsonValue]:
     """Return the fields of a node that are its kind's own; those that have their default are left out."""
     match node:
         case StepNode():
-            retry: JsonValue = {"limit": node.retry.limit, "delay_ms": node.retry.delay_ms}
-            return _given(function=node.function, retry=retry, timeout_ms=node.timeout_ms)
+            return _given(function=node.function, retry=rule_to_json(node.retry), timeout_ms=node.timeout_ms)
         case MapNode():
-            return _given(function=node.function)
+            sources: JsonValue = {key: source_to_json(source) for key, source in node.sources} or None
+            return _given(function=node.function, sources=sources)
         case WorkflowNode():
-            return _given(workflow=node.workflow, nodes=[_node_to_json(child) for child in node.nodes])
+            nodes: list[JsonValue] = [_node_to_json(child) for child in node.nodes]
+            return _given(workflow=node.workflow, nodes=nodes, state=node.state)
         case ForeachNode():
             collect = node.is_collecting or None
             return _given(body=_node_to_json(node.body), concurrency=node.concurrency, collect=collect)
@@ -137,19 +139,21 @@ def _node_from_json(value: JsonValue) -> Node:
 
 
 def _step(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
-    retry = _object(data["retry"])
-    rule = RetryRule(limit=_number(retry["limit"]), delay_ms=_number(retry["delay_ms"]))
+    rule = rule_from_json(_object(data["retry"]))
     timeout_ms = _optional_number(data.get("timeout_ms"))
     return StepNode(id=node_id, function=_text(data["function"]), retry=rule, timeout_ms=timeout_ms, info=info)
 
 
 def _map(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
-    return MapNode(id=node_id, function=_text(data["function"]), info=info)
+    sources = _object(data.get("sources", {}))
+    pairs = tuple((key, source_from_json(_object(source))) for key, source in sources.items())
+    return MapNode(id=node_id, function=_text(data["function"]), sources=pairs, info=info)
 
 
 def _workflow(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
     nodes = tuple(_node_from_json(child) for child in _list(data["nodes"]))
-    return WorkflowNode(id=node_id, workflow=_text(data["workflow"]), nodes=nodes, info=info)
+    workflow, state = _text(data["workflow"]), data.get("state")
+    return WorkflowNode(id=node_id, workflow=workflow, nodes=nodes, state=state, info=info)
 
 
 def _foreach(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from outlast.errors import StepSignatureError
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.schema import JSON, Schema
+from outlast.graph.state import StateType
 
 __all__ = ["Function", "inspect_map", "inspect_step", "wait_function"]
 
@@ -39,6 +40,8 @@ class Function:
     """Declared type of what it can be resumed with."""
     suspend: Schema[Any] = JSON
     """Declared type of what it tells when it suspends."""
+    state: StateType | None = None
+    """Declared type of the part of the state that it uses; None for the workflow's."""
 
     @property
     def code(self) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from outlast.graph.retry import RetryRule
+from outlast.graph.source import Source
 from outlast.values import JsonValue
 
 __all__ = [
@@ -17,23 +19,12 @@ __all__ = [
     "Node",
     "NodeInfo",
     "ParallelNode",
-    "RetryRule",
     "SleepNode",
     "StepNode",
     "Task",
     "WaitNode",
     "WorkflowNode",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRule:
-    """How often and when a step is tried again."""
-
-    limit: int = 0
-    """How many attempts follow the first one."""
-    delay_ms: int = 0
-    """Milliseconds between an attempt's failure and the next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +67,8 @@ class MapNode:
     """Id of the node, unique in its workflow."""
     function: str
     """Reference of the function, as `order/total?map`."""
+    sources: tuple[tuple[str, Source], ...] = ()
+    """Where each key of its output comes from; empty if the function says it."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 
@@ -90,6 +83,8 @@ class WorkflowNode:
     """Id of the workflow."""
     nodes: tuple[Node, ...]
     """What runs one after the other; at least one."""
+    state: JsonValue = None
+    """JSON Schema of the state that it declares, None if it declares none."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 

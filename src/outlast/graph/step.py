@@ -7,19 +7,19 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from outlast.errors import DefinitionError
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function, inspect_step
-from outlast.graph.nodes import RetryRule
+from outlast.graph.retry import Retry
 from outlast.graph.schema import Schema
+from outlast.graph.state import StateType
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = [
-    "Retry",
     "Step",
     "StepDecorator",
     "StepFunction",
@@ -28,7 +28,6 @@ __all__ = [
     "step",
     "to_retry",
     "to_milliseconds",
-    "to_rule",
 ]
 
 In = TypeVar("In")
@@ -41,26 +40,6 @@ R_co = TypeVar("R_co", covariant=True)
 _LONGEST = 1e11
 """No length of time is longer than this many seconds: 3,000 years."""
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How often and when a failed step is tried again."""
-
-    limit: int
-    """How many attempts follow the first one; at least 0."""
-    delay: timedelta = timedelta()
-    """Pause between a failure and the next attempt. It is durable: a restart waits only for what is left."""
-
-    def __post_init__(self) -> None:
-        """Refuse negative values.
-
-        Raises:
-            DefinitionError: `limit` or `delay` is below zero.
-        """
-        if self.limit < 0 or self.delay < timedelta():
-            message = f"{self!r}: limit and delay must not be below zero"
-            raise DefinitionError(message)
 
 
 def to_retry(retries: object, owner: str) -> Retry | None:
@@ -149,7 +128,8 @@ class StepDecorator:
 
     Options: `id` (default: the function's name), `description`, `retries`, `timeout` of one attempt in seconds (an
     async body is canceled, a thread is left to itself and its late result refused), `resume` and `suspend` (types of
-    what a suspended step is resumed with and of what it tells when it suspends), `metadata`.
+    what a suspended step is resumed with and of what it tells when it suspends), `state` (type of the part of the
+    state that it uses), `metadata`.
 
     Raises:
         StepSignatureError: The function cannot be a step; the message names the parameter.
@@ -165,6 +145,7 @@ class StepDecorator:
         timeout: float | timedelta | None = None,
         resume: object = Any,
         suspend: object = Any,
+        state: object = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self._id = id
@@ -173,10 +154,12 @@ class StepDecorator:
         self._timeout_ms = to_milliseconds(timeout, "timeout", "step" if id is None else f"step '{id}'")
         self._resume = Schema.of(resume)
         self._suspend = Schema.of(suspend)
-        self._metadata = metadata or {}
+        self._state = None if state is None else StateType.of(state)
+        self._metadata: Mapping[str, JsonValue] = {} if metadata is None else metadata
 
-    @overload  # the first one that fits is meant, and a coroutine fits the sync ones too
-    def __call__(  # type: ignore[overload-overlap]
+    # The first one that fits is meant: a coroutine is also something that a sync function may return.
+    @overload
+    def __call__(
         self, function: Callable[[StepContext], Coroutine[Any, Any, Out]], /
     ) -> StepFunction[object, Out, [StepContext], Coroutine[Any, Any, Out]]: ...
     @overload
@@ -184,23 +167,17 @@ class StepDecorator:
         self, function: Callable[[], Coroutine[Any, Any, Out]], /
     ) -> StepFunction[object, Out, [], Coroutine[Any, Any, Out]]: ...
     @overload
-    def __call__(
-        self, function: Callable[[In], Coroutine[Any, Any, Out]], /
-    ) -> StepFunction[In, Out, [In], Coroutine[Any, Any, Out]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[[In, StepContext], Coroutine[Any, Any, Out]], /
-    ) -> StepFunction[In, Out, [In, StepContext], Coroutine[Any, Any, Out]]: ...
-    @overload
     def __call__(self, function: Callable[[StepContext], Out], /) -> StepFunction[object, Out, [StepContext], Out]: ...
     @overload
     def __call__(self, function: Callable[[], Out], /) -> StepFunction[object, Out, [], Out]: ...
     @overload
-    def __call__(self, function: Callable[[In], Out], /) -> StepFunction[In, Out, [In], Out]: ...
+    def __call__(
+        self, function: Callable[Concatenate[In, P], Coroutine[Any, Any, Out]], /
+    ) -> StepFunction[In, Out, Concatenate[In, P], Coroutine[Any, Any, Out]]: ...
     @overload
     def __call__(
-        self, function: Callable[[In, StepContext], Out], /
-    ) -> StepFunction[In, Out, [In, StepContext], Out]: ...
+        self, function: Callable[Concatenate[In, P], Out], /
+    ) -> StepFunction[In, Out, Concatenate[In, P], Out]: ...
     @overload
     def __call__(
         self,
@@ -212,6 +189,7 @@ class StepDecorator:
         timeout: float | timedelta | None = None,
         resume: object = Any,
         suspend: object = Any,
+        state: object = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> StepDecorator: ...
     def __call__(self, function: object = None, /, **options: Any) -> Any:
@@ -227,7 +205,9 @@ class StepDecorator:
         name = str(getattr(function, "__name__", "")) or type(function).__name__
         description = self._description if self._description is not None else inspect.cleandoc(function.__doc__ or "")
         made: StepFunction[Any, Any, ..., Any] = StepFunction(
-            replace(inspect_step(function, frame_depth=1), resume=self._resume, suspend=self._suspend),
+            replace(
+                inspect_step(function, frame_depth=1), resume=self._resume, suspend=self._suspend, state=self._state
+            ),
             id=self._id if self._id is not None else name,
             description=description,
             retries=self._retries,
@@ -250,13 +230,6 @@ def to_milliseconds(value: object, name: str, owner: str) -> int | None:
         message = f"{owner} has {name}={value!r}; give seconds or a timedelta above zero"
         raise DefinitionError(message)
     return max(1, round(seconds * 1000))
-
-
-def to_rule(retry: Retry | None) -> RetryRule:
-    """Return a retry policy as graph data."""
-    if retry is None:
-        return RetryRule()
-    return RetryRule(limit=retry.limit, delay_ms=round(retry.delay / timedelta(milliseconds=1)))
 
 
 def check_id(id: object, kind: str) -> str:

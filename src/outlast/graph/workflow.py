@@ -16,7 +16,10 @@ from outlast.graph.function import Function, inspect_map, wait_function
 from outlast.graph.nodes import Graph
 from outlast.graph.render import to_mermaid
 from outlast.graph.schema import Schema
-from outlast.graph.step import Retry, Step, check_id, check_metadata, to_milliseconds, to_retry
+from outlast.graph.retry import Retry
+from outlast.graph.source import Source
+from outlast.graph.state import StateType
+from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
 from outlast.instant import to_ms
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
@@ -117,6 +120,11 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
         """Declared type of the result."""
         return self.composition.types[self.id].output
 
+    @property
+    def state(self) -> StateType:
+        """Declared type of the run's state."""
+        return self.composition.types[self.id].state
+
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the graph as a JSON object of the caller's own: what is stored with each run."""
         return cast("dict[str, JsonValue]", decode(self.document))
@@ -185,6 +193,8 @@ class Workflow(Generic[In, Out, Cur_co]):
     """Declared type of the input."""
     output: object
     """Declared type of the result."""
+    state: object
+    """Declared type of the run's state."""
     retries: Retry | None
     """Default for its own steps; not for those of nested workflows."""
     description: str
@@ -201,6 +211,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: type[I_in],
         output: type[O_out],
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -211,6 +222,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         id: str,
         *,
         input: type[I_in],
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -221,6 +233,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         id: str,
         *,
         output: type[O_out],
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -232,6 +245,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: object = _ANY,
         output: object = _ANY,
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -242,6 +256,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: object = _ANY,
         output: object = _ANY,
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -252,6 +267,8 @@ class Workflow(Generic[In, Out, Cur_co]):
             id: Unique in an app.
             input: Type of the input: whatever pydantic can validate; any JSON value if it is left out.
             output: Type of the result; any JSON value if it is left out.
+            state: Type of the state that the steps of a run share: a model, TypedDict or dataclass, whose fields may
+                name reducers, as `Annotated[list[str], Append]`; any JSON object if it is left out.
             retries: Default for the steps of this workflow that say nothing of their own.
             description: Shown with the graph.
             metadata: JSON, shown with the graph.
@@ -263,6 +280,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             "id": check_id(id, "workflow"),
             "input": input,
             "output": output,
+            "state": state,
             "retries": to_retry(retries, f"workflow '{id}'"),
             "description": description,
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
@@ -461,11 +479,19 @@ class Workflow(Generic[In, Out, Cur_co]):
     def map(
         self, function: Callable[[ReadContext[Cur_co]], Next], *, id: str | None = None
     ) -> Workflow[In, Out, Next]: ...
-    def map(self, function: Callable[[ReadContext[Any]], Any], *, id: str | None = None) -> Workflow[In, Out, Any]:
-        """Add a function that shapes data between two nodes (rule 5.6).
+    @overload
+    def map(self, function: Mapping[str, Source], *, id: str | None = None) -> Workflow[In, Out, dict[str, Any]]: ...
+    def map(
+        self, function: Callable[[ReadContext[Any]], Any] | Mapping[str, Source], *, id: str | None = None
+    ) -> Workflow[In, Out, Any]:
+        """Add something that shapes data between two nodes (rule 5.6): a function, or a dict of sources.
 
-        It gets a `ReadContext`, may be sync or async, and is not tried again.
+        A function gets a `ReadContext`, may be sync or async, and is not tried again. A dict makes an object: each key
+        from `value(...)`, `from_input(path)`, `from_init(path)`, `from_step(step, path)`, `from_state(path)`,
+        `from_context(key)` or `template("... ${inputData.x} ...")`. A path that is not there fails the node.
         """
+        if isinstance(function, Mapping):
+            return self._add(Placement(kind="map", id=id, sources=dict(function)))
         return self._add(Placement(kind="map", id=id, function=self._inspected(function, "map")))
 
     def commit(self: Workflow[In, Out, Out]) -> CommittedWorkflow[In, Out]:
@@ -480,6 +506,7 @@ class Workflow(Generic[In, Out, Cur_co]):
                 self.id,
                 input=self.input,
                 output=self.output,
+                state=self.state,
                 retries=self.retries,
                 description=self.description,
                 metadata=self.metadata,

@@ -45,7 +45,7 @@ from outlast.core.events import (
 )
 from outlast.core.frames import ForeachFrame, LeafFrame
 from outlast.core.record import Record
-from outlast.core.retry import retry_at
+from outlast.core.backoff import retry_at
 from outlast.core.status import RunStatus
 from outlast.engines.local.answers import close_block, converter, finish, open_block
 from outlast.engines.local.bodies import Bodies
@@ -55,7 +55,7 @@ from outlast.engines.perform import Aborted, Answered, Bailed, Call, Outcome, Ra
 from outlast.errors import OutlastError
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.context import ReadContext
-from outlast.graph.nodes import RetryRule, StepNode
+from outlast.graph.nodes import StepNode
 from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey
 from outlast.values import JsonValue, decode, encode
 
@@ -335,13 +335,13 @@ class Driver:
         path = command.path
         attempt = command.attempt if isinstance(command, RunStep) else 0
         match outcome:
-            case Returned(payload=payload):
-                return StepSucceeded(now, path, attempt), payload
-            case Bailed(payload=payload):
-                return StepSucceeded(now, path, attempt, is_bail=True), payload
-            case Suspended(payload=payload, label=label, timeout=timeout):
+            case Returned(payload=payload, patch=patch):
+                return StepSucceeded(now, path, attempt, patch=patch), payload
+            case Bailed(payload=payload, patch=patch):
+                return StepSucceeded(now, path, attempt, is_bail=True, patch=patch), payload
+            case Suspended(payload=payload, label=label, timeout=timeout, patch=patch):
                 due = None if timeout is None else now + round(timeout / timedelta(milliseconds=1))
-                return StepSuspended(now, path, attempt, label, due), payload
+                return StepSuspended(now, path, attempt, label, due, patch), payload
             case Answered(value=value):
                 return Evaluated(now, path, value), None
             case Raised(failure=failure):
@@ -355,11 +355,23 @@ class Driver:
         if isinstance(command, Evaluate):
             return EvaluationFailed(now, command.path, failure), None
         attempt = command.attempt if isinstance(command, RunStep) else 0
-        frame = run.state.frame(command.path)
-        rule = frame.node.retry if isinstance(frame.node, StepNode) else RetryRule()
-        due = None if run.state.is_canceling else retry_at(rule, attempt=attempt, failure=failure, at_ms=now)
+        due = None if run.state.is_canceling else self._retry_at(run, command.path, attempt, failure, now)
         payload = self._collected(run, command.path, failure, None) if due is None else None
         return StepFailed(now, command.path, attempt, failure, due), payload
+
+    def _retry_at(self, run: LiveRun, path: str, attempt: int, failure: FailureInfo, now: int) -> int | None:
+        frame = run.state.frame(path)
+        if not isinstance(frame, LeafFrame) or not isinstance(frame.node, StepNode):
+            return None
+        return retry_at(
+            frame.node.retry,
+            run_id=run.run_id,
+            path=path,
+            attempt=attempt,
+            first_at_ms=frame.begun_at_ms or now,
+            at_ms=now,
+            failure=failure,
+        )
 
     def _collected(
         self, run: LiveRun, path: str, failure: FailureInfo | None, closing: CloseBlock | None

@@ -157,7 +157,7 @@ class LocalEngine:
 
     def _insert(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
         now = self._now_ms()
-        event = RunStarted(now, request.request_context)
+        event = RunStarted(now, request.request_context, request.state, request.include_state)
         new = NewRun(
             run_id=request.run_id,
             workflow_id=request.workflow.id,

@@ -16,8 +16,9 @@ from outlast.core.state import RunState
 from outlast.engines.local.program import Program
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
+from outlast.graph.state import StateType
 from outlast.storage.base import InboxKey, RunKey
-from outlast.values import JsonValue
+from outlast.values import JsonValue, encode
 
 __all__ = ["Body", "Calling", "LiveRun", "Lookup"]
 
@@ -152,9 +153,18 @@ class LiveRun:
     def context(self, command: RunMap | Evaluate, value: object, lookup: Lookup) -> ReadContext[object]:
         """Make the context of a map, condition, duration or concurrency function."""
         if isinstance(command, RunMap):
-            return ReadContext(self._facts_of(command.path), command.path, value, lookup)
-        path = command.node_path
-        return ReadContext(self._facts_of(path), path, value, lookup, command.iteration_count)
+            path, iteration_count = command.path, 0
+        else:
+            path, iteration_count = command.node_path, command.iteration_count
+        return ReadContext(
+            self._facts_of(path),
+            path,
+            value,
+            lookup,
+            data=self.state.data,
+            state_type=self._state_type(path),
+            iteration_count=iteration_count,
+        )
 
     def step_context(self, command: RunStep, function: Function, value: object, lookup: Lookup) -> StepContext:
         """Make the context of a step's body."""
@@ -169,8 +179,18 @@ class LiveRun:
             resume_data=self._resolve(resumption.resume_data if resumption else None),
         )
         return StepContext(
-            self._facts_of(command.path), command.path, value, lookup=lookup, function=function, facts=facts
+            self._facts_of(command.path),
+            command.path,
+            value,
+            lookup=lookup,
+            function=function,
+            facts=facts,
+            data=self.state.data,
+            state_type=function.state or self._state_type(command.path),
         )
+
+    def _state_type(self, path: str) -> StateType:
+        return self.program.types[self.state.scope_of(path).node.workflow].state
 
     def merge_request_context(self, entries: Mapping[str, JsonValue]) -> None:
         """Let the entries of a resumer win over the earlier ones."""
@@ -190,7 +210,7 @@ class LiveRun:
                 workflow_id=workflow_id,
                 resource_id=self.resource_id,
                 execution=self.execution,
-                request_context=self.request_context,
+                request_context=encode(dict(self.request_context)),
             )
         return facts
 
@@ -209,6 +229,10 @@ class Lookup:
         scope = self._run.state.scope_of(path)
         raw = self._run.resolver.resolve(scope.input)
         return self._run.program.types[scope.node.workflow].input.decode(raw)
+
+    async def init_raw(self, path: str) -> bytes:
+        """Return the input of the workflow in which the node stands, as JSON."""
+        return self._run.resolver.resolve(self._run.state.scope_of(path).input)
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
         """Return the recorded output of a step of that workflow as JSON, or None unless it succeeded."""

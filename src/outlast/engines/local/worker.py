@@ -93,7 +93,9 @@ class Worker:
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
         run = LiveRun(request.run_id, program, resource_id=request.resource_id, created_at_ms=now)
-        records = self.driver.begin(run, RunStarted(now, request.request_context), request.input)
+        records = self.driver.begin(
+            run, RunStarted(now, request.request_context, request.state, request.include_state), request.input
+        )
         new = NewRun(
             run_id=run.run_id,
             workflow_id=run.workflow_id,

@@ -1,0 +1,204 @@
+"""What type checkers must infer. Checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypedDict, TypeVar, assert_type
+
+from outlast import (
+    CommittedWorkflow,
+    JsonValue,
+    Outlast,
+    ReadContext,
+    Retry,
+    RunHandle,
+    RunResult,
+    StartedRun,
+    Step,
+    StepContext,
+    Workflow,
+    step,
+)
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass
+class Order:
+    id: int
+
+
+class Customer(TypedDict):
+    name: str
+
+
+@step
+async def fetch(order_id: int) -> Order:
+    return Order(order_id)
+
+
+@step(retries=Retry(limit=3), description="Prices an order.")
+def price(order: Order, context: StepContext) -> float:
+    return context.attempt + order.id
+
+
+@step
+async def label(amount: float, *, context: StepContext) -> str:
+    return f"{amount} {context.run_id}"
+
+
+@step
+def now() -> int:
+    return 1
+
+
+@step
+async def whoami(context: StepContext) -> str:
+    return context.run_id
+
+
+@step
+def lines(order: Order) -> list[int]:
+    return [order.id]
+
+
+@step
+def greet(customer: Customer) -> str:
+    return customer["name"]
+
+
+@step
+def anything(value: JsonValue) -> JsonValue:
+    return value
+
+
+def takes_a_step(step: Step[In, Out]) -> tuple[In, Out]:
+    raise NotImplementedError(step)
+
+
+def steps_know_their_types() -> None:
+    assert_type(takes_a_step(fetch), tuple[int, Order])
+    assert_type(takes_a_step(price), tuple[Order, float])
+    assert_type(takes_a_step(label), tuple[float, str])
+    assert_type(takes_a_step(now), tuple[object, int])
+    assert_type(takes_a_step(whoami), tuple[object, str])
+
+
+async def steps_stay_callable(context: StepContext) -> None:
+    assert_type(await fetch(3), Order)
+    assert_type(price(Order(1), context), float)
+    assert_type(price(Order(1), context=context), float)
+    assert_type(await label(1.5, context=context), str)
+    assert_type(now(), int)
+    assert_type(await whoami(context), str)
+    assert_type(greet({"name": "a"}), str)
+
+
+def clone_keeps_types() -> None:
+    assert_type(fetch.clone(id="again"), Step[int, Order])
+    assert_type(CHAIN.clone(id="again"), CommittedWorkflow[int, str])
+
+
+CHAIN = Workflow("chain", input=int, output=str).then(fetch).then(price).then(label).commit()
+
+
+async def chain() -> None:
+    builder = Workflow("chain", input=int, output=str)
+    assert_type(builder, Workflow[int, str, int])
+    assert_type(builder.then(fetch), Workflow[int, str, Order])
+    assert_type(builder.then(fetch).then(price), Workflow[int, str, float])
+    assert_type(builder.then(fetch).then(price).then(label).commit(), CommittedWorkflow[int, str])
+
+
+async def start_and_read() -> None:
+    run = await CHAIN.create_run(resource_id="customer-1")
+    assert_type(await run.start(input_data=3), RunResult[str])
+    assert_type((await run.start(input_data=3)).unwrap(), str)
+    started = await run.start_async(input_data=3)
+    assert_type(started, StartedRun[str])
+    assert_type(await started.result(), RunResult[str])
+    assert_type(await CHAIN.get_workflow_run_execution_result("id"), RunResult[str] | None)
+
+
+async def app() -> None:
+    async with Outlast([CHAIN, FOREACH], store="memory") as app:
+        run = await app.create_run(CHAIN)
+        assert_type(await run.start(input_data=3), RunResult[str])
+        assert_type(app.run("id"), RunHandle[Any])
+
+
+FOREACH = Workflow("each", input=list[int], output=list[Order]).foreach(fetch, concurrency=2).commit()
+
+
+def foreach() -> None:
+    builder = Workflow("each", input=list[int], output=list[Order])
+    assert_type(builder.foreach(fetch), Workflow[list[int], list[Order], list[Order]])
+    assert_type(builder.foreach(fetch).foreach(price), Workflow[list[int], list[Order], list[float]])
+    assert_type(
+        Workflow("lines", input=Order, output=list[str]).then(lines).foreach(CHAIN).commit(),
+        CommittedWorkflow[Order, list[str]],
+    )
+
+
+async def total(context: ReadContext[list[float]]) -> float:
+    return sum(context.input)
+
+
+def mean(context: ReadContext[list[float]]) -> float:
+    return sum(context.input) / len(context.input)
+
+
+def maps() -> None:
+    floats = Workflow("map", input=list[float], output=float)
+    assert_type(floats.map(lambda context: context.input[0]), Workflow[list[float], float, float])
+    assert_type(floats.map(mean), Workflow[list[float], float, float])
+    assert_type(floats.map(total), Workflow[list[float], float, float])
+    assert_type(floats.map(total).map(lambda context: str(context.input)), Workflow[list[float], float, str])
+
+
+def parallel_gives_an_object() -> None:
+    builder = Workflow("both", input=Order, output=str).parallel([price, lines])
+    assert_type(builder, Workflow[Order, str, dict[str, Any]])
+    assert_type(
+        builder.map(lambda context: f"{context.input['price']}").commit(),
+        CommittedWorkflow[Order, str],
+    )
+    Workflow("mixed", input=int, output=dict[str, Any]).parallel([fetch, CHAIN]).commit()
+
+
+def nested() -> None:
+    assert_type(
+        Workflow("nested", input=list[int], output=list[str]).foreach(CHAIN).commit(),
+        CommittedWorkflow[list[int], list[str]],
+    )
+    assert_type(
+        Workflow("nested", input=int, output=str).then(CHAIN).commit(),
+        CommittedWorkflow[int, str],
+    )
+
+
+def typed_dicts() -> None:
+    assert_type(
+        Workflow("greet", input=Customer, output=str).then(greet).commit(),
+        CommittedWorkflow[Customer, str],
+    )
+
+
+def steps_without_input_fit_everywhere() -> None:
+    Workflow("any", input=Order, output=int).then(whoami).then(now).commit()
+
+
+def undeclared_types_fit_everywhere() -> None:
+    Workflow("any").then(fetch).then(price).commit()
+    Workflow("any", input=int).then(fetch).commit()
+    Workflow("any", output=str).then(label).commit()
+    Workflow("any", input=int, output=str).then(anything).map(lambda context: str(context.input)).commit()
+
+
+@step
+async def reads(order: Order, context: StepContext) -> JsonValue:
+    assert_type(await context.get_step_result(price), float | None)
+    assert_type(await context.get_step_result("price"), Any)
+    assert_type(context.blocking.get_step_result(lines), list[int] | None)
+    return None
