@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 
 __all__ = ["RunIds"]
 
@@ -42,4 +41,5 @@ class RunIds:
             ms, counter = self._last_ms, self._counter
         high, low = counter >> 30, counter & 0x3FFFFFFF
         value = ms << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low << _RANDOM_BITS | (random & 0xFFFFFFFF)
-        return str(uuid.UUID(int=value))
+        text = f"{value:032x}"  # `str(uuid.UUID(int=value))` takes three times as long
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

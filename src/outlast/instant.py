@@ -1,4 +1,4 @@
-"""Instants: milliseconds since 1970, UTC, where they are stored and compared; aware datetimes for people and callers."""
+"""Instants: milliseconds since 1970, UTC, where they are stored; aware datetimes for people and callers."""
 
 from __future__ import annotations
 

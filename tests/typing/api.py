@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict, TypeVar, assert_type
+from typing import Any, TypeVar, assert_type
+
+from typing_extensions import TypedDict
 
 from outlast import (
     CommittedWorkflow,

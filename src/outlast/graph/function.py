@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import typing
@@ -145,7 +146,11 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 def _hints_of(function: Callable[..., Any], name: str, frame_depth: int) -> Mapping[str, object]:
     """Resolve the annotations, also those that name types of the function in which the step is defined."""
-    target = function if hasattr(function, "__annotations__") else getattr(function, "__call__", function)  # noqa: B004
+    target = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    if not (inspect.isroutine(target) or inspect.isclass(target)):
+        target = type(target).__call__
     here = {"StepContext": StepContext, "ReadContext": ReadContext}
     try:
         return typing.get_type_hints(target, localns=here, include_extras=True)

@@ -114,8 +114,9 @@ class Receipt:
 
 Settle: TypeAlias = Callable[[Receipt | OutlastError], None]
 """Called once per write, on the event loop, after the commit is durable or refused; never from inside the call that
-hands the write over, which does not raise. Errors: `RunExistsError` (this run id is taken), `StaleRunError` (not the owner any more),
-`StoreUnavailableError` (nothing of this write is recorded, or it is not known whether; the journal tells)."""
+hands the write over, which does not raise. Errors: `RunExistsError` (this run id is taken), `StaleRunError` (not the
+owner any more), `StoreUnavailableError` (nothing of this write is recorded, or it is not known whether; the journal
+tells)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +275,14 @@ class RunStore(Protocol):
 
     async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
         """Return the events with `seq` over `after`, in order, at most `limit`; empty if there are none."""
+        ...
+
+    async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
+        """Return the whole journals of several runs in one read.
+
+        Guarantees:
+            Each run that was asked for is in the answer, with its events in order; an unknown one with an empty list.
+        """
         ...
 
     async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:

@@ -29,6 +29,7 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         ("before_inserts", "SEARCH runs"),
         ("find_run", "SEARCH runs USING INDEX sqlite_autoindex_runs_1"),
         ("load_records", "SEARCH events USING PRIMARY KEY (run_key=? AND seq>?)"),
+        ("load_journals", "SEARCH events USING PRIMARY KEY (run_key=?)"),
         ("list_inbox", "SEARCH runs USING INTEGER PRIMARY KEY"),
         ("select_claimable", "SEARCH runs USING INDEX runs_claimable (graph=? AND ready_at_ms<?)"),
         ("next_ready_at", "SEARCH runs USING INDEX runs_claimable (graph=?"),

@@ -109,6 +109,10 @@ class MemoryStore:
             rows = [] if found is None else found.rows[after : None if limit is None else after + limit]
         return [Record._make(row) for row in rows]
 
+    async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
+        """Return the whole journals of several runs in one read; an unknown run has an empty one."""
+        return {run: await self.load_records(run) for run in runs}
+
     async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
         """Store a graph document once per workflow and fingerprint and return its number."""
         database = self._database

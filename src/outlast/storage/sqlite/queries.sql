@@ -82,6 +82,10 @@ FROM runs WHERE run_id = ?
 SELECT seq, execution, class, type, v, at_ms, path, attempt, body, payload
 FROM events WHERE run_key = ? AND seq > ? ORDER BY seq LIMIT ?
 
+-- name: load_journals
+SELECT run_key, seq, execution, class, type, v, at_ms, path, attempt, body, payload
+FROM events WHERE run_key IN ({keys}) ORDER BY run_key, seq
+
 -- name: find_graph
 SELECT key FROM graphs WHERE workflow_id = ? AND fingerprint = ?
 

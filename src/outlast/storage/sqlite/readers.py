@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -14,9 +14,10 @@ from outlast.errors import StoreError
 from outlast.storage.base import GraphKey, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
 from outlast.storage.sqlite.connection import translate
 from outlast.storage.sqlite.recording import JSON
+from outlast.storage.sqlite.sql import chunks, many
 from outlast.storage.sqlite.thread import LoopThread, post
 
-__all__ = ["Readers", "inbox_row", "record_of", "run_row"]
+__all__ = ["Readers", "inbox_row", "read_journals", "record_of", "run_row"]
 
 T = TypeVar("T")
 
@@ -130,6 +131,21 @@ def run_row(row: tuple[Any, ...]) -> RunRow:
 def inbox_row(row: tuple[Any, ...]) -> InboxRow:
     """Read a row of `inbox`."""
     return InboxRow(key=InboxKey(row[0]), run=RunKey(row[1]), kind=row[2], topic=row[3], at_ms=row[4], body=row[5])
+
+
+def read_journals(connection: sqlite3.Connection, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
+    """Read all events of some runs.
+
+    Raises:
+        StoreError: A value is encoded in a way that this version does not know; update Outlast.
+    """
+    journals: dict[RunKey, list[Record]] = {run: [] for run in runs}
+    keys = list(journals)
+    for start, size in chunks(len(keys)):
+        rows = connection.execute(many("load_journals", size), keys[start : start + size])
+        for row in rows.fetchall():
+            journals[row[0]].append(record_of(row[1:]))
+    return journals
 
 
 def record_of(row: tuple[Any, ...]) -> Record:

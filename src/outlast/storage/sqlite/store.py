@@ -31,7 +31,7 @@ from outlast.storage.sqlite.connection import Synchronous, require_sqlite
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
-from outlast.storage.sqlite.readers import inbox_row, record_of, run_row
+from outlast.storage.sqlite.readers import inbox_row, read_journals, record_of, run_row
 from outlast.storage.sqlite.renewer import nanoseconds
 from outlast.storage.sqlite.sql import many, one
 from outlast.storage.sqlite.workers import (
@@ -169,6 +169,10 @@ class SqliteStore:
         return await self._usable().readers.read(
             lambda connection: [record_of(row) for row in connection.execute(one("load_records"), values).fetchall()]
         )
+
+    async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
+        """Return the whole journals of several runs in one read; an unknown run has an empty one."""
+        return await self._usable().readers.read(lambda connection: read_journals(connection, runs))
 
     async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
         """Store a graph document once per workflow and fingerprint and return its number."""

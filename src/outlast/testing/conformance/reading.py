@@ -13,7 +13,7 @@ __all__ = ["ReadContract"]
 
 
 class ReadContract(StoreScenario):
-    """`RunStore.find_run` and `RunStore.load_records`."""
+    """`RunStore.find_run`, `load_records` and `load_journals`."""
 
     async def test_unknown_run_is_not_found(self) -> None:
         """Return the row of a run, or None if the id is not known."""
@@ -35,6 +35,24 @@ class ReadContract(StoreScenario):
             assert await store.load_records(held.key, after=99) == []
             assert await store.load_records(held.key, limit=0) == []
             assert await store.load_records(RunKey(987_654)) == []
+
+    async def test_journals_of_several_runs_are_loaded_at_once(self) -> None:
+        """Each run that was asked for is in the answer, with its events in order; an unknown one with an empty list."""
+        async with self.process() as store, self.process() as other:
+            held = [await hold(store, f"run-{n}") for n in range(70)]
+            for n, run in enumerate(held):
+                await append(store, run.write(2, 1 + n % 4))
+            unknown = RunKey(987_654)
+            asked = [held[7].key, unknown, *(run.key for run in reversed(held)), held[7].key]
+
+            for reader in (store, other):
+                journals = await reader.load_journals(asked)
+
+                assert journals.keys() == set(asked)
+                assert journals[unknown] == []
+                assert [journals[run.key] for run in held] == [records(1, 2 + n % 4) for n in range(70)]
+                assert all(type(record) is Record for journal in journals.values() for record in journal)
+                assert await reader.load_journals([]) == {}
 
     async def test_records_survive_byte_for_byte(self) -> None:
         """What a store keeps, byte for byte, without understanding it."""

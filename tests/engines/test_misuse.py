@@ -1,0 +1,288 @@
+"""What an app answers when it is used wrongly: a typed error that says what to do, and nothing written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.place import Place
+from outlast import (
+    ConfigurationError,
+    DefinitionError,
+    Outlast,
+    OutlastError,
+    SchemaVersionError,
+    UnattachedWorkflowError,
+    Workflow,
+    step,
+)
+from outlast.errors import StoreError
+
+
+@step
+async def add_one(x: int) -> int:
+    return x + 1
+
+
+BUILDER = Workflow("count", input=int, output=int).then(add_one)
+COUNT = BUILDER.commit()
+OTHER = BUILDER.commit().clone(id="other")
+UNCOMMITTED: Any = BUILDER
+
+
+async def test_app_must_be_entered(place: Place) -> None:
+    """2.1: an app is used inside `async with`."""
+    app = place.app(COUNT)
+
+    with pytest.raises(UnattachedWorkflowError, match="async with Outlast"):
+        await app.create_run(COUNT)
+    with pytest.raises(UnattachedWorkflowError, match="async with Outlast"):
+        app.run("x")
+    with pytest.raises(UnattachedWorkflowError, match="async with Outlast"):
+        await app.find_result(COUNT, "x")
+
+
+async def test_app_is_entered_once(place: Place) -> None:
+    """3.6: entered while open, and again after it was closed."""
+    async with place.app(COUNT) as app:
+        with pytest.raises(ConfigurationError, match="entered once"):
+            await app.__aenter__()
+        assert (await (await app.create_run(COUNT)).start(input_data=1)).result == 2
+    with pytest.raises(ConfigurationError, match="entered once"):
+        await app.__aenter__()
+
+
+async def test_closed_app_cannot_be_used(place: Place) -> None:
+    """3.6: what was made in the app is of no use after it."""
+    async with place.app(COUNT) as app:
+        run = await app.create_run(COUNT, run_id="run")
+        started = await (await app.create_run(COUNT)).start_async(input_data=1)
+    uses: list[Callable[[], Any]] = [
+        lambda: app.create_run(COUNT),
+        lambda: app.find_result(COUNT, "x"),
+        lambda: run.start_async(input_data=1),
+        lambda: run.start(input_data=1),
+        started.result,
+        started.status,
+        started.snapshot,
+        started.why,
+    ]
+
+    for use in uses:
+        with pytest.raises(OutlastError):
+            await use()
+    assert await place.row("run") is None
+
+
+async def test_workflow_of_no_app_is_refused(place: Place) -> None:
+    """2.1: an app runs the workflows that it was given, and names them."""
+    async with place.app(COUNT) as app:
+        with pytest.raises(UnattachedWorkflowError, match=r"'other' is not one of this app's \('count'\)"):
+            await app.create_run(OTHER)
+        with pytest.raises(UnattachedWorkflowError, match="committed object itself"):
+            await app.create_run(BUILDER.commit())
+        with pytest.raises(UnattachedWorkflowError, match="other"):
+            await OTHER.create_run()
+
+
+async def test_builder_that_is_not_committed_is_refused(place: Place) -> None:
+    """1.2: `.commit()` returns the runnable workflow."""
+    with pytest.raises(DefinitionError, match=r"call \.commit\(\)"):
+        place.app(UNCOMMITTED)
+    async with place.app(COUNT) as app:
+        with pytest.raises(DefinitionError, match=r"call \.commit\(\)"):
+            await app.create_run(UNCOMMITTED)
+
+
+@pytest.mark.parametrize("workflows", [COUNT, "count", [add_one], [None], [COUNT, BUILDER.commit()], None])
+def test_what_is_no_list_of_workflows_is_refused(workflows: Any) -> None:
+    """1.2: registered are committed workflows with different ids."""
+    with pytest.raises(DefinitionError):
+        Outlast(workflows, store="memory")
+
+
+async def test_workflow_without_any_app_names_both_ways() -> None:
+    """2.1: else raises `UnattachedWorkflowError` naming both forms."""
+    with pytest.raises(UnattachedWorkflowError, match=r"async with Outlast(.|\n)*app\.create_run") as caught:
+        await COUNT.create_run()
+
+    assert "no app is open" in str(caught.value)
+
+
+async def test_workflow_does_not_guess_between_two_apps(place: Place) -> None:
+    """2.1: neither entered in this context, nor the only open one."""
+
+    async def elsewhere() -> None:
+        with pytest.raises(UnattachedWorkflowError, match="2 apps are open"):
+            await COUNT.create_run()
+
+    async with place.app(COUNT), place.app(COUNT):
+        await asyncio.get_running_loop().create_task(elsewhere(), context=contextvars.Context())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_runs": 0},
+        {"max_steps": -1},
+        {"lease": timedelta(milliseconds=999)},
+        {"drain": timedelta(seconds=-1)},
+        {"on_exit": "wait"},
+        {"durability": "some"},
+    ],
+)
+def test_option_that_cannot_work_is_refused_by_name(options: dict[str, Any]) -> None:
+    """2.2: no parameter is accepted and ignored."""
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        Outlast([COUNT], store="memory", **options)
+
+
+@pytest.mark.parametrize("form", ["path", "text", "url"])
+async def test_store_is_given_as_path_text_or_url(tmp_path: Path, form: str) -> None:
+    """21: Outlast(store="outlast.db" | "sqlite:///path" | "memory")."""
+    path = tmp_path / "store.db"
+    given = {"path": path, "text": str(path), "url": f"sqlite:///{path}"}[form]
+
+    async with Outlast([COUNT], store=given) as app:
+        await (await app.create_run(COUNT)).start(input_data=1)
+
+    assert path.exists()
+
+
+def _not_a_database(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 1000)
+
+
+def _other_database(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE mine (x)")
+    connection.execute("INSERT INTO mine VALUES (1)")
+    connection.commit()
+    connection.close()
+
+
+def _newer_version(path: Path) -> None:
+    async def make() -> None:
+        async with Outlast([COUNT], store=path) as app:
+            await (await app.create_run(COUNT)).start(input_data=1)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(make())
+    loop.close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in directory.rglob("*") if each.is_file()}
+
+
+@pytest.mark.parametrize("make", [_not_a_database, _other_database, _newer_version])
+def test_file_that_is_not_ours_is_refused_and_unchanged(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """3.5, 12.5: not an Outlast store, or one written by a newer version: nothing is changed, and no file is added."""
+    path = tmp_path / "store.db"
+    make(path)
+    before = contents(tmp_path)
+
+    async def enter() -> None:
+        async with Outlast([COUNT], store=path):
+            pass
+
+    with pytest.raises(SchemaVersionError, match="another path"):
+        asyncio.run(enter())
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("place_of", ["missing/store.db", "file/store.db", "directory"])
+async def test_path_that_cannot_be_used_is_refused(tmp_path: Path, place_of: str) -> None:
+    """3.5: the message says why and what to do; nothing is written."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "directory").mkdir()
+    before = contents(tmp_path)
+
+    with pytest.raises(ConfigurationError, match="choose"):
+        async with Outlast([COUNT], store=tmp_path / place_of):
+            pass
+
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("kind", ["directory", "file"])
+async def test_path_that_cannot_be_written_is_refused(tmp_path: Path, kind: str) -> None:
+    """3.5: the message says which permission is missing."""
+    path = tmp_path / "store.db"
+    async with Outlast([COUNT], store=path):
+        pass
+    target = tmp_path if kind == "directory" else path
+    mode = target.stat().st_mode
+    target.chmod(0o555)
+    try:
+        with pytest.raises(ConfigurationError, match="permissions"):
+            async with Outlast([COUNT], store=path):
+                pass
+    finally:
+        target.chmod(mode)
+
+
+async def test_file_that_is_damaged_ends_in_a_store_error(tmp_path: Path) -> None:
+    """3.5: whatever SQLite says of a file arrives as a typed error."""
+    path = tmp_path / "store.db"
+    async with Outlast([COUNT], store=path) as app:
+        await (await app.create_run(COUNT)).start(input_data=1)
+    head = path.read_bytes()[:4096]
+    path.write_bytes(head + b"\xff" * (path.stat().st_size - 4096))
+
+    with pytest.raises(StoreError):
+        async with Outlast([COUNT], store=path) as app:
+            await (await app.create_run(COUNT)).start(input_data=1)
+
+
+async def test_app_that_could_not_be_entered_leaves_nothing_behind(tmp_path: Path) -> None:
+    """2.1: it is not the app that workflows find."""
+    with pytest.raises(ConfigurationError):
+        async with Outlast([COUNT], store=tmp_path / "missing" / "store.db"):
+            pass
+
+    with pytest.raises(UnattachedWorkflowError, match="no app is open"):
+        await COUNT.create_run()
+
+
+async def test_error_in_the_block_goes_through(place: Place) -> None:
+    """3.6: leaving with an error closes the app like any other leaving."""
+
+    async def fail_inside() -> None:
+        async with place.app(COUNT) as app:
+            await (await app.create_run(COUNT, run_id="run")).start(input_data=1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_inside()
+
+    row = await place.row("run")
+    assert row is not None
+    assert row.status == "success"
+
+
+async def test_leaving_in_another_task_than_entering_works(place: Place) -> None:
+    """2.1: as some frameworks do at start and stop."""
+    app = place.app(COUNT)
+    await asyncio.create_task(app.__aenter__())
+
+    result = await (await COUNT.create_run()).start(input_data=1)
+    await asyncio.create_task(app.__aexit__(None, None, None))
+
+    assert result.result == 2
+    with pytest.raises(UnattachedWorkflowError, match="no app is open"):
+        await COUNT.create_run()

@@ -1,0 +1,249 @@
+"""A store that fails now and then: the engine never goes on with what may not be true, and forgets no run."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from eventually import eventually
+from outlast import Outlast, StepContext, Workflow, step
+from outlast.errors import OutlastError, StoreUnavailableError
+from outlast.storage.base import NewRun, Receipt, Settle, WorkerKey
+from outlast.storage.memory import MemoryDatabase, MemoryStore
+from outlast.testing.faults import KillAt
+
+FAULT = StoreUnavailableError("the disk is away; try again")
+
+
+@step
+async def add_one(x: int) -> int:
+    return x + 1
+
+
+COUNT = Workflow("count", input=int, output=int).then(add_one).then(add_one.clone(id="again")).commit()
+
+
+class Unreliable(MemoryStore):
+    """Fails the next calls of a method that the test names."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database)
+        self.faults: dict[str, int] = {}
+
+    def fail(self, method: str, times: int = 1) -> None:
+        self.faults[method] = times
+
+    def _check(self, method: str) -> None:
+        if self.faults.get(method, 0) > 0:
+            self.faults[method] -= 1
+            raise FAULT
+
+    async def load_records(self, *args: Any, **options: Any) -> Any:
+        self._check("load_records")
+        return await super().load_records(*args, **options)
+
+    async def find_run(self, run_id: str) -> Any:
+        self._check("find_run")
+        return await super().find_run(run_id)
+
+    async def next_ready_at(self, *args: Any) -> Any:
+        self._check("next_ready_at")
+        return await super().next_ready_at(*args)
+
+    async def list_graphs(self, **options: Any) -> Any:
+        self._check("list_graphs")
+        return await super().list_graphs(**options)
+
+    async def claim(self, *args: Any, **options: Any) -> Any:
+        self._check("claim")
+        return await super().claim(*args, **options)
+
+    async def register_worker(self, **options: Any) -> WorkerKey:
+        self._check("register_worker")
+        return await super().register_worker(**options)
+
+    def renew_lease(self, *args: Any) -> bool:
+        self._check("renew_lease")
+        return super().renew_lease(*args)
+
+    def insert(self, run: NewRun, settle: Settle) -> None:
+        """With a fault: recorded, and nobody can tell."""
+
+        def lose_answer(outcome: Receipt | OutlastError) -> None:
+            try:
+                self._check("insert")
+            except StoreUnavailableError as fault:
+                outcome = fault
+            settle(outcome)
+
+        super().insert(run, lose_answer)
+
+
+@pytest.fixture
+def database() -> MemoryDatabase:
+    return MemoryDatabase()
+
+
+async def leave_runs(database: MemoryDatabase, number: int) -> list[str]:
+    """Start runs without a worker."""
+    run_ids = [f"run-{each}" for each in range(number)]
+    async with Outlast([COUNT], store=MemoryStore(database), worker=False) as app:
+        for run_id in run_ids:
+            await (await app.create_run(COUNT, run_id=run_id)).start_async(input_data=1)
+    return run_ids
+
+
+@pytest.mark.parametrize("method", ["load_records", "claim", "next_ready_at", "list_graphs"])
+@pytest.mark.parametrize("times", [1, 3])
+async def test_runs_are_taken_over_although_the_store_fails_meanwhile(
+    database: MemoryDatabase, method: str, times: int
+) -> None:
+    """3.1: no status in which a run stays for ever with nobody working on it."""
+    store = Unreliable(database)
+    async with Outlast([COUNT], store=store) as app:
+        store.fail(method, times)
+        run_ids = await leave_runs(database, 5)
+
+        await eventually(lambda: store.faults[method] == 0)
+        for run_id in run_ids:
+            assert (await app.run(run_id).result(timeout=5)).result == 3
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("method", ["find_run", "load_records"])
+async def test_run_is_read_again_although_reading_fails(database: MemoryDatabase, method: str, times: int) -> None:
+    """12.1: after a refused commit the run is discarded and reloaded from the journal, however long that takes."""
+    gate = asyncio.Event()
+
+    @step
+    async def wait(x: int, ctx: StepContext) -> int:
+        await gate.wait()
+        return x
+
+    workflow = Workflow("w", input=int, output=int).then(wait).then(add_one).commit()
+    store = Unreliable(database)
+    seam = OneFailure()
+    store._committer._seam = seam  # noqa: SLF001 - a seam and faults in one store
+    async with Outlast([workflow], store=store) as app:
+        started = await (await app.create_run(workflow)).start_async(input_data=1)
+        store.fail(method, times)
+        seam.is_armed = True
+        gate.set()
+        await eventually(lambda: not seam.is_armed and store.faults[method] == 0)
+
+        assert (await started.result(timeout=5)).result == 2
+
+
+class OneFailure:
+    """A seam at which the next commit fails once it is armed."""
+
+    def __init__(self) -> None:
+        self.is_armed = False
+
+    def before_commit(self) -> None:
+        if self.is_armed:
+            self.is_armed = False
+            raise OSError("disk full")
+
+    def after_commit(self) -> None:
+        pass
+
+
+async def test_start_of_which_nobody_knows_whether_it_is_recorded_is_absent_or_complete(
+    database: MemoryDatabase,
+) -> None:
+    """3.1: a start that raised may be recorded; then it is run like any other."""
+    store = Unreliable(database)
+    async with Outlast([COUNT], store=store) as app:
+        store.fail("insert")
+        with pytest.raises(StoreUnavailableError):
+            await (await app.create_run(COUNT, run_id="run")).start_async(input_data=1)
+
+        assert (await app.run("run").result(timeout=5)).result == 3
+
+
+async def test_worker_that_lost_its_lease_begins_again_although_the_store_fails(
+    database: MemoryDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """12.1: a worker taken for dead goes on as a new one, as soon as the store lets it."""
+    store = Unreliable(database)
+    async with Outlast([COUNT], store=store, lease=timedelta(seconds=1)) as app:
+        store.fail("register_worker", 2)
+        (worker,) = await store.list_workers()
+        await MemoryStore.retire_worker(store, worker.key)
+        await eventually(lambda: "taken for dead" in caplog.text and store.faults["register_worker"] == 0)
+
+        started = await (await app.create_run(COUNT)).start_async(input_data=1)
+        assert (await started.result(timeout=5)).result == 3
+
+
+async def test_failed_renewal_is_tried_again(database: MemoryDatabase, caplog: pytest.LogCaptureFixture) -> None:
+    """12.1: one renewal that fails costs nothing."""
+    store = Unreliable(database)
+    async with Outlast([COUNT], store=store, lease=timedelta(seconds=1)) as app:
+        store.fail("renew_lease")
+        await eventually(lambda: "could not renew" in caplog.text)
+
+        started = await (await app.create_run(COUNT)).start_async(input_data=1)
+        assert (await started.result()).result == 3
+        assert "taken for dead" not in caplog.text
+
+
+async def test_every_failed_commit_is_survived() -> None:
+    """12.1: after a failed commit the engine never goes on with the old state; the run ends all the same."""
+    for number in range(1, 12):
+        calls: list[str] = []
+        seam = FailAt(number)
+        workflow = _noted(calls)
+        data = MemoryDatabase()
+        with suppress(StoreUnavailableError):
+            async with Outlast([workflow], store=MemoryStore(data, seam=seam)) as app:
+                run = await app.create_run(workflow, run_id="run")
+                with suppress(StoreUnavailableError):
+                    await run.start_async(input_data=1)
+                    assert (await app.run("run").result(timeout=5)).result == 3
+        assert all(calls.count(path) <= 2 for path in calls)
+
+
+class FailAt:
+    """A seam at which one commit fails and the process lives on."""
+
+    def __init__(self, commit: int) -> None:
+        self._left = commit
+
+    def before_commit(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise OSError("disk full")
+
+    def after_commit(self) -> None:
+        pass
+
+
+def _noted(calls: list[str]) -> Any:
+    @step
+    async def note(x: int, ctx: StepContext) -> int:
+        calls.append(ctx.path)
+        return x + 1
+
+    return Workflow("noted", input=int, output=int).then(note).then(note.clone(id="again")).commit()
+
+
+@pytest.mark.parametrize("commit", [3, 4, 5])
+async def test_leaving_does_not_wait_for_a_store_that_died(database: MemoryDatabase, commit: int) -> None:
+    """3.6: a dead store takes nothing more: leaving ends at once, long before `drain` is over."""
+    loop = asyncio.get_running_loop()
+    died = asyncio.Event()
+    seam = KillAt(commit, "before", on_strike=lambda: loop.call_soon_threadsafe(died.set))
+    before = loop.time()
+    with suppress(StoreUnavailableError):
+        async with Outlast([COUNT], store=MemoryStore(database, seam=seam), drain=timedelta(seconds=30)) as app:
+            await (await app.create_run(COUNT)).start_async(input_data=1)
+            await died.wait()
+
+    assert died.is_set()
+    assert loop.time() - before < 5
