@@ -50,7 +50,7 @@ class WorkflowTypes:
     """Of its result."""
     root: WorkflowNode
     """The workflow itself, to tell it from another one that is called the same."""
-    state: StateType
+    state: StateType = field(compare=False)
     """Of the run's state, as far as the workflow uses it."""
 
 
