@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from outlast.core.advance import apply, decide
+from outlast.core.backoff import retry_at
 from outlast.core.codec import encode_event
 from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
 from outlast.core.events import (
@@ -25,7 +26,6 @@ from outlast.core.events import (
 )
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
-from outlast.core.retry import retry_at
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView, fold_view
@@ -36,11 +36,11 @@ from outlast.graph.nodes import (
     MapNode,
     Node,
     ParallelNode,
-    RetryRule,
     StepNode,
     Task,
     WorkflowNode,
 )
+from outlast.graph.retry import RetryRule
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 BOOM = FailureInfo(type="ValueError", message="boom")
@@ -96,7 +96,15 @@ class SimulatedRun:
         self._begin_unless_begun(path)
         node, attempt = self.state.frame(path).node, self.attempt_of(path)
         rule = node.retry if isinstance(node, StepNode) else RetryRule()
-        due = retry_at(rule, attempt=attempt, failure=failure, at_ms=self.now_ms)
+        due = retry_at(
+            rule,
+            run_id="r",
+            path=path,
+            attempt=attempt,
+            first_at_ms=self.now_ms,
+            at_ms=self.now_ms,
+            failure=failure,
+        )
         return self.record(StepFailed(self.now_ms, path, attempt, failure, due))
 
     def fire(self, path: str) -> list[Command]:

@@ -15,10 +15,14 @@ from outlast.errors import (
     OutputError,
     PayloadTooLargeError,
     Problem,
+    ResumeConflictError,
+    ResumeTargetError,
+    RunCanceledError,
     RunError,
     RunExistsError,
     RunNotFoundError,
     RunStateError,
+    RunSuspendedError,
     SchemaVersionError,
     StepFailedError,
     StepSignatureError,
@@ -29,30 +33,46 @@ from outlast.errors import (
 )
 from outlast.failures import FailureInfo
 from outlast.graph.context import ReadContext, StepContext
-from outlast.graph.step import Retry, Step, step
+from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
+from outlast.graph.retry import Retry
+from outlast.graph.source import from_context, from_init, from_input, from_state, from_step, template, value
+from outlast.graph.state import DELETE
+from outlast.graph.step import Step, step
 from outlast.graph.workflow import CommittedWorkflow, Workflow
-from outlast.results import RunResult, StepResult
-from outlast.run import Run, RunHandle, StartedRun
+from outlast.results import CancelOutcome, RunResult, StepResult
+from outlast.run import OutputOptions, Run, RunHandle, StartedRun
 from outlast.values import JsonValue
 
 __all__ = [
+    "DELETE",
+    "Add",
+    "Append",
+    "CancelOutcome",
     "CommittedWorkflow",
     "ConfigurationError",
     "DefinitionError",
+    "Extend",
     "FailureInfo",
     "ForkedAppError",
     "InputError",
     "JsonValue",
+    "Max",
+    "MergeDict",
+    "Min",
     "NetworkFilesystemError",
     "NonRetryableError",
     "Outlast",
     "OutlastError",
     "OutputError",
+    "OutputOptions",
     "PayloadTooLargeError",
     "Problem",
     "ReadContext",
+    "ResumeConflictError",
+    "ResumeTargetError",
     "Retry",
     "Run",
+    "RunCanceledError",
     "RunError",
     "RunExistsError",
     "RunHandle",
@@ -60,6 +80,7 @@ __all__ = [
     "RunResult",
     "RunStateError",
     "RunStatus",
+    "RunSuspendedError",
     "SchemaVersionError",
     "StartedRun",
     "Step",
@@ -71,7 +92,15 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "UnattachedWorkflowError",
+    "Union",
     "UnsupportedByEngineError",
     "Workflow",
+    "from_context",
+    "from_init",
+    "from_input",
+    "from_state",
+    "from_step",
     "step",
+    "template",
+    "value",
 ]

@@ -84,6 +84,11 @@ class Outlast:
             is_worker=worker, on_exit=on_exit, drain=drain, lease=lease, max_runs=max_runs, max_steps=max_steps
         )
         self._engine = LocalEngine(_make_store(store, durability), list(self._workflows.values()), options)
+        self._functions = {
+            reference: function
+            for workflow in self._workflows.values()
+            for reference, function in workflow.functions.items()
+        }
         self._state: Literal["new", "open", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
 
@@ -145,7 +150,7 @@ class Outlast:
             UnattachedWorkflowError: The app is not open.
         """
         self._check_open()
-        return RunHandle(self._engine, run_id, JSON)
+        return RunHandle(self._engine, run_id, JSON, self._functions)
 
     async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
         """Return what is known of a run of this workflow at this moment, or None if there is none.

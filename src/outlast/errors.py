@@ -14,7 +14,11 @@
     │   ├── RunNotFoundError
     │   ├── RunExistsError
     │   ├── RunStateError
-    │   └── StepFailedError
+    │   ├── ResumeConflictError
+    │   ├── ResumeTargetError
+    │   ├── StepFailedError
+    │   ├── RunCanceledError
+    │   └── RunSuspendedError
     ├── NonRetryableError               raised by authors: do not try this step again
     ├── StoreError                      the operator acts
     │   ├── StoreUnavailableError       may be tried again
@@ -44,10 +48,14 @@ __all__ = [
     "OutputError",
     "PayloadTooLargeError",
     "Problem",
+    "ResumeConflictError",
+    "ResumeTargetError",
+    "RunCanceledError",
     "RunError",
     "RunExistsError",
     "RunNotFoundError",
     "RunStateError",
+    "RunSuspendedError",
     "SchemaVersionError",
     "StaleRunError",
     "StepFailedError",
@@ -188,6 +196,40 @@ class StepFailedError(RunError):
         """Type name of the recorded failure."""
         self.failure_message = failure_message
         """Message of the recorded failure."""
+
+
+class ResumeConflictError(RunError):
+    """Somebody else resumed this suspension first; their data counts."""
+
+    def __init__(self, run_id: str, path: str) -> None:
+        super().__init__(run_id, f"'{path}' was resumed by somebody else first; read the run to see what became of it")
+        self.args = (run_id, path)
+        self.path = path
+        """The suspended node."""
+
+
+class ResumeTargetError(RunError):
+    """It is not clear which suspension is meant, or there is none like that. Nothing was changed."""
+
+
+class RunCanceledError(RunError):
+    """The run was canceled. Raised by `RunResult.unwrap()`."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id, f"canceled: {reason}" if reason else "canceled")
+        self.args = (run_id, reason)
+        self.reason = reason
+        """The words of who canceled it; may be empty."""
+
+
+class RunSuspendedError(RunError):
+    """The run waits to be resumed. Raised by `RunResult.unwrap()`."""
+
+    def __init__(self, run_id: str, paths: str) -> None:
+        super().__init__(run_id, f"suspended at {paths}; resume it with run.resume(...)")
+        self.args = (run_id, paths)
+        self.paths = paths
+        """The suspended nodes."""
 
 
 class NonRetryableError(OutlastError):

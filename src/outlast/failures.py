@@ -11,7 +11,7 @@ from typing import cast
 from outlast.errors import NonRetryableError, OutlastError
 from outlast.values import InvalidValueError, JsonValue, encode
 
-__all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to_json"]
+__all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to_json", "type_name"]
 
 _MAX_CAUSES = 8
 _MAX_TEXT = 16_384
@@ -33,6 +33,8 @@ class FailureInfo:
     """The failure that led to this one."""
     is_retryable: bool = True
     """Whether another attempt may be made."""
+    bases: tuple[str, ...] = ()
+    """The class and those it inherits from, as retry rules name them; empty for failures that no code raised."""
 
 
 def describe_exception(error: BaseException, *, is_retryable: bool | None = None) -> FailureInfo:
@@ -54,7 +56,17 @@ def _describe(error: BaseException, *, is_retryable: bool | None, depth: int) ->
         attributes=_attributes(error),
         cause=_describe(cause, is_retryable=None, depth=depth - 1) if cause is not None and depth > 0 else None,
         is_retryable=is_retryable,
+        bases=tuple(type_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)),
     )
+
+
+def type_name(kind: type[BaseException]) -> str:
+    """Return the name under which rules and failures know an exception type.
+
+    Built-in ones by their bare name, others with their module: `ConnectionError` is not
+    `requests.exceptions.ConnectionError`.
+    """
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _own_frames(error: BaseException) -> TracebackType | None:
@@ -108,13 +120,14 @@ def failure_to_json(failure: FailureInfo) -> dict[str, JsonValue]:
         "attributes": dict(failure.attributes),
         "cause": failure_to_json(failure.cause) if failure.cause is not None else None,
         "is_retryable": failure.is_retryable,
+        "bases": list(failure.bases),
     }
 
 
 def failure_from_json(data: Mapping[str, JsonValue]) -> FailureInfo:
     """Return the failure that `failure_to_json` wrote; unknown keys are ignored, missing ones get their default."""
     cause = data.get("cause")
-    attributes = data.get("attributes")
+    attributes, bases = data.get("attributes"), data.get("bases")
     return FailureInfo(
         type=str(data.get("type", "Exception")),
         message=str(data.get("message", "")),
@@ -122,4 +135,5 @@ def failure_from_json(data: Mapping[str, JsonValue]) -> FailureInfo:
         attributes=attributes if isinstance(attributes, dict) else {},
         cause=failure_from_json(cause) if isinstance(cause, dict) else None,
         is_retryable=bool(data.get("is_retryable", True)),
+        bases=tuple(str(each) for each in bases) if isinstance(bases, list) else (),
     )

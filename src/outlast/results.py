@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
 from outlast.core.ref import Ref, Resolver
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_view
 from outlast.engines.base import History
-from outlast.errors import RunStateError, StepFailedError
+from outlast.errors import RunCanceledError, RunStateError, RunSuspendedError, StepFailedError
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms, to_ms
 from outlast.values import JsonValue, decode
 
-__all__ = ["RunResult", "StepResult", "read_result"]
+__all__ = ["CancelOutcome", "RunResult", "StepResult", "read_result"]
 
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
@@ -41,6 +42,14 @@ class StepResult:
     """When it ended (aware, UTC); None while it has not."""
     attempts: int = 1
     """How many attempts were begun; what a crash repeated is not counted."""
+    suspend_payload: JsonValue = None
+    """What it told when it was suspended last."""
+    suspended_at: datetime | None = None
+    """When that was (aware, UTC)."""
+    resume_payload: JsonValue = None
+    """What it was resumed with last."""
+    resumed_at: datetime | None = None
+    """When that was (aware, UTC)."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the wire form: JSON with camelCase keys and times in milliseconds since 1970."""
@@ -50,8 +59,12 @@ class StepResult:
             "startedAt": to_ms(self.started_at),
             "attempts": self.attempts,
         }
-        if self.status is StepStatus.SUCCESS:
+        if self.status in (StepStatus.SUCCESS, StepStatus.BAILED):
             wire["output"] = self.output
+        if self.suspended_at is not None:
+            wire |= {"suspendPayload": self.suspend_payload, "suspendedAt": to_ms(self.suspended_at)}
+        if self.resumed_at is not None:
+            wire |= {"resumePayload": self.resume_payload, "resumedAt": to_ms(self.resumed_at)}
         if self.error is not None:
             wire["error"] = failure_to_json(self.error)
         if self.ended_at is not None:
@@ -83,18 +96,32 @@ class RunResult(Generic[Out_co]):
     """With status `failed`: why."""
     error_path: str = field(default="")
     """With status `failed`: the path of the node whose failure it is; empty if it is the run's own."""
+    suspended: Sequence[str] = ()
+    """Paths of the nodes that wait to be resumed."""
+    suspend_payload: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What these tell those who ask, by path."""
+    state: Mapping[str, JsonValue] | None = None
+    """The state of the run, if `output_options` asked for it."""
+    cancel_reason: str | None = None
+    """With status `canceled`: the words of who canceled it, if there are any."""
 
     def unwrap(self) -> Out_co:
         """Return the result.
 
         Raises:
             StepFailedError: The run failed; `error` has the whole story.
+            RunCanceledError: The run was canceled.
+            RunSuspendedError: The run waits to be resumed.
             RunStateError: It has not ended; wait for it with `await run.result()`.
         """
         if self.status is RunStatus.SUCCESS:
             return cast("Out_co", self.result)
         if self.error is not None:
             raise StepFailedError(self.run_id, self.error_path, self.error.type, self.error.message)
+        if self.status is RunStatus.CANCELED:
+            raise RunCanceledError(self.run_id, self.cancel_reason or "")
+        if self.status is RunStatus.SUSPENDED:
+            raise RunSuspendedError(self.run_id, ", ".join(self.suspended))
         raise RunStateError(self.run_id, "unwrap the result", self.status.value)
 
     def to_dict(self) -> dict[str, JsonValue]:
@@ -112,7 +139,20 @@ class RunResult(Generic[Out_co]):
             wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
         if self.error is not None:
             wire["error"] = failure_to_json(self.error)
+        if self.state is not None:
+            wire["state"] = dict(self.state)
+        if self.suspended:
+            wire |= {"suspended": list(self.suspended), "suspendPayload": dict(self.suspend_payload)}
         return wire
+
+
+class CancelOutcome(StrEnum):
+    """What became of a wish to cancel a run."""
+
+    REQUESTED = "requested"
+    """It is recorded; the run ends `canceled` as soon as its worker has seen it."""
+    ALREADY_FINISHED = "already-finished"
+    """The run had ended; nothing was changed."""
 
 
 def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
@@ -124,7 +164,7 @@ def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
     """
     view = fold_view(history.graph, history.records)
     values = _Values({record.seq: record.payload for record in history.records if record.payload is not None})
-    failure = view.failure
+    failure, suspensions = view.failure, view.state.suspensions()
     return RunResult(
         run_id=history.run_id,
         workflow_id=history.workflow_id,
@@ -136,6 +176,10 @@ def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
         result=_result(view, values, output),
         error=failure.failure if failure is not None else None,
         error_path=failure.path if failure is not None else "",
+        suspended=[each.path for each in suspensions],
+        suspend_payload={each.path: values.json(each.payload) for each in suspensions},
+        state=view.state.data if view.include_state else None,
+        cancel_reason=view.cancel_reason,
     )
 
 
@@ -165,4 +209,8 @@ def _step(step: StepView, values: _Values) -> StepResult:
         started_at=from_ms(step.started_at_ms),
         ended_at=from_ms(step.ended_at_ms) if step.ended_at_ms is not None else None,
         attempts=step.attempts,
+        suspend_payload=values.json(step.suspend_payload) if step.suspend_payload is not None else None,
+        suspended_at=from_ms(step.suspended_at_ms) if step.suspended_at_ms is not None else None,
+        resume_payload=values.json(step.resume_payload) if step.resume_payload is not None else None,
+        resumed_at=from_ms(step.resumed_at_ms) if step.resumed_at_ms is not None else None,
     )

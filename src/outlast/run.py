@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast
 
+from outlast.core.commands import AwaitResume
+from outlast.core.state import RunState
 from outlast.core.status import RunStatus
-from outlast.core.view import fold_view
+from outlast.core.target import TargetUnclearError, choose_suspensions
+from outlast.core.view import fold_state, fold_view
 from outlast.core.why import explain
 from outlast.engines.base import Engine, History, StartRequest
 from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
-from outlast.errors import InputError, PayloadTooLargeError, Problem, RunNotFoundError
+from outlast.errors import (
+    InputError,
+    PayloadTooLargeError,
+    Problem,
+    ResumeConflictError,
+    ResumeTargetError,
+    RunNotFoundError,
+    RunStateError,
+)
+from outlast.graph.function import Function
+from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
+from outlast.graph.step import Step
 from outlast.graph.workflow import CommittedWorkflow
-from outlast.results import RunResult, read_result
-from outlast.values import InvalidValueError, JsonValue
+from outlast.results import CancelOutcome, RunResult, read_result
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
-__all__ = ["Run", "RunHandle", "StartedRun"]
+__all__ = ["OutputOptions", "Run", "RunHandle", "StartedRun"]
 
 In = TypeVar("In")
 Out_co = TypeVar("Out_co", covariant=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """What the results of a run show; kept with the run."""
+
+    include_state: bool = False
+    """Whether `RunResult.state` is there."""
+
+
 class RunHandle(Generic[Out_co]):
     """A handle on a known run, from any process that has the store. Making one does no I/O."""
 
-    def __init__(self, engine: Engine, run_id: str, output: Schema[Any]) -> None:
+    def __init__(self, engine: Engine, run_id: str, output: Schema[Any], functions: Mapping[str, Function]) -> None:
         self._engine = engine
         self._output = output
+        self._functions = functions
         self.run_id = run_id
         """Id of the run."""
 
@@ -37,20 +61,88 @@ class RunHandle(Generic[Out_co]):
         self,
         *,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109 - part of the contract (rule 3.2)
+        until: Literal["rest", "end"] = "rest",
     ) -> RunResult[Out_co]:
         """Wait until the run ends, is suspended or paused, and return what is known of it then.
 
         Args:
             timeout: Seconds to wait at most; None for ever.
+            until: With `end`, wait through suspensions until the run has ended.
 
         Raises:
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
         """
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        async with asyncio.timeout(seconds):
-            history = await self._engine.wait_for_rest(self.run_id)
-        return read_result(history, self._output)
+        return await self._wait(timeout, until=until, after=0)
+
+    async def resume(
+        self,
+        resume_data: object = None,
+        *,
+        step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None = None,
+        label: str | None = None,
+        index: int | None = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+    ) -> RunResult[Out_co]:
+        """Resume a suspension, and wait until the run ends or rests again; see `resume_async`.
+
+        Raises:
+            InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
+            ResumeTargetError: It is not clear which suspension is meant; the message lists them.
+            ResumeConflictError: Somebody else resumed it first.
+            RunStateError: Nothing of the run is suspended.
+            RunNotFoundError: No kept run has this id.
+        """
+        history = await self._resume(resume_data, step, label, index, request_context)
+        return await self._wait(None, until="rest", after=history.records[-1].seq)
+
+    async def resume_async(
+        self,
+        resume_data: object = None,
+        *,
+        step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None = None,
+        label: str | None = None,
+        index: int | None = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+    ) -> StartedRun[Out_co]:
+        """Resume a suspension and return at once (rule 7.4).
+
+        When it returns, the resume data is durable and the run will go on as soon as a worker lives. One suspension is
+        resumed once. Without a target it is the only suspended node, or all suspended items of the only such foreach.
+
+        Args:
+            resume_data: What the step or wait gets; checked against its declared `resume` type.
+            step: The suspended node: a step, its id, its path (`child.approve`), or the parts of the path.
+            label: The label that it gave itself.
+            index: Of a foreach, only this item.
+            request_context: Entries that win over those given before.
+
+        Raises:
+            InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
+            ResumeTargetError: It is not clear which suspension is meant; the message lists them.
+            ResumeConflictError: Somebody else resumed it first.
+            RunStateError: Nothing of the run is suspended.
+            RunNotFoundError: No kept run has this id.
+        """
+        await self._resume(resume_data, step, label, index, request_context)
+        return StartedRun(self._engine, self.run_id, self._output, self._functions)
+
+    async def cancel(self, reason: str | None = None) -> CancelOutcome:
+        """Ask for the run to end `canceled`; durable when it returns, whoever drives the run (rule 10).
+
+        Nothing new starts from then on. Bodies in flight see `ctx.canceled`; after a grace period async ones get a
+        `CancelledError`, and the late result of a thread is refused. Canceling twice is fine.
+
+        Raises:
+            RunNotFoundError: No kept run has this id.
+            StoreUnavailableError: Nothing was recorded; try again.
+        """
+        history = await self._history()
+        if history.status.is_terminal:
+            return CancelOutcome.ALREADY_FINISHED
+        body = encode({"reason": reason})
+        await self._engine.post(self.run_id, kind="cancel", topic=f"cancel:{history.execution}", body=body)
+        return CancelOutcome.REQUESTED
 
     async def snapshot(self) -> RunResult[Out_co]:
         """Return what is known of the run now, without waiting.
@@ -84,6 +176,64 @@ class RunHandle(Generic[Out_co]):
             candidates=standing.candidates,
         )
 
+    async def _wait(
+        self,
+        timeout: float | timedelta | None,  # noqa: ASYNC109 - part of the contract (rule 3.2)
+        *,
+        until: Literal["rest", "end"],
+        after: int,
+    ) -> RunResult[Out_co]:
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        async with asyncio.timeout(seconds):
+            history = await self._engine.wait_for_rest(self.run_id, after=after)
+            while until == "end" and not history.status.is_terminal:
+                history = await self._engine.wait_for_rest(self.run_id, after=history.records[-1].seq)
+        return read_result(history, self._output)
+
+    async def _resume(
+        self,
+        data: object,
+        step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None,
+        label: str | None,
+        index: int | None,
+        request_context: Mapping[str, JsonValue] | None,
+    ) -> History:
+        history = await self._history()
+        state = fold_state(history.graph, history.records)
+        if not state.suspensions():
+            raise RunStateError(self.run_id, "resume", history.status.value)
+        try:
+            chosen = choose_suspensions(state, path=_path_of(step), label=label, index=index)
+        except TargetUnclearError as error:
+            raise ResumeTargetError(self.run_id, str(error)) from None
+        context = dict(request_context or {})
+        _encode(JSON, context, "request_context")
+        raw = {each.path: _encode(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
+        is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
+        if not any(is_taken):
+            raise ResumeConflictError(self.run_id, chosen[0].path)
+        return history
+
+    async def _post_resume(
+        self, history: History, suspension: AwaitResume, raw: bytes, context: dict[str, JsonValue]
+    ) -> bool:
+        body = encode(
+            {
+                "path": suspension.path,
+                "number": suspension.number,
+                "data": decode(raw),
+                "request_context": context,
+            }
+        )
+        topic = f"resume:{history.execution}:{suspension.path}:{suspension.number}"
+        return await self._engine.post(self.run_id, kind="resume", topic=topic, body=body)
+
+    def _resume_type(self, state: RunState, path: str) -> Schema[Any]:
+        """Return the declared type of resume data; JSON if this process does not know the workflow."""
+        node = state.frame(path).node
+        function = self._functions.get(node.function) if isinstance(node, StepNode | WaitNode) else None
+        return JSON if function is None else function.resume
+
     async def _history(self) -> History:
         history = await self._engine.load_history(self.run_id)
         if history is None:
@@ -113,7 +263,12 @@ class Run(Generic[In, Out_co]):
         """Whose run it is."""
 
     async def start_async(
-        self, *, input_data: In | None = None, request_context: Mapping[str, JsonValue] | None = None
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+        output_options: OutputOptions | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
 
@@ -122,10 +277,12 @@ class Run(Generic[In, Out_co]):
 
         Args:
             input_data: The input; validated against the workflow's declared type.
+            initial_state: The state to begin with; validated as a whole, with defaults filled in.
             request_context: JSON that all steps can read.
+            output_options: What results of this run show.
 
         Raises:
-            InputError: The input or context does not fit; names each path. Nothing was recorded.
+            InputError: The input, state or context does not fit; names each path. Nothing was recorded.
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
@@ -138,12 +295,19 @@ class Run(Generic[In, Out_co]):
             resource_id=self.resource_id,
             input=_encode(self._workflow.input, input_data, "input_data", coerce=True),
             request_context=context,
+            state=_initial_state(self._workflow, initial_state),
+            include_state=output_options is not None and output_options.include_state,
         )
         await self._engine.start(request)
-        return StartedRun(self._engine, self.run_id, self._workflow.output)
+        return StartedRun(self._engine, self.run_id, self._workflow.output, self._workflow.functions)
 
     async def start(
-        self, *, input_data: In | None = None, request_context: Mapping[str, JsonValue] | None = None
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+        output_options: OutputOptions | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
@@ -152,7 +316,12 @@ class Run(Generic[In, Out_co]):
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
         """
-        started = await self.start_async(input_data=input_data, request_context=request_context)
+        started = await self.start_async(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            output_options=output_options,
+        )
         return await started.result()
 
     def __repr__(self) -> str:
@@ -171,6 +340,24 @@ def _encode(schema: Schema[Any], value: object, subject: str, *, coerce: bool = 
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
         raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
     return raw
+
+
+def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
+    try:
+        raw = workflow.state.validate_initial({} if value is None else value)
+    except InvalidValueError as error:
+        raise InputError("initial_state", error.problems) from None
+    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
+        raise PayloadTooLargeError("initial_state", len(raw), DEFAULT_PAYLOAD_LIMIT)
+    return cast("dict[str, JsonValue]", decode(raw))
+
+
+def _path_of(step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None) -> str | None:
+    if step is None or isinstance(step, str):
+        return step
+    if isinstance(step, Step):
+        return step.id
+    return ".".join(each if isinstance(each, str) else each.id for each in step)
 
 
 def check_text(value: object, name: str) -> None:

@@ -16,7 +16,8 @@ from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.document import graph_to_json
-from outlast.graph.step import Retry, step
+from outlast.graph.retry import Retry
+from outlast.graph.step import step
 from outlast.graph.workflow import CommittedWorkflow, Workflow
 from outlast.values import JsonValue, decode, encode
 from simulated import T0, SimulatedRun

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from outlast.core.backoff import retry_at
 from outlast.core.commands import RunStep, StartTimer
 from outlast.core.events import StepFailed, TimerFired
 from outlast.core.ref import Recorded
-from outlast.core.retry import retry_at
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
-from outlast.graph.nodes import RetryRule
+from outlast.graph.retry import RetryRule
 from simulated import BOOM, T0, SimulatedRun, a_graph, a_parallel, a_step
 
 FINAL = FailureInfo(type="NonRetryableError", message="no", is_retryable=False)
@@ -35,7 +35,11 @@ def retried(*, limit: int, delay_ms: int = 0) -> SimulatedRun:
     ],
 )
 def test_due_time_follows_from_rule_attempt_and_failure(limit, delay_ms, attempt, failure, due):
-    assert retry_at(RetryRule(limit=limit, delay_ms=delay_ms), attempt=attempt, failure=failure, at_ms=T0) == due
+    rule = RetryRule(limit=limit, delay_ms=delay_ms)
+
+    found = retry_at(rule, run_id="r", path="a", attempt=attempt, first_at_ms=T0, at_ms=T0, failure=failure)
+
+    assert found == due
 
 
 def test_attempt_that_is_due_at_once_needs_no_timer():

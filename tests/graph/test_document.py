@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.graph.document import UnknownGraphError, fingerprint_of, graph_from_json, graph_to_json
-from outlast.graph.nodes import Graph, NodeInfo, RetryRule, StepNode, WorkflowNode
+from outlast.graph.nodes import Graph, NodeInfo, StepNode, WorkflowNode
+from outlast.graph.retry import RetryRule
 from outlast.values import decode, encode
 from property.graphs import graphs
 from simulated import a_foreach, a_graph, a_map, a_parallel, a_step, a_workflow

@@ -11,7 +11,8 @@ import pytest
 
 from outlast import Retry, StepContext, Workflow, step
 from outlast.graph.document import fingerprint_of
-from outlast.graph.nodes import ForeachNode, MapNode, ParallelNode, RetryRule, StepNode, WorkflowNode
+from outlast.graph.nodes import ForeachNode, MapNode, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.retry import RetryRule
 from outlast.values import decode
 
 

@@ -12,11 +12,11 @@ from outlast.graph.nodes import (
     MapNode,
     Node,
     ParallelNode,
-    RetryRule,
     StepNode,
     Task,
     WorkflowNode,
 )
+from outlast.graph.retry import RetryRule
 
 MAX_DEPTH = 4
 

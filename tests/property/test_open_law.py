@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outlast.core.advance import apply, decide, reissue
+from outlast.core.backoff import retry_at
 from outlast.core.codec import encode_event
 from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
 from outlast.core.events import (
@@ -33,13 +34,13 @@ from outlast.core.events import (
 )
 from outlast.core.record import Record
 from outlast.core.ref import Resolver
-from outlast.core.retry import retry_at
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import fold_state, fold_view
 from outlast.failures import FailureInfo
 from outlast.graph.document import graph_from_json, graph_to_json
-from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, ParallelNode, RetryRule, StepNode, WorkflowNode
+from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.retry import RetryRule
 from outlast.values import JsonValue, decode, encode
 from property.graphs import graphs
 
@@ -228,7 +229,15 @@ class RandomEngine:
             return StepSucceeded(self.now_ms, command.path, attempt), outcome
         node = self.state.frame(command.path).node
         rule = node.retry if isinstance(node, StepNode) else RetryRule()
-        due = retry_at(rule, attempt=attempt, failure=outcome, at_ms=self.now_ms)
+        due = retry_at(
+            rule,
+            run_id="r",
+            path="p",
+            attempt=attempt,
+            first_at_ms=self.now_ms,
+            at_ms=self.now_ms,
+            failure=outcome,
+        )
         return StepFailed(self.now_ms, command.path, attempt, outcome, due), None
 
 

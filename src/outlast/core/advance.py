@@ -13,31 +13,46 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from outlast.core.commands import Cause, CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
+from outlast.core.commands import (
+    AwaitResume,
+    Cause,
+    CloseBlock,
+    Command,
+    Evaluate,
+    FinishRun,
+    OpenBlock,
+    RunMap,
+    RunStep,
+    Sleep,
+    StartTimer,
+    Suspend,
+)
 from outlast.core.events import (
     BlockFailed,
     BlockOpened,
     BlockSucceeded,
+    CancelRequested,
+    Evaluated,
+    EvaluationFailed,
     Event,
     RunFinished,
     RunStarted,
+    SleepStarted,
+    StepCanceled,
     StepFailed,
+    StepResumed,
     StepStarted,
     StepSucceeded,
+    StepSuspended,
+    SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.flow import foreach, leaf, parallel, scope
+from outlast.core.flow import foreach, group, leaf, loop, pause, scope
 from outlast.core.flow.start import start_node
-from outlast.core.ref import Recorded
-from outlast.core.state import (
-    ForeachFrame,
-    Frame,
-    JournalMismatchError,
-    LeafFrame,
-    ParallelFrame,
-    RunState,
-    ScopeFrame,
-)
+from outlast.core.frames import ForeachFrame, Frame, GroupFrame, LeafFrame, LoopFrame, PauseFrame, ScopeFrame
+from outlast.core.ref import Recorded, Ref
+from outlast.core.state import JournalMismatchError, RunState
+from outlast.graph.merge import merge
 
 __all__ = ["apply", "decide", "reissue"]
 
@@ -49,41 +64,44 @@ def apply(state: RunState, seq: int, event: Event) -> None:
         JournalMismatchError: The fact does not fit this graph; the state must not be used any more.
     """
     state.last_seq = seq
+    state.last_at_ms = event.at_ms
     match event:
-        case StepStarted(path=path):
+        case StepStarted(path=path) | SleepStarted(path=path):
             _apply_started(state, path)
         case StepSucceeded(path=path):
             state.close(path, RunStep, RunMap)
-            state.succeed(_leaf(state, path), Recorded(seq))
+            if event.patch:
+                state.data = merge(state.data, event.patch)
+            state.succeed(_leaf(state, path), Recorded(seq), is_bail=event.is_bail)
         case StepFailed(path=path):
             state.close(path, RunStep, RunMap)
             leaf.failed(state, _leaf(state, path), event)
+        case StepSuspended() | StepResumed() | SuspensionTimedOut():
+            _apply_suspension(state, seq, event)
+        case Evaluated() | EvaluationFailed():
+            _apply_answer(state, event)
         case TimerFired(path=path):
-            state.close(path, StartTimer)
-            leaf.timer_fired(state, _leaf(state, path))
+            _apply_timer(state, path)
         case BlockOpened():
             _apply_opened(state, event)
         case BlockSucceeded(path=path):
             _apply_block_succeeded(state, path)
         case BlockFailed():
             _apply_block_failed(state, event)
-        case RunStarted():
-            if state.root is not None:
-                message = "the start of the run is recorded twice"
-                raise JournalMismatchError(message)
-            state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=Recorded(seq))
-            state.agenda.append(state.root)
-        case RunFinished():
-            command = state.close("", FinishRun)
-            state.finished = event.status
-            state.result = command.output if isinstance(command, FinishRun) and event.failure is None else None
-            state.frames.clear()
+        case StepCanceled(path=path):
+            state.close(path, RunStep, RunMap)
+        case RunStarted() | CancelRequested() | RunFinished():
+            _apply_to_run(state, seq, event)
         case _:
             assert_never(event)
 
 
 def decide(state: RunState) -> list[Command]:
     """Start whatever the applied facts allow, and return the commands that this issues, in order."""
+    if state.is_canceling:
+        state.agenda.clear()
+        if not state.open and state.finished is None:
+            state.issue(FinishRun("", None, None, is_canceled=True))
     while state.agenda:
         _move(state, state.agenda.popleft())
     commands = state.issued
@@ -96,13 +114,103 @@ def reissue(state: RunState) -> list[Command]:
     return list(state.open.values())
 
 
+def _apply_to_run(state: RunState, seq: int, event: RunStarted | CancelRequested | RunFinished) -> None:
+    match event:
+        case RunStarted():
+            if state.root is not None:
+                message = "the start of the run is recorded twice"
+                raise JournalMismatchError(message)
+            state.data = event.state
+            state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=Recorded(seq))
+            state.agenda.append(state.root)
+        case CancelRequested():
+            state.is_canceling = True
+            for command in list(state.open.values()):
+                if not (isinstance(command, RunStep | RunMap) and command.was_started):
+                    state.drop(command.path)
+        case RunFinished():
+            command = state.close("", FinishRun)
+            state.finished = event.status
+            state.result = command.output if event.failure is None else None
+            state.frames.clear()
+        case _:
+            assert_never(event)
+
+
 def _apply_started(state: RunState, path: str) -> None:
     command = state.open.get(path)
-    if not isinstance(command, RunStep | RunMap):
+    if not isinstance(command, RunStep | RunMap | Sleep):
         message = f"'{path}' is recorded as started, which this graph would not be running now"
         raise JournalMismatchError(message)
     if not command.was_started:
         state.open[path] = replace(command, was_started=True)
+    frame = state.frames.get(path)
+    if isinstance(frame, LeafFrame) and frame.begun_at_ms is None:
+        frame.begun_at_ms = state.last_at_ms
+
+
+def _apply_suspension(state: RunState, seq: int, event: StepSuspended | StepResumed | SuspensionTimedOut) -> None:
+    frame = state.frame(event.path)
+    if isinstance(event, StepSuspended):
+        state.close(event.path, RunStep, Suspend)
+        if event.patch:
+            state.data = merge(state.data, event.patch)
+        if isinstance(frame, LeafFrame):
+            leaf.suspended(state, frame, seq, event)
+        elif isinstance(frame, PauseFrame):
+            pause.suspended(state, frame, seq, event)
+        return
+    command = state.close(event.path, AwaitResume)
+    data: Ref | None = Recorded(seq) if isinstance(event, StepResumed) else None
+    if isinstance(frame, LeafFrame):
+        leaf.resumed(state, frame, command, data)
+    elif isinstance(frame, PauseFrame):
+        pause.resumed(state, frame, data)
+
+
+def _apply_answer(state: RunState, event: Evaluated | EvaluationFailed) -> None:
+    command = state.close(event.path, Evaluate)
+    frame = state.frame(command.node_path)
+    if isinstance(event, EvaluationFailed):
+        _apply_evaluation_failed(state, frame, Cause(event.path, event.failure))
+        return
+    match frame:
+        case GroupFrame():
+            group.answered(state, frame, event.path, event.value)
+        case LoopFrame():
+            loop.answered(state, frame, event.value)
+        case ForeachFrame():
+            foreach.answered(state, frame, event.value)
+        case PauseFrame():
+            pause.answered(state, frame, event.value)
+        case LeafFrame() | ScopeFrame():
+            message = f"an answer to '{event.path}' is recorded, which this graph does not ask"
+            raise JournalMismatchError(message)
+        case _:
+            assert_never(frame)
+
+
+def _apply_evaluation_failed(state: RunState, frame: Frame, cause: Cause) -> None:
+    match frame:
+        case GroupFrame():
+            group.evaluation_failed(state, frame, cause)
+        case LoopFrame():
+            loop.evaluation_failed(state, frame, cause)
+        case ForeachFrame():
+            foreach.evaluation_failed(state, frame, cause)
+        case PauseFrame() | LeafFrame() | ScopeFrame():
+            state.fail(frame, cause)
+        case _:
+            assert_never(frame)
+
+
+def _apply_timer(state: RunState, path: str) -> None:
+    state.close(path, StartTimer, Sleep)
+    frame = state.frame(path)
+    if isinstance(frame, PauseFrame):
+        pause.woke_up(state, frame)
+    else:
+        leaf.timer_fired(state, _leaf(state, path))
 
 
 def _apply_opened(state: RunState, event: BlockOpened) -> None:
@@ -113,16 +221,18 @@ def _apply_opened(state: RunState, event: BlockOpened) -> None:
     elif event.length is None:
         state.agenda.append(frame)
     else:
-        message = f"'{event.path}' is recorded as a foreach, where this graph has a workflow"
+        message = f"'{event.path}' is recorded as a foreach, where this graph has none"
         raise JournalMismatchError(message)
 
 
 def _apply_block_succeeded(state: RunState, path: str) -> None:
     command = state.close(path, CloseBlock)
-    if not isinstance(command, CloseBlock) or command.output is None:
+    if command.output is None:
         message = f"'{path}' is recorded as ended well, where a node in it has failed"
         raise JournalMismatchError(message)
-    state.succeed(state.frame(path), command.output)
+    frame = state.frame(path)
+    is_bail = isinstance(frame, ForeachFrame | LoopFrame) and frame.bail is not None
+    state.succeed(frame, command.output, is_bail=is_bail)
 
 
 def _apply_block_failed(state: RunState, event: BlockFailed) -> None:
@@ -139,7 +249,8 @@ def _apply_block_failed(state: RunState, event: BlockFailed) -> None:
 def _move(state: RunState, frame: Frame) -> None:
     """Look at one frame that an event moved: it has ended, or it may go on."""
     if state.frames.get(frame.path) is not frame:
-        _child_done(state, frame)
+        if frame.output is not None or frame.cause is not None:
+            _child_done(state, frame)
         return
     match frame:
         case LeafFrame():
@@ -148,9 +259,12 @@ def _move(state: RunState, frame: Frame) -> None:
             scope.proceed(state, frame, start_node)
         case ForeachFrame():
             foreach.proceed(state, frame, start_node)
-        case ParallelFrame():
-            message = f"'{frame.path}' has nothing of its own to go on with"
-            raise JournalMismatchError(message)
+        case GroupFrame():
+            group.proceed(state, frame, start_node)
+        case LoopFrame():
+            loop.proceed(state, frame, start_node)
+        case PauseFrame():
+            pause.proceed(state, frame)
         case _:
             assert_never(frame)
 
@@ -162,8 +276,10 @@ def _child_done(state: RunState, child: Frame) -> None:
             scope.child_done(state, parent, child, start_node)
         case ForeachFrame():
             foreach.child_done(state, parent, child, start_node)
-        case ParallelFrame():
-            parallel.child_done(state, parent, child)
+        case GroupFrame():
+            group.child_done(state, parent, child, start_node)
+        case LoopFrame():
+            loop.child_done(state, parent, child)
         case None:
             message = "the root has no parent; it ends with RunFinished"
             raise JournalMismatchError(message)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import cast
 
 from outlast.failures import FailureInfo
 from outlast.graph.retry import LONGEST_DELAY_MS, RetryRule
@@ -53,9 +52,8 @@ def _may_retry(rule: RetryRule, failure: FailureInfo) -> bool:
 
 def _is_one_of(names: Collection[str], failure: FailureInfo) -> bool:
     """Whether `except` with these types would have caught it."""
-    bases = cast("Collection[str]", getattr(failure, "bases", ()))
-    if bases:
-        return any(name in bases for name in names)
+    if failure.bases:
+        return any(name in failure.bases for name in names)
     # A failure without its base classes was not raised by code, or written before they were: its own name has to do.
     return any(name == failure.type or name.endswith(f".{failure.type}") for name in names)
 

@@ -6,12 +6,32 @@ There is at most one open command per path. The fact that answers each kind is n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from outlast.core.ref import Ref
 from outlast.failures import FailureInfo
+from outlast.values import JsonValue
 
-__all__ = ["Cause", "CloseBlock", "Command", "FinishRun", "OpenBlock", "RunMap", "RunStep", "StartTimer"]
+__all__ = [
+    "AwaitResume",
+    "Cause",
+    "CloseBlock",
+    "Command",
+    "Evaluate",
+    "FinishRun",
+    "OpenBlock",
+    "Purpose",
+    "Resumption",
+    "RunMap",
+    "RunStep",
+    "Sleep",
+    "StartTimer",
+    "Suspend",
+]
+
+
+Purpose: TypeAlias = Literal["condition", "duration", "until", "concurrency"]
+"""How the answer of a function is read: as a truth value, a length of time, an instant, or a number of at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +45,21 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a body learns when it is called again after it was suspended."""
+
+    suspend_payload: Ref
+    """What it told when it suspended."""
+    resume_data: Ref | None
+    """What it was resumed with; None if the suspension timed out."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunStep:
-    """Record `StepStarted`, then call the body. Answered by `StepSucceeded` or `StepFailed`."""
+    """Record `StepStarted`, then call the body.
+
+    Answered by `StepSucceeded`, `StepFailed` or `StepSuspended`; after `CancelRequested` also by `StepCanceled`.
+    """
 
     path: str
     """The step."""
@@ -38,6 +71,8 @@ class RunStep:
     """Its input."""
     was_started: bool = False
     """Whether this attempt is recorded as started: then calling it again is a recovery."""
+    resumption: Resumption | None = None
+    """Why it is called once more after a suspension; None if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +91,21 @@ class RunMap:
 
 @dataclass(frozen=True, slots=True)
 class OpenBlock:
-    """Check the input of a foreach or nested workflow. Answered by `BlockOpened` or `BlockFailed`."""
+    """Check the input of a foreach, loop or nested workflow. Answered by `BlockOpened` or `BlockFailed`."""
 
     path: str
     """The block."""
     input: Ref
     """Its input."""
     workflow: str | None
-    """Id of the nested workflow whose input type must fit; None for a foreach, whose input must be a list."""
+    """Id of the nested workflow whose input type must fit; None for a foreach or loop."""
     concurrency: int | None
-    """How many items of a foreach may run at a time; None for a workflow."""
+    """How many items of a foreach, whose input must be a list, may run at a time; None for a loop or workflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseBlock:
-    """End a foreach or nested workflow. Answered by `BlockSucceeded` or `BlockFailed`."""
+    """End a foreach, loop or nested workflow. Answered by `BlockSucceeded` or `BlockFailed`."""
 
     path: str
     """The block."""
@@ -79,7 +114,65 @@ class CloseBlock:
     cause: Cause | None
     """Why it failed; None if it did not."""
     workflow: str | None
-    """Id of the nested workflow whose output type must fit; None for a foreach."""
+    """Id of the nested workflow whose output type must fit; None for a foreach or loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Call a function of the reading context whose answer steers the run. Answered by `Evaluated` or `EvaluationFailed`."""
+
+    path: str
+    """The node and what of it, as `route?big`."""
+    node_path: str
+    """The node."""
+    function: str
+    """Reference of the function."""
+    input: Ref
+    """What it gets as `ctx.input`."""
+    purpose: Purpose
+    """How its answer is read."""
+    iteration_count: int = 0
+    """For the condition of a loop: how many passes are done; else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Record `SleepStarted` with the due time, and wait for it. Answered by `TimerFired`."""
+
+    path: str
+    """The node."""
+    due_at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    was_started: bool = False
+    """Whether it is recorded as started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Record that the node waits to be resumed. Answered by `StepSuspended`."""
+
+    path: str
+    """The node."""
+    payload: JsonValue
+    """What it tells those who ask."""
+    timeout_ms: int | None
+    """How long it waits from now on; None for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitResume:
+    """Do nothing until somebody resumes it or its time is over. Answered by `StepResumed` or `SuspensionTimedOut`."""
+
+    path: str
+    """The node."""
+    number: int
+    """Which suspension of this node it is: 0 for the first. Path and number name a suspension for ever."""
+    due_at_ms: int | None
+    """When it times out; None for never."""
+    label: str | None
+    """A name by which it can be resumed."""
+    payload: Ref
+    """What it tells those who ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +195,11 @@ class FinishRun:
     """Its result; None if it failed."""
     cause: Cause | None
     """Why it failed; None if it did not."""
+    is_canceled: bool = False
+    """Whether it ends because somebody canceled it."""
 
 
-Command: TypeAlias = RunStep | RunMap | OpenBlock | CloseBlock | StartTimer | FinishRun
+Command: TypeAlias = (
+    RunStep | RunMap | Evaluate | OpenBlock | CloseBlock | StartTimer | Sleep | Suspend | AwaitResume | FinishRun
+)
 """Closed on purpose: a new member breaks the type check until every engine handles it."""

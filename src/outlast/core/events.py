@@ -12,18 +12,27 @@ from typing import TypeAlias
 
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
+from outlast.graph.patch import Patch
 from outlast.values import JsonValue
 
 __all__ = [
     "BlockFailed",
     "BlockOpened",
     "BlockSucceeded",
+    "CancelRequested",
+    "Evaluated",
+    "EvaluationFailed",
     "Event",
     "RunFinished",
     "RunStarted",
+    "SleepStarted",
+    "StepCanceled",
     "StepFailed",
+    "StepResumed",
     "StepStarted",
     "StepSucceeded",
+    "StepSuspended",
+    "SuspensionTimedOut",
     "TimerFired",
 ]
 
@@ -36,6 +45,10 @@ class RunStarted:
     """When, in milliseconds since 1970, UTC."""
     request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """What the caller tells all steps. The engine hands it on; the core does not keep it."""
+    state: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """The initial state."""
+    include_state: bool = False
+    """Whether results show the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,10 @@ class StepSucceeded:
     """The step."""
     attempt: int
     """0 for the first try."""
+    is_bail: bool = False
+    """Whether it ended its workflow or block early with this value (rule 5.8)."""
+    patch: Patch = ()
+    """What it changed in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,104 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StepSuspended:
+    """A step asked to be resumed later, or a wait began. Its payload is what it tells those who ask."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The step."""
+    attempt: int
+    """0 for the first try."""
+    label: str | None = None
+    """A name by which it can be resumed."""
+    due_at_ms: int | None = None
+    """When the suspension times out; None for never."""
+    patch: Patch = ()
+    """What it changed in the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResumed:
+    """Somebody resumed a suspension. Its payload is the resume data."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The step."""
+    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What the resumer tells all steps from now on; its entries win over the earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspensionTimedOut:
+    """Nobody resumed a suspension in time."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The step."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepCanceled:
+    """A body that was in flight when the run was canceled is not waited for any more."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The step."""
+    attempt: int
+    """0 for the first try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A condition, duration or concurrency function answered."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The node and what of it, as `route?big` or `poll#2?condition`."""
+    value: int
+    """A truth value as 0 or 1, a due time in milliseconds since 1970, or a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFailed:
+    """A condition, duration or concurrency function raised, or answered what cannot be used."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The node and what of it, as `route?big`."""
+    failure: FailureInfo
+    """What is kept of the exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class SleepStarted:
+    """A sleep began; its due time is fixed from now on."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """The node."""
+    due_at_ms: int
+    """When it ends, in milliseconds since 1970, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The run is to end `canceled`; nothing new starts from here on."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    reason: str | None = None
+    """The caller's words."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """A recorded due time has come."""
 
@@ -92,7 +207,7 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class BlockOpened:
-    """A foreach or a nested workflow began: its input fits."""
+    """A foreach, a loop or a nested workflow began: its input fits."""
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
@@ -106,7 +221,7 @@ class BlockOpened:
 
 @dataclass(frozen=True, slots=True)
 class BlockSucceeded:
-    """A foreach or nested workflow ended well. Its output is put together from what is recorded."""
+    """A foreach, loop or nested workflow ended well. Its output is put together from what is recorded."""
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
@@ -116,7 +231,7 @@ class BlockSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class BlockFailed:
-    """A foreach or nested workflow failed: because of a node in it, or because its own input or output does not fit."""
+    """A foreach, loop or nested workflow failed: because of a node in it, or by itself (a type that does not fit)."""
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
@@ -135,7 +250,7 @@ class RunFinished:
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
     status: RunStatus
-    """How: `success` or `failed`."""
+    """How: `success`, `failed` or `canceled`."""
     cause: str | None = None
     """Path of the node whose failure this is, if it failed because of one."""
     failure: FailureInfo | None = None
@@ -147,6 +262,14 @@ Event: TypeAlias = (
     | StepStarted
     | StepSucceeded
     | StepFailed
+    | StepSuspended
+    | StepResumed
+    | SuspensionTimedOut
+    | StepCanceled
+    | Evaluated
+    | EvaluationFailed
+    | SleepStarted
+    | CancelRequested
     | TimerFired
     | BlockOpened
     | BlockSucceeded

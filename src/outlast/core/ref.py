@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-from outlast.values import join_dict, join_list, split_list
+from outlast.values import JsonValue, encode, join_dict, join_list, split_list
 
-__all__ = ["DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
+__all__ = ["Constant", "DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,15 @@ class DictOf:
     """Its keys and values, in order."""
 
 
-Ref: TypeAlias = "Recorded | Item | ListOf | DictOf"
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that the graph itself holds."""
+
+    value: JsonValue
+    """The value."""
+
+
+Ref: TypeAlias = "Recorded | Item | ListOf | DictOf | Constant"
 """Closed on purpose: whoever resolves references handles each kind."""
 
 
@@ -77,6 +85,8 @@ class Resolver:
                 return join_list(self.resolve(each) for each in items)
             case DictOf(items=pairs):
                 return join_dict((key, self.resolve(each)) for key, each in pairs)
+            case Constant(value=value):
+                return encode(value)
             case _:
                 assert_never(ref)
 
@@ -113,5 +123,7 @@ def seqs_of(ref: Ref) -> Iterator[int]:
         case DictOf(items=pairs):
             for _, each in pairs:
                 yield from seqs_of(each)
+        case Constant():
+            return
         case _:
             assert_never(ref)

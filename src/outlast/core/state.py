@@ -7,118 +7,52 @@ that of the work in flight, not of the history. Only the core changes it.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import TypeVar
 
-from outlast.core.commands import Cause, Command, StartTimer
+from outlast.core.commands import AwaitResume, Cause, Command, Sleep, StartTimer
+from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
 from outlast.core.status import RunStatus
-from outlast.graph.nodes import ForeachNode, Graph, MapNode, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.nodes import Graph
+from outlast.values import JsonValue
 
-__all__ = ["ForeachFrame", "Frame", "JournalMismatchError", "LeafFrame", "ParallelFrame", "RunState", "ScopeFrame"]
+__all__ = ["JournalMismatchError", "RunState"]
+
+CommandT = TypeVar("CommandT", bound=Command)
 
 
 class JournalMismatchError(Exception):
     """A recorded event cannot be folded onto this graph: the journal and the graph do not belong together."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class LeafFrame:
-    """A step or map that has not ended."""
-
-    node: StepNode | MapNode
-    path: str
-    parent: Parent
-    slot: int
-    input: Ref
-    attempt: int = 0
-    """The attempt that runs, or comes next."""
-    due_at_ms: int | None = None
-    """When that attempt may begin; None for at once."""
-    output: Ref | None = None
-    cause: Cause | None = None
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class ScopeFrame:
-    """A workflow that has not ended: the root, or one used as a step. Names are looked up in the nearest one."""
-
-    node: WorkflowNode
-    path: str
-    parent: Parent | None
-    slot: int
-    input: Ref
-    position: int = 0
-    """Index of the node that runs."""
-    outputs: dict[str, Ref] = field(default_factory=dict[str, Ref])
-    """Outputs of the nodes that ended, by id; children of blocks included, items of a foreach not."""
-    output: Ref | None = None
-    cause: Cause | None = None
-
-    def path_of(self, node_id: str) -> str:
-        """Return the path of a node in this scope."""
-        return f"{self.path}.{node_id}" if self.path else node_id
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class ForeachFrame:
-    """A foreach that has not ended."""
-
-    node: ForeachNode
-    path: str
-    parent: ScopeFrame
-    slot: int
-    input: Ref
-    concurrency: int = 0
-    """How many items may run at a time; 0 until the list was measured."""
-    cursor: int = 0
-    """Index of the next item to start."""
-    running: int = 0
-    """How many items are in flight."""
-    outputs: list[Ref | None] = field(default_factory=list["Ref | None"])
-    """Outputs by index; None where an item has none yet."""
-    failed_at: int = -1
-    """Lowest index of a failed item; -1 if none failed."""
-    output: Ref | None = None
-    cause: Cause | None = None
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class ParallelFrame:
-    """A parallel block that has not ended."""
-
-    node: ParallelNode
-    path: str
-    parent: ScopeFrame
-    slot: int
-    input: Ref
-    running: int = 0
-    """How many children are in flight."""
-    outputs: list[Ref | None] = field(default_factory=list["Ref | None"])
-    """Outputs in declaration order; None where a child has none yet."""
-    failed_at: int = -1
-    """Index of the first failed child in declaration order; -1 if none failed."""
-    output: Ref | None = None
-    cause: Cause | None = None
-
-
-Parent: TypeAlias = ScopeFrame | ForeachFrame | ParallelFrame
-"""What has children."""
-
-Frame: TypeAlias = LeafFrame | ScopeFrame | ForeachFrame | ParallelFrame
-"""Closed on purpose, like `Node`."""
-
-
 class RunState:
     """All that is known of a run, as the fold of its journal."""
 
-    __slots__ = ("_timers", "agenda", "finished", "frames", "graph", "issued", "last_seq", "open", "result", "root")
+    __slots__ = (
+        "_awaits",
+        "_timers",
+        "agenda",
+        "data",
+        "finished",
+        "frames",
+        "graph",
+        "is_canceling",
+        "issued",
+        "last_at_ms",
+        "last_seq",
+        "open",
+        "result",
+        "root",
+    )
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         """The graph that it runs on."""
         self.last_seq = 0
         """`seq` of the last event applied."""
+        self.last_at_ms = 0
+        """Time of the last event applied: the only clock that the core knows."""
         self.root: ScopeFrame | None = None
         """The workflow's own frame; None before `RunStarted`."""
         self.frames: dict[str, Frame] = {}
@@ -129,36 +63,53 @@ class RunState:
         """Commands that `decide` has issued and not returned yet."""
         self.agenda: deque[Frame] = deque()
         """Frames that an applied event moved and `decide` has not looked at."""
+        self.is_canceling = False
+        """Whether nothing new may start because the run is to end `canceled`."""
+        self.data: Mapping[str, JsonValue] = {}
+        """The author's state of the run; replaced, never changed, so that whoever holds it keeps a snapshot."""
         self.finished: RunStatus | None = None
         """How the run ended; None while it has not."""
         self.result: Ref | None = None
         """The run's result, if it ended well."""
         self._timers = 0
+        self._awaits = 0
 
     def status(self) -> RunStatus:
-        """Say what the run is doing. The one table of rule 4: a terminal status, else running, else waiting."""
+        """Say what the run is doing: the one table of rule 4.
+
+        A terminal status; else `running` if anything is in flight or may start; else `waiting` if a timer is open; else
+        `suspended`.
+        """
         if self.finished is not None:
             return self.finished
         if self.root is None:
             return RunStatus.PENDING
-        if self._timers and self._timers == len(self.open):
-            return RunStatus.WAITING
-        return RunStatus.RUNNING
+        if not self.open or self._timers + self._awaits < len(self.open):
+            return RunStatus.RUNNING
+        return RunStatus.WAITING if self._timers else RunStatus.SUSPENDED
 
     def next_due(self) -> int | None:
-        """Return the earliest due time among the open timers, in milliseconds; None if there are none."""
-        if not self._timers:
+        """Return the earliest due time among the open timers and suspensions, in milliseconds; None if there is none."""
+        if not self._timers and not self._awaits:
             return None
-        return min(command.due_at_ms for command in self.open.values() if isinstance(command, StartTimer))
+        dues = (
+            command.due_at_ms
+            for command in self.open.values()
+            if isinstance(command, StartTimer | Sleep | AwaitResume) and command.due_at_ms is not None
+        )
+        return min(dues, default=None)
+
+    def suspensions(self) -> list[AwaitResume]:
+        """Return the open suspensions, in the order in which they began."""
+        return [command for command in self.open.values() if isinstance(command, AwaitResume)]
 
     def issue(self, command: Command) -> None:
         """Open a command; `decide` returns it."""
-        if isinstance(command, StartTimer):
-            self._timers += 1
+        self._count(command, 1)
         self.open[command.path] = command
         self.issued.append(command)
 
-    def close(self, path: str, *kinds: type[Command]) -> Command:
+    def close(self, path: str, *kinds: type[CommandT]) -> CommandT:
         """Take back the open command of a path because its answer is applied.
 
         Args:
@@ -173,10 +124,14 @@ class RunState:
             subject = f"'{path}'" if path else "the run"
             message = f"an outcome of {subject} is recorded, which this graph does not wait for now"
             raise JournalMismatchError(message)
-        del self.open[path]
-        if isinstance(command, StartTimer):
-            self._timers -= 1
+        self.drop(path)
         return command
+
+    def drop(self, path: str) -> None:
+        """Take back the open command of a path, if there is one, because nobody waits for its answer any more."""
+        command = self.open.pop(path, None)
+        if command is not None:
+            self._count(command, -1)
 
     def frame(self, path: str) -> Frame:
         """Return the live frame of a path.
@@ -204,9 +159,10 @@ class RunState:
             raise JournalMismatchError(message)
         return parent
 
-    def succeed(self, frame: Frame, output: Ref) -> None:
+    def succeed(self, frame: Frame, output: Ref, *, is_bail: bool = False) -> None:
         """Note that a node ended with an output."""
         frame.output = output
+        frame.is_bail = is_bail
         self._end(frame)
 
     def fail(self, frame: Frame, cause: Cause) -> None:
@@ -215,5 +171,12 @@ class RunState:
         self._end(frame)
 
     def _end(self, frame: Frame) -> None:
+        frame.ended_seq = self.last_seq
         del self.frames[frame.path]
         self.agenda.append(frame)
+
+    def _count(self, command: Command, step: int) -> None:
+        if isinstance(command, StartTimer | Sleep):
+            self._timers += step
+        elif isinstance(command, AwaitResume):
+            self._awaits += step

@@ -4,32 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
-from outlast.core.commands import Cause, CloseBlock
+from outlast.core.commands import Cause, CloseBlock, Sleep
 from outlast.core.events import (
     BlockFailed,
     BlockOpened,
     BlockSucceeded,
+    CancelRequested,
+    Evaluated,
+    EvaluationFailed,
     Event,
     RunFinished,
     RunStarted,
+    SleepStarted,
+    StepCanceled,
     StepFailed,
+    StepResumed,
     StepStarted,
     StepSucceeded,
+    StepSuspended,
+    SuspensionTimedOut,
     TimerFired,
 )
+from outlast.core.flow.pause import timed_out
+from outlast.core.frames import PauseFrame
 from outlast.core.record import Record
-from outlast.core.ref import Recorded, Ref
+from outlast.core.ref import Constant, Recorded, Ref
 from outlast.core.state import RunState
 from outlast.core.status import StepStatus
 from outlast.failures import FailureInfo
-from outlast.graph.nodes import Graph
+from outlast.graph.nodes import Graph, WaitNode
 from outlast.values import JsonValue
 
 __all__ = ["RunView", "StepView", "fold_state", "fold_view"]
+
+_StepEvent: TypeAlias = (
+    StepStarted
+    | StepSucceeded
+    | StepFailed
+    | StepSuspended
+    | StepResumed
+    | SuspensionTimedOut
+    | StepCanceled
+    | SleepStarted
+    | TimerFired
+    | BlockOpened
+    | BlockSucceeded
+    | BlockFailed
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +73,14 @@ class StepView:
     """The latest failure; kept while another attempt is due, gone after success."""
     ended_at_ms: int | None = None
     """When it ended."""
+    suspend_payload: Ref | None = None
+    """What it told when it was suspended last."""
+    suspended_at_ms: int | None = None
+    """When that was."""
+    resume_payload: Ref | None = None
+    """What it was resumed with last."""
+    resumed_at_ms: int | None = None
+    """When that was."""
     attempts: int = 0
     """How many attempts were begun, recoveries not counted."""
 
@@ -62,8 +95,12 @@ class RunView:
     """By path, in the order in which they began."""
     request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """What the caller told all steps."""
+    include_state: bool = False
+    """Whether results show the state."""
     failure: Cause | None = None
     """Why the run failed."""
+    cancel_reason: str | None = None
+    """Why it was canceled, in the caller's words."""
 
 
 def fold_state(graph: Graph, records: Iterable[Record]) -> RunState:
@@ -102,47 +139,104 @@ def fold_view(graph: Graph, records: Iterable[Record]) -> RunView:
 def _note(view: RunView, seq: int, event: Event) -> None:
     """Note what an event says; called before it is applied, while the command that it answers is still open."""
     match event:
-        case StepStarted() | BlockOpened():
+        case StepStarted() | BlockOpened() | SleepStarted():
             _begin(view, event)
         case StepSucceeded(path=path):
-            _succeed(view.steps.get(path) or _begin(view, event), Recorded(seq), event.at_ms)
+            status = StepStatus.BAILED if event.is_bail else StepStatus.SUCCESS
+            _succeed(view, path, Recorded(seq), event, status)
         case BlockSucceeded(path=path):
             command = view.state.open.get(path)
             if isinstance(command, CloseBlock) and command.output is not None:
-                _succeed(view.steps[path], command.output, event.at_ms)
-        case StepFailed(path=path):
+                _succeed(view, path, command.output, event, StepStatus.SUCCESS)
+        case TimerFired(path=path):
+            step = view.steps.get(path)
+            if step is not None and isinstance(view.state.open.get(path), Sleep):
+                _succeed(view, path, step.input, event, StepStatus.SUCCESS)
+        case StepFailed() | BlockFailed() | EvaluationFailed():
+            _note_failure(view, event)
+        case StepSuspended() | StepResumed() | SuspensionTimedOut():
+            _note_suspension(view, seq, event)
+        case StepCanceled(path=path):
             step = view.steps.get(path) or _begin(view, event)
-            step.failure, step.status = event.failure, StepStatus.WAITING
-            if event.retry_at_ms is None:
-                step.status, step.ended_at_ms = StepStatus.FAILED, event.at_ms
-        case BlockFailed(path=path):
-            step = view.steps.get(path) or _begin(view, event)
-            step.failure = event.failure or _cause_of_block(view, path)
-            step.status, step.ended_at_ms = StepStatus.FAILED, event.at_ms
+            step.status, step.ended_at_ms = StepStatus.CANCELED, event.at_ms
         case RunFinished(failure=failure):
             if failure is not None:
                 view.failure = Cause(event.cause or "", failure)
+            for step in view.steps.values():
+                if step.ended_at_ms is None:
+                    step.status, step.ended_at_ms = StepStatus.CANCELED, event.at_ms
         case RunStarted():
             view.request_context = event.request_context
-        case TimerFired():
+            view.include_state = event.include_state
+        case Evaluated():
             pass
+        case CancelRequested():
+            view.cancel_reason = event.reason
         case _:
             assert_never(event)
+    _note_pass(view, event)
 
 
-def _begin(view: RunView, event: StepStarted | StepSucceeded | StepFailed | BlockOpened | BlockFailed) -> StepView:
+def _note_failure(view: RunView, event: StepFailed | BlockFailed | EvaluationFailed) -> None:
+    if isinstance(event, EvaluationFailed):
+        return  # it is the failure of the node around it, which ends with an event of its own or with the run
+    step = view.steps.get(event.path) or _begin(view, event)
+    if isinstance(event, StepFailed):
+        step.failure, step.status = event.failure, StepStatus.WAITING
+        if event.retry_at_ms is not None:
+            return
+    else:
+        step.failure = event.failure or _cause_of_block(view, event.path)
+    step.status, step.ended_at_ms = StepStatus.FAILED, event.at_ms
+
+
+def _note_suspension(view: RunView, seq: int, event: StepSuspended | StepResumed | SuspensionTimedOut) -> None:
+    step = view.steps.get(event.path) or _begin(view, event)
+    if isinstance(event, StepSuspended):
+        step.status, step.suspended_at_ms, step.suspend_payload = StepStatus.SUSPENDED, event.at_ms, Recorded(seq)
+        return
+    step.resumed_at_ms = event.at_ms
+    if isinstance(event, StepResumed):
+        step.resume_payload = Recorded(seq)
+        view.request_context = {**view.request_context, **event.request_context}
+    step.status = StepStatus.RUNNING
+    frame = view.state.frames.get(event.path)
+    if isinstance(frame, PauseFrame) and isinstance(frame.node, WaitNode):
+        _end_wait(view, step, seq, event, frame.node)
+
+
+def _end_wait(view: RunView, step: StepView, seq: int, event: StepResumed | SuspensionTimedOut, node: WaitNode) -> None:
+    if isinstance(event, StepResumed):
+        _succeed(view, event.path, Recorded(seq), event, StepStatus.SUCCESS)
+    elif node.default:
+        _succeed(view, event.path, Constant(node.default[0]), event, StepStatus.SUCCESS)
+    else:
+        step.status, step.ended_at_ms, step.failure = StepStatus.FAILED, event.at_ms, timed_out(event.path, event.at_ms)
+
+
+def _note_pass(view: RunView, event: Event) -> None:
+    """Let the record of a loop show its last pass (rule 21)."""
+    path: str = getattr(event, "path", "")
+    loop, separator, number = path.rpartition("#")
+    if separator and number.isdigit() and path in view.steps and loop in view.steps:
+        last, step = view.steps[path], view.steps[loop]
+        step.output, step.failure, step.attempts = last.output, last.failure, last.attempts
+
+
+def _begin(view: RunView, event: _StepEvent) -> StepView:
     step = view.steps.get(event.path)
     if step is None:
         value = view.state.frame(event.path).input
         step = StepView(status=StepStatus.RUNNING, input=value, started_at_ms=event.at_ms)
         view.steps[event.path] = step
-    step.status = StepStatus.RUNNING
-    step.attempts = 1 if isinstance(event, BlockOpened | BlockFailed) else event.attempt + 1
+    step.status = StepStatus.WAITING if isinstance(event, SleepStarted) else StepStatus.RUNNING
+    step.attempts = event.attempt + 1 if isinstance(event, StepStarted | StepSucceeded | StepFailed) else 1
     return step
 
 
-def _succeed(step: StepView, output: Ref, at_ms: int) -> None:
-    step.status, step.output, step.ended_at_ms, step.failure = StepStatus.SUCCESS, output, at_ms, None
+def _succeed(view: RunView, path: str, output: Ref, event: _StepEvent, status: StepStatus) -> None:
+    step = view.steps.get(path) or _begin(view, event)
+    step.status, step.output, step.ended_at_ms, step.failure = status, output, event.at_ms, None
 
 
 def _cause_of_block(view: RunView, path: str) -> FailureInfo | None:

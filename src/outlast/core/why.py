@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
+from outlast.core.commands import (
+    AwaitResume,
+    CloseBlock,
+    Command,
+    Evaluate,
+    FinishRun,
+    OpenBlock,
+    RunMap,
+    RunStep,
+    Sleep,
+    StartTimer,
+    Suspend,
+)
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView
 from outlast.instant import render_ms
@@ -60,6 +72,16 @@ def _sentence(view: RunView, command: Command) -> str:
             step = view.steps.get(command.path)
             because = f" after {step.failure.type}: {step.failure.message}" if step and step.failure else ""
             return f"'{command.path}' waits until {render_ms(command.due_at_ms)} for its next attempt{because}"
+        case Evaluate():
+            return f"'{command.path}' is being evaluated"
+        case Sleep():
+            return f"'{command.path}' sleeps until {render_ms(command.due_at_ms)}"
+        case Suspend():
+            return f"'{command.path}' is about to wait"
+        case AwaitResume():
+            until = f", at the latest until {render_ms(command.due_at_ms)}" if command.due_at_ms is not None else ""
+            label = f" (label '{command.label}')" if command.label else ""
+            return f"'{command.path}'{label} waits for somebody to resume it{until}"
         case OpenBlock():
             return f"'{command.path}' is about to begin"
         case CloseBlock():

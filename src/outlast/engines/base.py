@@ -29,6 +29,10 @@ class StartRequest:
     """The input as JSON."""
     request_context: Mapping[str, JsonValue]
     """What the caller tells all steps."""
+    state: Mapping[str, JsonValue]
+    """The initial state."""
+    include_state: bool
+    """Whether results show the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +99,23 @@ class Engine(Protocol):
         """Return what is recorded of a run, or None if its id is not known."""
         ...
 
-    async def wait_for_rest(self, run_id: str) -> History:
+    async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
+        """Ask something of a run, durably; its owner sees it at once, or whoever takes the run next.
+
+        Returns False if something was asked under this topic before; then nothing is changed.
+
+        Raises:
+            RunNotFoundError: Its id is not known.
+            StoreUnavailableError: Nothing was recorded; try again.
+        """
+        ...
+
+    async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts (rule 2.6).
+
+        Args:
+            run_id: Id of the run.
+            after: A rest does not count if the journal has no event with a larger `seq`, unless the run has ended.
 
         Raises:
             RunNotFoundError: Its id is not known.

@@ -1,19 +1,36 @@
-"""Calling user code: recorded JSON in, recorded JSON or a failure out. The same for every engine."""
+"""Calling user code: recorded JSON in; recorded JSON, a wish or a failure out. The same for every engine."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from datetime import timedelta
+from typing import Any, TypeAlias, assert_never
 
 from outlast.errors import InputError, OutputError, PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
-from outlast.graph.context import ReadContext
+from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.function import Function
+from outlast.graph.patch import Patch
+from outlast.graph.schema import Schema
+from outlast.graph.signals import AbortCall, BailCall, BodySignal, SuspendCall
 from outlast.values import InvalidValueError
 
-__all__ = ["DEFAULT_PAYLOAD_LIMIT", "Outcome", "Raised", "Returned", "check_value", "perform_async", "perform_sync"]
+__all__ = [
+    "DEFAULT_PAYLOAD_LIMIT",
+    "Aborted",
+    "Answered",
+    "Bailed",
+    "Call",
+    "Outcome",
+    "Raised",
+    "Returned",
+    "Suspended",
+    "check_value",
+    "perform_async",
+    "perform_sync",
+]
 
 DEFAULT_PAYLOAD_LIMIT = 4 * 1024 * 1024
 """How large one recorded value may be, in bytes of JSON (rule 9.7)."""
@@ -25,6 +42,16 @@ class Returned:
 
     payload: bytes
     """The value as JSON."""
+    patch: Patch = ()
+    """What it changed in the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A condition, duration or concurrency function returned something that can be used."""
+
+    value: int
+    """Its answer as a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +62,53 @@ class Raised:
     """What is kept of it."""
 
 
-Outcome: TypeAlias = Returned | Raised
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The body asked to be resumed later."""
+
+    payload: bytes
+    """What it tells those who ask, as JSON."""
+    label: str | None
+    """A name by which it can be resumed."""
+    timeout: timedelta | None
+    """How long it waits; None for ever."""
+    patch: Patch
+    """What it changed in the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bailed:
+    """The body ended its workflow or block early."""
+
+    payload: bytes
+    """With this value, as JSON."""
+    patch: Patch
+    """What it changed in the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The body canceled the run."""
+
+
+Outcome: TypeAlias = Returned | Answered | Raised | Suspended | Bailed | Aborted
 """What became of a call."""
 
-MakeContext: TypeAlias = Callable[[object], ReadContext[object]]
-"""Makes the context for a decoded input."""
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """All that a call of user code takes."""
+
+    function: Function
+    """What is called."""
+    raw: bytes
+    """Its input as JSON."""
+    subject: str
+    """What it is, in words: `step 'fetch'`."""
+    make_context: Callable[[object], ReadContext[Any]]
+    """Makes the context for the decoded input."""
+    convert: Callable[[object], int] | None = None
+    """For functions that steer the run: reads the answer; raises `ValueError` if it cannot be used."""
 
 
 def check_value(raw: bytes, subject: str, decode: Callable[[bytes], object]) -> FailureInfo | None:
@@ -51,60 +120,115 @@ def check_value(raw: bytes, subject: str, decode: Callable[[bytes], object]) -> 
     return None
 
 
-async def perform_async(function: Function, raw: bytes, make_context: MakeContext, subject: str) -> Outcome:
+async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Outcome:
     """Call an async function on the running loop.
 
     A `CancelledError` that the function raises by itself is its failure; one that comes from outside goes through.
+
+    Args:
+        call: What to call.
+        watch: Told the context of a step before its body begins.
     """
     task = asyncio.current_task()
+    context: ReadContext[Any] | None = None
     try:
-        arguments, keywords = _arguments(function, raw, make_context, subject)
-        return Returned(_encode(function, await function.call(*arguments, **keywords), subject))
+        context, arguments, keywords = _arguments(call)
+        if isinstance(context, StepContext):
+            watch(context)
+        returned = await call.function.call(*arguments, **keywords)
+        return _signaled(call, context) or _returned(call, context, returned)
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling():
             raise
-        return Raised(describe_exception(error))
+        return _caught(call, context, error)
     except _USER_ERRORS as error:
-        return Raised(_failure(error))
+        return _caught(call, context, error)
 
 
-def perform_sync(function: Function, raw: bytes, make_context: MakeContext, subject: str) -> Outcome:
+def perform_sync(call: Call) -> Outcome:
     """Call a sync function in this thread."""
+    context: ReadContext[Any] | None = None
     try:
-        arguments, keywords = _arguments(function, raw, make_context, subject)
-        return Returned(_encode(function, function.call(*arguments, **keywords), subject))
+        context, arguments, keywords = _arguments(call)
+        returned = call.function.call(*arguments, **keywords)
+        return _signaled(call, context) or _returned(call, context, returned)
     except (*_USER_ERRORS, asyncio.CancelledError) as error:
-        return Raised(_failure(error))
+        return _caught(call, context, error)
 
 
-_USER_ERRORS = (Exception, SystemExit)
-"""What user code may raise and becomes a recorded failure: performing it is one of the three places that catch all."""
+_USER_ERRORS = (Exception, SystemExit, BodySignal)
+"""What user code may raise and becomes an outcome: performing it is one of the three places that catch all."""
 
 
-def _arguments(
-    function: Function, raw: bytes, make_context: MakeContext, subject: str
-) -> tuple[list[object], dict[str, object]]:
+def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[str, object]]:
+    function = call.function
     try:
-        value = function.input.decode(raw)
+        value = function.input.decode(call.raw)
     except InvalidValueError as error:
-        raise InputError(f"input of {subject}", error.problems) from None
+        raise InputError(f"input of {call.subject}", error.problems) from None
     arguments: list[object] = [value] if function.takes_input else []
     if function.context_keyword is None:
-        return arguments, {}
+        return None, arguments, {}
+    context = call.make_context(value)
     if function.context_keyword == "":
-        return [*arguments, make_context(value)], {}
-    return arguments, {function.context_keyword: make_context(value)}
+        return context, [*arguments, context], {}
+    return context, arguments, {function.context_keyword: context}
 
 
-def _encode(function: Function, value: object, subject: str) -> bytes:
+def _returned(call: Call, context: ReadContext[Any] | None, value: object) -> Outcome:
+    if call.convert is not None:
+        return Answered(call.convert(value))
+    patch = context.patch if isinstance(context, StepContext) else ()
+    return Returned(_encode(call.function.output, value, f"output of {call.subject}"), patch)
+
+
+def _caught(call: Call, context: ReadContext[Any] | None, error: BaseException) -> Outcome:
+    """Say what became of a body that raised: what it asked for before counts, not what it raised then."""
     try:
-        raw = function.output.encode(value)
+        signaled = _signaled(call, context)
+    except (OutputError, PayloadTooLargeError) as refused:
+        return Raised(_failure(refused))
+    return signaled or Raised(_failure(error))
+
+
+def _signaled(call: Call, context: ReadContext[Any] | None) -> Outcome | None:
+    if not isinstance(context, StepContext) or context.signal is None:
+        return None
+    signal = context.signal
+    match signal:
+        case SuspendCall(payload=payload, label=label, timeout=timeout):
+            raw = _encode(call.function.suspend, payload, f"suspend payload of {call.subject}")
+            return Suspended(raw, label, timeout, context.patch)
+        case BailCall(value=value):
+            schema = call.function.output if _fits(call.function.output, value) else Schema.of(type(value))
+            return Bailed(_encode(schema, value, f"bail value of {call.subject}"), context.patch)
+        case AbortCall():
+            return Aborted()
+        case _:
+            assert_never(signal)
+
+
+def _fits(schema: Schema[Any], value: object) -> bool:
+    try:
+        schema.encode(value)
+    except InvalidValueError:
+        return False
+    return True
+
+
+def _encode(schema: Schema[Any], value: object, subject: str) -> bytes:
+    try:
+        raw = schema.encode(value)
     except InvalidValueError as error:
-        raise OutputError(f"output of {subject}", error.problems) from None
+        raise OutputError(subject, error.problems) from None
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
-        raise PayloadTooLargeError(f"output of {subject}", len(raw), DEFAULT_PAYLOAD_LIMIT)
+        raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
     return raw
 
 
 def _failure(error: BaseException) -> FailureInfo:
-    return describe_exception(error, is_retryable=False if isinstance(error, InputError) else None)
+    if isinstance(error, InvalidValueError):
+        return describe_exception(InputError("the value given to the context", error.problems))
+    return describe_exception(
+        error, is_retryable=False if isinstance(error, InputError | PayloadTooLargeError) else None
+    )

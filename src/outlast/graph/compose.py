@@ -10,14 +10,33 @@ from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 from outlast.errors import DefinitionError
 from outlast.graph.compatible import item_schema, why_incompatible
 from outlast.graph.function import Function
-from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, NodeInfo, ParallelNode, StepNode, Task, WorkflowNode
+from outlast.graph.nodes import (
+    BranchNode,
+    ForeachNode,
+    Graph,
+    LoopNode,
+    MapNode,
+    Node,
+    NodeInfo,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    Task,
+    WaitNode,
+    WorkflowNode,
+)
 from outlast.graph.schema import JSON, Schema
-from outlast.graph.step import Retry, Step, check_id, to_rule
+from outlast.graph.retry import Retry, to_rule
+from outlast.graph.source import Source
+from outlast.graph.source_check import check_sources
+from outlast.graph.source_map import source_function
+from outlast.graph.state import StateType
+from outlast.graph.step import Step, check_id
 from outlast.values import JsonValue
 
 __all__ = ["Composition", "Placement", "WorkflowTypes", "compose"]
 
-Kind: TypeAlias = Literal["then", "parallel", "foreach", "map"]
+Kind: TypeAlias = Literal["then", "parallel", "foreach", "map", "branch", "loop", "sleep", "wait"]
 """The builder's methods."""
 
 
@@ -31,6 +50,8 @@ class WorkflowTypes:
     """Of its result."""
     root: WorkflowNode
     """The workflow itself, to tell it from another one that is called the same."""
+    state: StateType = field(compare=False)
+    """Of the run's state, as far as the workflow uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +87,27 @@ class Placement:
     tasks: tuple[Step[Any, Any] | Composed, ...] = ()
     """The steps and workflows it places."""
     function: Function | None = None
-    """The function of a map. What its input is, is known when it has its place."""
-    concurrency: int = 1
+    """The function of a map, loop or sleep. What its input is, is known when it has its place."""
+    conditions: tuple[Function, ...] = ()
+    """The conditions of a branch."""
+    concurrency: int | Function = 1
     """Of a foreach."""
+    is_collecting: bool = False
+    """Of a foreach."""
+    limit: int | None = None
+    """Of a parallel, or the most passes of a loop."""
+    is_first_only: bool = False
+    """Of a branch."""
+    is_until: bool = False
+    """Of a loop or a sleep."""
+    time_ms: int | None = None
+    """How long or until when a sleep lasts, how long a wait."""
+    payload: JsonValue = None
+    """Of a wait."""
+    default: tuple[JsonValue, ...] = ()
+    """Of a wait."""
+    sources: Mapping[str, Source] | None = None
+    """Of a map that no function describes."""
 
 
 def compose(
@@ -76,6 +115,7 @@ def compose(
     *,
     input: object,
     output: object,
+    state: object,
     retries: Retry | None,
     description: str,
     metadata: Mapping[str, JsonValue],
@@ -87,7 +127,8 @@ def compose(
         DefinitionError: The message lists every problem found.
     """
     taken, given = Schema.of(input), Schema.of(output)
-    work = _Work(workflow_id, retries, taken, f"the workflow's input is {taken.name}")
+    declared = StateType.of(state)
+    work = _Work(workflow_id, retries, declared, taken, f"the workflow's input is {taken.name}")
     work.problems.extend(_repeated_ids(placements))
     nodes = tuple(node for placement in placements if (node := work.place(placement)) is not None)
     if placements:
@@ -104,13 +145,16 @@ def compose(
         input=_declared(taken, "validation"),
         output=_declared(given, "serialization"),
     )
-    root = WorkflowNode(id=workflow_id, workflow=workflow_id, nodes=nodes, info=info)
-    return Composition(Graph(root=root), work.functions, {**work.types, workflow_id: WorkflowTypes(taken, given, root)})
+    described = None if declared.schema.is_json else declared.to_json_schema()
+    root = WorkflowNode(id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, info=info)
+    return Composition(
+        Graph(root=root), work.functions, {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared)}
+    )
 
 
 def _repeated_ids(placements: tuple[Placement, ...]) -> Iterator[str]:
     """Say which ids stand more than once; nodes that have no name of their own share that of their kind (rule 1.4)."""
-    for kind in ("map", "parallel"):
+    for kind in sorted(_UNNAMED):
         count = sum(1 for placement in placements if placement.kind == kind and placement.id is None)
         if count > 1:
             yield f"{count} nodes of kind '{kind}' have no id of their own; give all but one an id with id=..."
@@ -121,7 +165,7 @@ def _repeated_ids(placements: tuple[Placement, ...]) -> Iterator[str]:
             yield f"node id '{node_id}' stands {count} times; give one another id with id=... or .clone(id=...)"
 
 
-_UNNAMED = frozenset({"map", "parallel"})
+_UNNAMED = frozenset({"branch", "map", "parallel", "sleep", "wait"})
 """Kinds of nodes that have no id to take over from a step."""
 
 
@@ -129,9 +173,9 @@ def _ids_of(placement: Placement) -> list[str]:
     """Give the ids that a placement names, those of its children included."""
     own = [placement.id] if placement.id is not None else []
     match placement.kind:
-        case "parallel":
+        case "parallel" | "branch":
             return [*own, *(_id_of(task) for task in placement.tasks)]
-        case "map":
+        case "map" | "sleep" | "wait":
             return own
         case _:
             return own or [_id_of(placement.tasks[0])]
@@ -151,14 +195,24 @@ class _Work:
 
     workflow_id: str
     retries: Retry | None
+    state: StateType
     current: Schema[Any]
     giver: str
     """What gives the current type, in words."""
     problems: list[str] = field(default_factory=list[str])
     functions: dict[str, Function] = field(default_factory=dict[str, Function])
     types: dict[str, WorkflowTypes] = field(default_factory=dict[str, WorkflowTypes])
+    known: list[str] = field(default_factory=list[str])
+    """Ids of the nodes placed so far, whose results a map may read."""
 
     def place(self, placement: Placement) -> Node | None:
+        node = self._place(placement)
+        if node is not None:
+            children = node.children if isinstance(node, ParallelNode | BranchNode) else ()
+            self.known += [node.id, *(child.id for child in children)]
+        return node
+
+    def _place(self, placement: Placement) -> Node | None:
         try:
             match placement.kind:
                 case "then":
@@ -169,6 +223,14 @@ class _Work:
                     return self._foreach(placement)
                 case "map":
                     return self._map(placement)
+                case "branch":
+                    return self._branch(placement)
+                case "loop":
+                    return self._loop(placement)
+                case "sleep":
+                    return self._sleep(placement)
+                case "wait":
+                    return self._wait(placement)
         except DefinitionError as error:
             self.problems.append(str(error))
             self._give(JSON, "an unknown value")
@@ -196,14 +258,15 @@ class _Work:
             message = f"parallel '{placement.id or 'parallel'}' has no children; give at least one step"
             raise DefinitionError(message)
         children = tuple(self._task(task, _id_of(task)) for task in placement.tasks)
-        node = ParallelNode(id=check_id(placement.id or "parallel", "node"), children=children)
+        node_id = check_id(placement.id or "parallel", "node")
+        node = ParallelNode(id=node_id, children=children, limit=placement.limit)
         self._give(Schema.of(dict[str, Any]), f"parallel '{node.id}' gives an object keyed by child id")
         return node
 
     def _foreach(self, placement: Placement) -> Node:
         (task,) = placement.tasks
         node_id = check_id(placement.id or _id_of(task), "node")
-        concurrency = _checked_concurrency(placement.concurrency, node_id)
+        concurrency = self._concurrency(placement.concurrency, node_id)
         items = item_schema(self.current)
         if items is None:
             message = f"foreach '{node_id}' needs a list, but {self.giver}; put a .map(...) before it that makes a list"
@@ -216,16 +279,87 @@ class _Work:
         output = _output_of(task)
         outputs = Schema.of(list[Any] if output.is_json else list[output.annotation])  # type: ignore[name-defined]
         self._give(outputs, f"foreach '{node_id}' gives a list of {output.name}")
-        return ForeachNode(id=node_id, body=body, concurrency=concurrency)
+        return ForeachNode(id=node_id, body=body, concurrency=concurrency, is_collecting=placement.is_collecting)
+
+    def _concurrency(self, concurrency: int | Function, node_id: str) -> int | str:
+        if isinstance(concurrency, Function):
+            return self._refer(concurrency, f"{node_id}?concurrency", self.current)
+        return _checked_concurrency(concurrency, node_id)
+
+    def _branch(self, placement: Placement) -> Node:
+        node_id = check_id(placement.id or "branch", "node")
+        if not placement.tasks:
+            message = f"branch '{node_id}' has no children; give at least one, as .branch([(condition, step)])"
+            raise DefinitionError(message)
+        conditions = tuple(
+            self._refer(condition, f"{node_id}?{_id_of(task)}", self.current)
+            for condition, task in zip(placement.conditions, placement.tasks, strict=True)
+        )
+        children = tuple(self._task(task, _id_of(task)) for task in placement.tasks)
+        self._give(Schema.of(dict[str, Any]), f"branch '{node_id}' gives an object keyed by child id")
+        return BranchNode(id=node_id, conditions=conditions, children=children, is_first_only=placement.is_first_only)
+
+    def _loop(self, placement: Placement) -> Node:
+        (task,) = placement.tasks
+        node_id = check_id(placement.id or _id_of(task), "node")
+        body = self._task(task, node_id)
+        output = _output_of(task)
+        self._give(output, f"loop '{node_id}' gives {output.name}")
+        self.check(_input_of(task), f"its next pass takes {_input_of(task).name}", f"another pass of loop '{node_id}'")
+        condition = self._refer(cast("Function", placement.function), f"{node_id}?condition", output)
+        return LoopNode(
+            id=node_id, body=body, condition=condition, is_until=placement.is_until, max_iterations=placement.limit
+        )
+
+    def _sleep(self, placement: Placement) -> Node:
+        node_id = check_id(placement.id or "sleep", "node")
+        if placement.function is not None:
+            role = "until" if placement.is_until else "duration"
+            function = self._refer(placement.function, f"{node_id}?{role}", self.current)
+            return SleepNode(id=node_id, function=function, is_until=placement.is_until)
+        if placement.is_until:
+            return SleepNode(id=node_id, until_ms=placement.time_ms)
+        return SleepNode(id=node_id, duration_ms=placement.time_ms)
+
+    def _wait(self, placement: Placement) -> Node:
+        node_id = check_id(cast("str", placement.id), "node")
+        function = cast("Function", placement.function)
+        reference = f"{self.workflow_id}/{node_id}?resume"
+        self.functions[reference] = function
+        self._give(function.resume, f"'{node_id}' gives {function.resume.name}")
+        return WaitNode(
+            id=node_id,
+            function=reference,
+            payload=placement.payload,
+            timeout_ms=placement.time_ms,
+            default=placement.default,
+            info=NodeInfo(output=_declared(function.resume, "validation")),
+        )
+
+    def _refer(self, function: Function, role: str, value: Schema[Any]) -> str:
+        """Register a function of the reading context and return its reference."""
+        reference = f"{self.workflow_id}/{role}"
+        self.functions[reference] = replace(function, input=value)
+        return reference
 
     def _map(self, placement: Placement) -> Node:
         node_id = check_id(placement.id or "map", "node")
-        function = replace(cast("Function", placement.function), input=self.current)
-        reference = f"{self.workflow_id}/{node_id}?map"
-        self.functions[reference] = function
+        if placement.sources is not None:
+            return self._source_map(node_id, placement.sources)
+        function = cast("Function", placement.function)
+        reference = self._refer(function, f"{node_id}?map", self.current)
         self._give(function.output, f"map '{node_id}' gives {function.output.name}")
         info = NodeInfo(output=_declared(function.output, "serialization"), code=function.code)
         return MapNode(id=node_id, function=reference, info=info)
+
+    def _source_map(self, node_id: str, sources: Mapping[str, Source]) -> Node:
+        problems = check_sources(sources, self.known)
+        if problems:
+            raise DefinitionError("; ".join(f"map '{node_id}': {problem}" for problem in problems))
+        reference = f"{self.workflow_id}/{node_id}?map"
+        self.functions[reference] = source_function(sources)
+        self._give(Schema.of(dict[str, Any]), f"map '{node_id}' gives an object")
+        return MapNode(id=node_id, function=reference, sources=tuple(sources.items()))
 
     def _task(self, task: Step[Any, Any] | Composed, node_id: str) -> Task:
         check_id(node_id, "node")
@@ -237,11 +371,14 @@ class _Work:
         taken = composition.types[inner.workflow].input
         self.check(taken, f"workflow '{node_id}' takes {taken.name}", f"workflow '{node_id}'")
         self._adopt(composition)
-        return WorkflowNode(id=node_id, workflow=inner.workflow, nodes=inner.nodes, info=inner.info)
+        self._check_state(composition.types[inner.workflow].state, f"workflow '{node_id}'")
+        return WorkflowNode(id=node_id, workflow=inner.workflow, nodes=inner.nodes, state=inner.state, info=inner.info)
 
     def _step(self, step: Step[Any, Any], node_id: str) -> StepNode:
         reference = f"{self.workflow_id}/{node_id}"
         self.functions[reference] = step.function
+        if step.function.state is not None:
+            self._check_state(step.function.state, f"step '{node_id}'")
         info = NodeInfo(
             description=step.description,
             metadata=step.metadata,
@@ -249,7 +386,16 @@ class _Work:
             output=_declared(step.output, "serialization"),
             code=step.function.code,
         )
-        return StepNode(id=node_id, function=reference, retry=to_rule(step.retries or self.retries), info=info)
+        return StepNode(
+            id=node_id,
+            function=reference,
+            retry=to_rule(step.retries or self.retries),
+            timeout_ms=step.timeout_ms,
+            info=info,
+        )
+
+    def _check_state(self, part: StateType, owner: str) -> None:
+        self.problems.extend(f"{owner}: {problem}" for problem in self.state.check_part(part))
 
     def _adopt(self, inner: Composition) -> None:
         """Take over the functions and types of a nested workflow; one id must mean one workflow."""
@@ -273,6 +419,13 @@ def _checked_concurrency(concurrency: object, node_id: str) -> int:
         message = f"foreach '{node_id}' has concurrency={concurrency!r}; it must be a whole number of at least 1"
         raise DefinitionError(message)
     return concurrency
+
+
+def _input_of(task: Step[Any, Any] | Composed) -> Schema[Any]:
+    if isinstance(task, Step):
+        return task.input
+    composition = task.composition
+    return composition.types[composition.graph.workflow_id].input
 
 
 def _output_of(task: Step[Any, Any] | Composed) -> Schema[Any]:

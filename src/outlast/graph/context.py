@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
-from outlast.values import JsonValue, decode
+from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
+from outlast.graph.merge import compose, merge
+from outlast.graph.patch import Patch
+from outlast.values import JsonValue, decode, encode
 
 if TYPE_CHECKING:
+    from outlast.graph.function import Function
+    from outlast.graph.state import StateType
     from outlast.graph.step import Step
 
-__all__ = ["BlockingContext", "ContextLookup", "ReadContext", "RunFacts", "StepContext"]
+__all__ = [
+    "AttemptFacts",
+    "BlockingContext",
+    "CancelFlag",
+    "ContextLookup",
+    "ReadContext",
+    "RunFacts",
+    "StepContext",
+]
 
 In = TypeVar("In")
 T = TypeVar("T")
@@ -30,8 +45,8 @@ class RunFacts:
     """Whose run it is."""
     execution: int
     """Which execution of the run."""
-    request_context: Mapping[str, JsonValue]
-    """What the caller told all steps."""
+    request_context: bytes
+    """What the caller told all steps, as JSON."""
 
 
 class ContextLookup(Protocol):
@@ -39,6 +54,10 @@ class ContextLookup(Protocol):
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
+        ...
+
+    async def init_raw(self, path: str) -> bytes:
+        """Return the input of the workflow in which the node stands, as JSON."""
         ...
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
@@ -53,13 +72,26 @@ class ContextLookup(Protocol):
 class ReadContext(Generic[In]):
     """The reading half: what conditions, maps and durations get, and steps too."""
 
-    __slots__ = ("_input", "_lookup", "_path", "_run")
+    __slots__ = ("_data", "_input", "_iteration_count", "_lookup", "_path", "_run", "_state_type")
 
-    def __init__(self, run: RunFacts, path: str, value: In, lookup: ContextLookup) -> None:
+    def __init__(
+        self,
+        run: RunFacts,
+        path: str,
+        value: In,
+        lookup: ContextLookup,
+        *,
+        data: Mapping[str, JsonValue],
+        state_type: StateType,
+        iteration_count: int = 0,
+    ) -> None:
         self._run = run
         self._path = path
         self._input = value
         self._lookup = lookup
+        self._data = data
+        self._state_type = state_type
+        self._iteration_count = iteration_count
 
     @property
     def run_id(self) -> str:
@@ -92,9 +124,32 @@ class ReadContext(Generic[In]):
         return self._input
 
     @property
+    def iteration_count(self) -> int:
+        """In the condition of a loop: how many passes are done, from 1; elsewhere 0."""
+        return self._iteration_count
+
+    @property
     def request_context(self) -> Mapping[str, JsonValue]:
-        """What the caller told all steps of the run; read-only."""
-        return self._run.request_context
+        """What the caller told all steps of the run; read-only: what is changed in it is changed for nobody."""
+        return MappingProxyType(cast("dict[str, JsonValue]", decode(self._run.request_context)))
+
+    @property
+    def state(self) -> Any:  # noqa: ANN401 - the type that the step or its workflow declares with state=...
+        """The state of the run as it was when this call began, with what this call changed since; a copy."""
+        return self._state_type.schema.decode(encode(dict(self._data)))
+
+    @property
+    def plain_state(self) -> dict[str, JsonValue]:
+        """The state as plain JSON, whatever type is declared; a copy."""
+        return cast("dict[str, JsonValue]", decode(encode(dict(self._data))))
+
+    async def init_raw(self) -> bytes:
+        """Return the input of the workflow in which this node stands, as JSON."""
+        return await self._lookup.init_raw(self._path)
+
+    async def find_raw(self, step_id: str) -> bytes | None:
+        """Return the output of a step of this workflow as JSON, or None unless it has succeeded."""
+        return await self._lookup.step_result(self._path, step_id)
 
     async def get_init_data(self) -> Any:  # noqa: ANN401 - the workflow's input type, which a context cannot know
         """Return the input of the workflow in which this node stands, as its declared type."""
@@ -149,35 +204,170 @@ class BlockingContext:
         return self._lookup.run_blocking(self._context.get_step_result(step))
 
 
+class Flag(Protocol):
+    """Something that becomes true once; an event of the engine's loop."""
+
+    def is_set(self) -> bool:
+        """Say whether it is true."""
+        ...
+
+    def wait(self) -> Coroutine[Any, Any, Any]:
+        """Wait until it is true."""
+        ...
+
+
+class CancelFlag:
+    """Whether the run is being canceled: true or false, and awaitable until it is true."""
+
+    __slots__ = ("_flag",)
+
+    def __init__(self, flag: Flag) -> None:
+        self._flag = flag
+
+    def __bool__(self) -> bool:
+        """Say whether the run is being canceled."""
+        return self._flag.is_set()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait until the run is being canceled."""
+        return self._flag.wait().__await__()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """What is particular to one call of a body."""
+
+    attempt: int
+    """0 for the first try."""
+    is_recovered: bool
+    """Whether this attempt had started before and its worker was lost."""
+    canceled: CancelFlag
+    """Whether the run is being canceled."""
+    is_resumed: bool = False
+    """Whether it is called because somebody resumed it."""
+    is_timed_out: bool = False
+    """Whether it is called because its suspension timed out."""
+    suspend_data: bytes | None = None
+    """What it told when it suspended, as JSON."""
+    resume_data: bytes | None = None
+    """What it was resumed with, as JSON."""
+
+
 class StepContext(ReadContext[Any]):
     """What a step's body may ask for by annotating a parameter with this class."""
 
-    __slots__ = ("_attempt", "_recovered")
+    __slots__ = ("_facts", "_function", "_on_signal", "patch", "signal")
 
     def __init__(
         self,
         run: RunFacts,
         path: str,
         value: object,
+        *,
         lookup: ContextLookup,
-        attempt: int,
-        recovered: bool,  # noqa: FBT001
+        function: Function,
+        facts: AttemptFacts,
+        data: Mapping[str, JsonValue],
+        state_type: StateType,
     ) -> None:
-        super().__init__(run, path, value, lookup)
-        self._attempt = attempt
-        self._recovered = recovered
+        super().__init__(run, path, value, lookup, data=data, state_type=state_type)
+        self._function = function
+        self.patch: Patch = ()
+        """What the body changed in the state so far; recorded with its outcome, dropped if it fails."""
+        self._facts = facts
+        self._on_signal: Callable[[], None] | None = None
+        self.signal: SignalCall | None = None
+        """What the body asked for, if it left early; whatever it raises or returns after that is ignored."""
 
     @property
     def attempt(self) -> int:
         """0 for the first try; a crash does not count as one."""
-        return self._attempt
+        return self._facts.attempt
 
     @property
     def recovered(self) -> bool:
         """Whether this very attempt had started before and its worker was lost: its effects may have happened."""
-        return self._recovered
+        return self._facts.is_recovered
 
     @property
     def idempotency_key(self) -> str:
         """A key that is the same whenever this node of this run is executed: hand it to outside services."""
         return f"{self._run.run_id}:{self._path}"
+
+    @property
+    def canceled(self) -> CancelFlag:
+        """Whether the run is being canceled: `if ctx.canceled:` or, in async bodies, `await ctx.canceled`."""
+        return self._facts.canceled
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the body is called because somebody resumed it; also true when they handed over nothing."""
+        return self._facts.is_resumed
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the body is called because its suspension timed out."""
+        return self._facts.is_timed_out
+
+    @property
+    def resume_data(self) -> Any:  # noqa: ANN401 - the type that the step declares with resume=...
+        """What it was resumed with, decoded as the declared `resume` type; None if it was not."""
+        raw = self._facts.resume_data
+        return None if raw is None else self._function.resume.decode(raw)
+
+    @property
+    def suspend_data(self) -> Any:  # noqa: ANN401 - the type that the step declares with suspend=...
+        """What it told when it suspended, decoded as the declared `suspend` type; None if it did not."""
+        raw = self._facts.suspend_data
+        return None if raw is None else self._function.suspend.decode(raw)
+
+    def set_state(self, patch: Mapping[str, object]) -> None:
+        """Change fields of the run's state; recorded with the outcome of this call of the body, dropped if it fails.
+
+        Calls merge in order. A field with a reducer (`Annotated[list[str], Append]`) is merged by it, every other one is
+        replaced; `None` sets null, `DELETE` removes. Other steps see the change when this one has ended.
+
+        Raises:
+            InvalidValueError: A field is unknown or its value does not fit; names each path. Nothing was changed.
+        """
+        accepted = self._state_type.validate_patch(patch)
+        self.patch = compose(self.patch, accepted)
+        self._data = merge(self._data, accepted)
+
+    def suspend(
+        self, payload: object = None, *, label: str | None = None, timeout: float | timedelta | None = None
+    ) -> NoReturn:
+        """End this call of the body; the step is `suspended` until somebody resumes it, and then called from its top.
+
+        The run holds no memory, task or thread meanwhile. Works the same in `def` and `async def`, with or without
+        `await`. Whatever the body raises or returns after this call is ignored.
+
+        Args:
+            payload: Told to those who ask what the run waits for; checked against the declared `suspend` type.
+            label: A name by which it can be resumed.
+            timeout: Seconds after which the body is called with `ctx.timed_out` if nobody resumed it.
+        """
+        self._leave(SuspendCall(payload, label, _to_timedelta(timeout)))
+
+    def bail(self, value: object = None) -> NoReturn:
+        """End the workflow in which the step stands with success and this value; in a parallel or branch only the step."""
+        self._leave(BailCall(value))
+
+    def abort(self) -> NoReturn:
+        """Cancel the run."""
+        self._leave(AbortCall())
+
+    def watch_signal(self, on_signal: Callable[[], None]) -> None:
+        """Have the engine told when the body asks to leave, so that it can insist."""
+        self._on_signal = on_signal
+
+    def _leave(self, call: SignalCall) -> NoReturn:
+        if self.signal is None:
+            self.signal = call
+            if self._on_signal is not None:
+                self._on_signal()
+        raise BodySignal(type(call).__name__)
+
+
+def _to_timedelta(value: float | timedelta | None) -> timedelta | None:
+    return timedelta(seconds=value) if isinstance(value, int | float) else value

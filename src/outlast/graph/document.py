@@ -6,21 +6,26 @@ A document that was written once is readable for ever: a new field gets a defaul
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, assert_never, cast
 
 from outlast.graph.nodes import (
+    BranchNode,
     ForeachNode,
     Graph,
+    LoopNode,
     MapNode,
     Node,
     NodeInfo,
     ParallelNode,
-    RetryRule,
+    SleepNode,
     StepNode,
     Task,
+    WaitNode,
     WorkflowNode,
 )
+from outlast.graph.retry import rule_from_json, rule_to_json
+from outlast.graph.source import source_from_json, source_to_json
 from outlast.values import JsonValue
 
 __all__ = ["DOCUMENT_VERSION", "UnknownGraphError", "fingerprint_of", "graph_from_json", "graph_to_json"]
@@ -61,47 +66,167 @@ def graph_from_json(document: JsonValue) -> Graph:
 
 
 def _node_to_json(node: Node) -> dict[str, JsonValue]:
+    return {"kind": _KINDS[type(node)], "id": node.id, **_fields(node), **_info(node.info)}
+
+
+_KINDS: Final[Mapping[type[Node], str]] = {
+    StepNode: "step",
+    MapNode: "map",
+    WorkflowNode: "workflow",
+    ForeachNode: "foreach",
+    ParallelNode: "parallel",
+    BranchNode: "branch",
+    LoopNode: "loop",
+    SleepNode: "sleep",
+    WaitNode: "wait",
+}
+
+
+def _fields(node: Node) -> dict[str, JsonValue]:
+    """Return the fields of a node that are its kind's own; those that have their default are left out."""
     match node:
         case StepNode():
-            retry: JsonValue = {"limit": node.retry.limit, "delay_ms": node.retry.delay_ms}
-            return {"kind": "step", "id": node.id, "function": node.function, "retry": retry, **_info(node.info)}
+            return _given(function=node.function, retry=rule_to_json(node.retry), timeout_ms=node.timeout_ms)
         case MapNode():
-            return {"kind": "map", "id": node.id, "function": node.function, **_info(node.info)}
+            sources: JsonValue = {key: source_to_json(source) for key, source in node.sources} or None
+            return _given(function=node.function, sources=sources)
         case WorkflowNode():
             nodes: list[JsonValue] = [_node_to_json(child) for child in node.nodes]
-            return {"kind": "workflow", "id": node.id, "workflow": node.workflow, "nodes": nodes, **_info(node.info)}
+            return _given(workflow=node.workflow, nodes=nodes, state=node.state)
         case ForeachNode():
-            body = _node_to_json(node.body)
-            return {"kind": "foreach", "id": node.id, "body": body, "concurrency": node.concurrency, **_info(node.info)}
+            collect = node.is_collecting or None
+            return _given(body=_node_to_json(node.body), concurrency=node.concurrency, collect=collect)
         case ParallelNode():
+            return _given(children=[_node_to_json(child) for child in node.children], limit=node.limit)
+        case BranchNode():
             children: list[JsonValue] = [_node_to_json(child) for child in node.children]
-            return {"kind": "parallel", "id": node.id, "children": children, **_info(node.info)}
+            first = node.is_first_only or None
+            return _given(conditions=list(node.conditions), children=children, first=first)
+        case LoopNode():
+            return _given(
+                body=_node_to_json(node.body),
+                condition=node.condition,
+                until=node.is_until,
+                max_iterations=node.max_iterations,
+            )
+        case SleepNode():
+            until = node.is_until or None
+            return _given(duration_ms=node.duration_ms, until_ms=node.until_ms, function=node.function, until=until)
+        case WaitNode():
+            return _given(
+                function=node.function,
+                payload=node.payload,
+                timeout_ms=node.timeout_ms,
+                default=list(node.default) or None,
+            )
         case _:
             assert_never(node)
 
 
+def _given(**fields: JsonValue) -> dict[str, JsonValue]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
 def _node_from_json(value: JsonValue) -> Node:
     data = _object(value)
-    kind, node_id, info = data["kind"], _text(data["id"]), _info_from_json(data)
-    match kind:
-        case "step":
-            retry = _object(data["retry"])
-            rule = RetryRule(limit=_number(retry["limit"]), delay_ms=_number(retry["delay_ms"]))
-            return StepNode(id=node_id, function=_text(data["function"]), retry=rule, info=info)
-        case "map":
-            return MapNode(id=node_id, function=_text(data["function"]), info=info)
-        case "workflow":
-            nodes = tuple(_node_from_json(child) for child in _list(data["nodes"]))
-            return WorkflowNode(id=node_id, workflow=_text(data["workflow"]), nodes=nodes, info=info)
-        case "foreach":
-            body, concurrency = _task(data["body"]), _number(data["concurrency"])
-            return ForeachNode(id=node_id, body=body, concurrency=concurrency, info=info)
-        case "parallel":
-            children = tuple(_task(child) for child in _list(data["children"]))
-            return ParallelNode(id=node_id, children=children, info=info)
-        case _:
-            message = f"node '{node_id}' is of kind {kind!r}, which this version of outlast does not know; upgrade it"
-            raise UnknownGraphError(message)
+    reader = _READERS.get(_text(data["kind"]))
+    if reader is None:
+        message = (
+            f"node '{data['id']}' is of kind {data['kind']!r}, which this version of outlast does not know; upgrade it"
+        )
+        raise UnknownGraphError(message)
+    return reader(data, _text(data["id"]), _info_from_json(data))
+
+
+def _step(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    rule = rule_from_json(_object(data["retry"]))
+    timeout_ms = _optional_number(data.get("timeout_ms"))
+    return StepNode(id=node_id, function=_text(data["function"]), retry=rule, timeout_ms=timeout_ms, info=info)
+
+
+def _map(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    sources = _object(data.get("sources", {}))
+    pairs = tuple((key, source_from_json(_object(source))) for key, source in sources.items())
+    return MapNode(id=node_id, function=_text(data["function"]), sources=pairs, info=info)
+
+
+def _workflow(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    nodes = tuple(_node_from_json(child) for child in _list(data["nodes"]))
+    workflow, state = _text(data["workflow"]), data.get("state")
+    return WorkflowNode(id=node_id, workflow=workflow, nodes=nodes, state=state, info=info)
+
+
+def _foreach(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    concurrency = data["concurrency"]
+    return ForeachNode(
+        id=node_id,
+        body=_task(data["body"]),
+        concurrency=concurrency if isinstance(concurrency, str) else _number(concurrency),
+        is_collecting=bool(data.get("collect")),
+        info=info,
+    )
+
+
+def _parallel(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    children = tuple(_task(child) for child in _list(data["children"]))
+    return ParallelNode(id=node_id, children=children, limit=_optional_number(data.get("limit")), info=info)
+
+
+def _branch(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    return BranchNode(
+        id=node_id,
+        conditions=tuple(_text(each) for each in _list(data["conditions"])),
+        children=tuple(_task(child) for child in _list(data["children"])),
+        is_first_only=bool(data.get("first")),
+        info=info,
+    )
+
+
+def _loop(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    return LoopNode(
+        id=node_id,
+        body=_task(data["body"]),
+        condition=_text(data["condition"]),
+        is_until=bool(data["until"]),
+        max_iterations=_optional_number(data.get("max_iterations")),
+        info=info,
+    )
+
+
+def _sleep(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    function = data.get("function")
+    return SleepNode(
+        id=node_id,
+        duration_ms=_optional_number(data.get("duration_ms")),
+        until_ms=_optional_number(data.get("until_ms")),
+        function=function if isinstance(function, str) else None,
+        is_until=bool(data.get("until")),
+        info=info,
+    )
+
+
+def _wait(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
+    return WaitNode(
+        id=node_id,
+        function=_text(data["function"]),
+        payload=data.get("payload"),
+        timeout_ms=_optional_number(data.get("timeout_ms")),
+        default=tuple(_list(data.get("default", []))),
+        info=info,
+    )
+
+
+_READERS: Final[Mapping[str, Callable[[dict[str, JsonValue], str, NodeInfo], Node]]] = {
+    "step": _step,
+    "map": _map,
+    "workflow": _workflow,
+    "foreach": _foreach,
+    "parallel": _parallel,
+    "branch": _branch,
+    "loop": _loop,
+    "sleep": _sleep,
+    "wait": _wait,
+}
 
 
 def _task(value: JsonValue) -> Task:
@@ -145,6 +270,10 @@ def _list(value: JsonValue) -> list[JsonValue]:
 
 def _text(value: JsonValue) -> str:
     return cast("str", value)
+
+
+def _optional_number(value: JsonValue) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _number(value: JsonValue) -> int:

@@ -14,8 +14,9 @@ from typing import Any, cast
 from outlast.errors import StepSignatureError
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.schema import JSON, Schema
+from outlast.graph.state import StateType
 
-__all__ = ["Function", "inspect_map", "inspect_step"]
+__all__ = ["Function", "inspect_map", "inspect_step", "wait_function"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -36,6 +37,12 @@ class Function:
     """Declared type of the input."""
     output: Schema[Any]
     """Declared type of what it returns."""
+    resume: Schema[Any] = JSON
+    """Declared type of what it can be resumed with."""
+    suspend: Schema[Any] = JSON
+    """Declared type of what it tells when it suspends."""
+    state: StateType | None = None
+    """Declared type of the part of the state that it uses; None for the workflow's."""
 
     @property
     def code(self) -> str:
@@ -115,6 +122,18 @@ def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
         input=JSON,
         output=Schema.of(hints.get("return", inspect.Parameter.empty)),
     )
+
+
+def wait_function(resume: Schema[Any]) -> Function:
+    """Return what stands for a wait in the registry: it is never called, but declares what it is resumed with."""
+    return Function(
+        call=_never, is_async=False, takes_input=False, context_keyword=None, input=JSON, output=resume, resume=resume
+    )
+
+
+def _never() -> None:
+    message = "a wait has no body"
+    raise TypeError(message)
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

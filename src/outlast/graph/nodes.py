@@ -6,30 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from outlast.graph.retry import RetryRule
+from outlast.graph.source import Source
 from outlast.values import JsonValue
 
 __all__ = [
+    "BranchNode",
     "ForeachNode",
     "Graph",
+    "LoopNode",
     "MapNode",
     "Node",
     "NodeInfo",
     "ParallelNode",
-    "RetryRule",
+    "SleepNode",
     "StepNode",
     "Task",
+    "WaitNode",
     "WorkflowNode",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRule:
-    """How often and when a step is tried again."""
-
-    limit: int = 0
-    """How many attempts follow the first one."""
-    delay_ms: int = 0
-    """Milliseconds between an attempt's failure and the next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +53,8 @@ class StepNode:
     """Reference of the body, as `order/fetch`."""
     retry: RetryRule = field(default_factory=RetryRule)
     """When it is tried again."""
+    timeout_ms: int | None = None
+    """How long one attempt may take; None for ever."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 
@@ -70,6 +67,8 @@ class MapNode:
     """Id of the node, unique in its workflow."""
     function: str
     """Reference of the function, as `order/total?map`."""
+    sources: tuple[tuple[str, Source], ...] = ()
+    """Where each key of its output comes from; empty if the function says it."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 
@@ -84,6 +83,8 @@ class WorkflowNode:
     """Id of the workflow."""
     nodes: tuple[Node, ...]
     """What runs one after the other; at least one."""
+    state: JsonValue = None
+    """JSON Schema of the state that it declares, None if it declares none."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 
@@ -96,8 +97,10 @@ class ForeachNode:
     """Id of the node, unique in its workflow."""
     body: Task
     """What runs for each item, under the path `id[index]`."""
-    concurrency: int
-    """How many items may run at a time, at least 1."""
+    concurrency: int | str
+    """How many items may run at a time, at least 1; or the reference of a function that says so."""
+    is_collecting: bool = False
+    """Whether a failed item leaves its error in the output instead of failing the node."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 
@@ -110,6 +113,78 @@ class ParallelNode:
     """Id of the node, unique in its workflow."""
     children: tuple[Task, ...]
     """What runs, in declaration order; at least one."""
+    limit: int | None = None
+    """How many of them may run at a time; None for all."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchNode:
+    """Several bodies with the same input, each with a condition that decides whether it runs (rule 5.3)."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    conditions: tuple[str, ...]
+    """References of the conditions, one for each child."""
+    children: tuple[Task, ...]
+    """What may run, in declaration order; at least one."""
+    is_first_only: bool = False
+    """Whether only the first child whose condition is true runs."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopNode:
+    """One body again and again; each pass gets what the one before it gave (rule 5.4)."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    body: Task
+    """What runs, under the path `id#pass`, with passes from 1."""
+    condition: str
+    """Reference of the condition, evaluated after each pass."""
+    is_until: bool
+    """Whether the loop ends when the condition is true; else it ends when it is false."""
+    max_iterations: int | None = None
+    """After how many passes the node fails; None for never."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleepNode:
+    """A durable pause; its output is its input (rule 11). Exactly one of the three says how long."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    duration_ms: int | None = None
+    """How long, from the moment it begins."""
+    until_ms: int | None = None
+    """Until when, in milliseconds since 1970, UTC."""
+    function: str | None = None
+    """Reference of a function that says how long or until when."""
+    is_until: bool = False
+    """Whether that function gives an instant; else it gives a length of time."""
+    info: NodeInfo = field(default_factory=NodeInfo)
+    """For people and tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitNode:
+    """Waits for somebody to resume it; its output is what they hand over (rule 7.5)."""
+
+    id: str
+    """Id of the node, unique in its workflow."""
+    function: str
+    """Reference that stands for the declared type of the resume data."""
+    payload: JsonValue = None
+    """What is told to those who ask what the run waits for."""
+    timeout_ms: int | None = None
+    """How long it waits; None for ever."""
+    default: tuple[JsonValue, ...] = ()
+    """Its output when the time is over; empty if it then fails."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 
@@ -117,7 +192,9 @@ class ParallelNode:
 Task: TypeAlias = StepNode | WorkflowNode
 """What can stand inside another node."""
 
-Node: TypeAlias = StepNode | MapNode | ForeachNode | ParallelNode | WorkflowNode
+Node: TypeAlias = (
+    StepNode | MapNode | ForeachNode | ParallelNode | WorkflowNode | BranchNode | LoopNode | SleepNode | WaitNode
+)
 """Closed on purpose: a new kind breaks the type check until `core/flow`, the document and the renderer handle it."""
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.nodes import (
+    BranchNode,
+    ForeachNode,
+    Graph,
+    LoopNode,
+    MapNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    WaitNode,
+    WorkflowNode,
+)
 
 __all__ = ["to_mermaid"]
 
@@ -35,8 +47,23 @@ def _draw(node: Node, *, name: str, indent: str) -> Iterator[str]:
             yield f'{indent}{name}["{node.id}"]'
         case MapNode():
             yield f'{indent}{name}[/"{node.id}"/]'
+        case SleepNode():
+            yield f'{indent}{name}(["{node.id}"])'
+        case WaitNode():
+            yield f'{indent}{name}{{{{"{node.id}: waits"}}}}'
+        case BranchNode():
+            what = "the first true one" if node.is_first_only else "all that are true"
+            yield f'{indent}subgraph {name}["{node.id}: {what}"]'
+            for child in node.children:
+                yield from _draw(child, name=f"{name}__{child.id}", indent=indent + "  ")
+            yield f"{indent}end"
+        case LoopNode():
+            yield f'{indent}subgraph {name}["{node.id}: again {"until" if node.is_until else "while"}"]'
+            yield from _draw(node.body, name=f"{name}__pass", indent=indent + "  ")
+            yield f"{indent}end"
         case ForeachNode():
-            yield f'{indent}subgraph {name}["{node.id}: each item, {node.concurrency} at a time"]'
+            many = "some" if isinstance(node.concurrency, str) else node.concurrency
+            yield f'{indent}subgraph {name}["{node.id}: each item, {many} at a time"]'
             yield from _draw(node.body, name=f"{name}__item", indent=indent + "  ")
             yield f"{indent}end"
         case ParallelNode():

@@ -9,9 +9,10 @@ from math import isfinite
 from typing import Any, Final, cast
 
 from outlast.errors import DefinitionError
+from outlast.failures import type_name
 from outlast.values import JsonValue
 
-__all__ = ["LONGEST_DELAY_MS", "Retry", "RetryRule", "rule_from_json", "rule_to_json", "to_rule", "type_name"]
+__all__ = ["LONGEST_DELAY_MS", "Retry", "RetryRule", "rule_from_json", "rule_to_json", "to_rule"]
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LONGEST_DELAY: Final = timedelta(days=3650)
@@ -120,15 +121,6 @@ def to_rule(retry: Retry | int | None) -> RetryRule:
         stop_on=tuple(type_name(kind) for kind in retry.stop_on),
         max_elapsed_ms=None if retry.max_elapsed is None else _to_ms(retry.max_elapsed),
     )
-
-
-def type_name(kind: type[BaseException]) -> str:
-    """Return the name under which rules and failures know an exception type.
-
-    Built-in ones by their bare name, others with their module: `ConnectionError` is not
-    `requests.exceptions.ConnectionError`.
-    """
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def rule_to_json(rule: RetryRule) -> dict[str, JsonValue]:

@@ -7,19 +7,19 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from outlast.errors import DefinitionError
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function, inspect_step
-from outlast.graph.nodes import RetryRule
+from outlast.graph.retry import Retry
 from outlast.graph.schema import Schema
+from outlast.graph.state import StateType
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = [
-    "Retry",
     "Step",
     "StepDecorator",
     "StepFunction",
@@ -27,7 +27,7 @@ __all__ = [
     "check_metadata",
     "step",
     "to_retry",
-    "to_rule",
+    "to_milliseconds",
 ]
 
 In = TypeVar("In")
@@ -37,27 +37,9 @@ Out_co = TypeVar("Out_co", covariant=True)
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
+_LONGEST = 1e11
+"""No length of time is longer than this many seconds: 3,000 years."""
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How often and when a failed step is tried again."""
-
-    limit: int
-    """How many attempts follow the first one; at least 0."""
-    delay: timedelta = timedelta()
-    """Pause between a failure and the next attempt. It is durable: a restart waits only for what is left."""
-
-    def __post_init__(self) -> None:
-        """Refuse negative values.
-
-        Raises:
-            DefinitionError: `limit` or `delay` is below zero.
-        """
-        if self.limit < 0 or self.delay < timedelta():
-            message = f"{self!r}: limit and delay must not be below zero"
-            raise DefinitionError(message)
 
 
 def to_retry(retries: object, owner: str) -> Retry | None:
@@ -78,7 +60,14 @@ class Step(Generic[In_contra, Out_co]):
     """A typed function that a workflow can run: it takes `In` and gives `Out`. Made by `@step`."""
 
     def __init__(
-        self, function: Function, *, id: str, description: str, retries: Retry | None, metadata: Mapping[str, JsonValue]
+        self,
+        function: Function,
+        *,
+        id: str,
+        description: str,
+        retries: Retry | None,
+        timeout_ms: int | None,
+        metadata: Mapping[str, JsonValue],
     ) -> None:
         self.function = function
         """How the body is called, and its types."""
@@ -88,6 +77,8 @@ class Step(Generic[In_contra, Out_co]):
         """The author's words."""
         self.retries = retries
         """When it is tried again; None for the workflow's default."""
+        self.timeout_ms = timeout_ms
+        """How long one attempt may take, in milliseconds; None for ever."""
         self.metadata = check_metadata(metadata, f"step '{id}'")
         """The author's data, shown with the graph."""
 
@@ -135,6 +126,11 @@ class StepDecorator:
     come from the annotations: whatever pydantic can validate; no annotation means any JSON value. Async functions run
     on the event loop, sync ones in a thread.
 
+    Options: `id` (default: the function's name), `description`, `retries`, `timeout` of one attempt in seconds (an
+    async body is canceled, a thread is left to itself and its late result refused), `resume` and `suspend` (types of
+    what a suspended step is resumed with and of what it tells when it suspends), `state` (type of the part of the
+    state that it uses), `metadata`.
+
     Raises:
         StepSignatureError: The function cannot be a step; the message names the parameter.
         DefinitionError: An annotation or an option cannot work.
@@ -146,11 +142,19 @@ class StepDecorator:
         id: str | None = None,
         description: str | None = None,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
+        resume: object = Any,
+        suspend: object = Any,
+        state: object = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self._id = id
         self._description = description
         self._retries = to_retry(retries, "step" if id is None else f"step '{id}'")
+        self._timeout_ms = to_milliseconds(timeout, "timeout", "step" if id is None else f"step '{id}'")
+        self._resume = Schema.of(resume)
+        self._suspend = Schema.of(suspend)
+        self._state = None if state is None else StateType.of(state)
         self._metadata: Mapping[str, JsonValue] = {} if metadata is None else metadata
 
     # The first one that fits is meant: a coroutine is also something that a sync function may return.
@@ -182,6 +186,10 @@ class StepDecorator:
         id: str | None = None,
         description: str | None = None,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
+        resume: object = Any,
+        suspend: object = Any,
+        state: object = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> StepDecorator: ...
     def __call__(self, function: object = None, /, **options: Any) -> Any:
@@ -197,24 +205,31 @@ class StepDecorator:
         name = str(getattr(function, "__name__", "")) or type(function).__name__
         description = self._description if self._description is not None else inspect.cleandoc(function.__doc__ or "")
         made: StepFunction[Any, Any, ..., Any] = StepFunction(
-            inspect_step(function, frame_depth=1),
+            replace(
+                inspect_step(function, frame_depth=1), resume=self._resume, suspend=self._suspend, state=self._state
+            ),
             id=self._id if self._id is not None else name,
             description=description,
             retries=self._retries,
+            timeout_ms=self._timeout_ms,
             metadata=self._metadata,
         )
         return made
 
 
-step = StepDecorator()
-"""The decorator: `@step` or `@step(id=..., description=..., retries=..., metadata=...)`."""
+def to_milliseconds(value: object, name: str, owner: str) -> int | None:
+    """Return a length of time as graph data.
 
-
-def to_rule(retry: Retry | None) -> RetryRule:
-    """Return a retry policy as graph data."""
-    if retry is None:
-        return RetryRule()
-    return RetryRule(limit=retry.limit, delay_ms=round(retry.delay / timedelta(milliseconds=1)))
+    Raises:
+        DefinitionError: It is neither seconds nor a timedelta, or not above zero.
+    """
+    if value is None:
+        return None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST:
+        message = f"{owner} has {name}={value!r}; give seconds or a timedelta above zero"
+        raise DefinitionError(message)
+    return max(1, round(seconds * 1000))
 
 
 def check_id(id: object, kind: str) -> str:
@@ -246,3 +261,7 @@ def check_metadata(metadata: object, owner: str) -> Mapping[str, JsonValue]:
     except InvalidValueError as error:
         message = f"metadata of {owner} must be JSON: {error}"
         raise DefinitionError(message) from error
+
+
+step = StepDecorator()
+"""The decorator: `@step` or `@step(id=..., description=..., retries=..., metadata=...)`."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from outlast.errors import DefinitionError, UnattachedWorkflowError
 from outlast.graph.compose import Composition, Placement, compose
 from outlast.graph.context import ReadContext
 from outlast.graph.document import fingerprint_of, graph_to_json
-from outlast.graph.function import Function, inspect_map
+from outlast.graph.function import Function, inspect_map, wait_function
 from outlast.graph.nodes import Graph
 from outlast.graph.render import to_mermaid
 from outlast.graph.schema import Schema
-from outlast.graph.step import Retry, Step, check_id, check_metadata, to_retry
-from outlast.values import JsonValue, decode, encode
+from outlast.graph.retry import Retry
+from outlast.graph.source import Source
+from outlast.graph.state import StateType
+from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
+from outlast.instant import to_ms
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 if TYPE_CHECKING:
     from outlast.results import RunResult
@@ -36,6 +41,7 @@ In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 
 _ANY: Any = object
+_MISSING: Any = object()
 
 
 class Host(Protocol):
@@ -114,6 +120,11 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
         """Declared type of the result."""
         return self.composition.types[self.id].output
 
+    @property
+    def state(self) -> StateType:
+        """Declared type of the run's state."""
+        return self.composition.types[self.id].state
+
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the graph as a JSON object of the caller's own: what is stored with each run."""
         return cast("dict[str, JsonValue]", decode(self.document))
@@ -182,6 +193,8 @@ class Workflow(Generic[In, Out, Cur_co]):
     """Declared type of the input."""
     output: object
     """Declared type of the result."""
+    state: object
+    """Declared type of the run's state."""
     retries: Retry | None
     """Default for its own steps; not for those of nested workflows."""
     description: str
@@ -198,6 +211,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: type[I_in],
         output: type[O_out],
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -208,6 +222,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         id: str,
         *,
         input: type[I_in],
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -218,6 +233,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         id: str,
         *,
         output: type[O_out],
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -229,6 +245,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: object = _ANY,
         output: object = _ANY,
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -239,6 +256,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: object = _ANY,
         output: object = _ANY,
+        state: object = None,
         retries: int | Retry | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
@@ -249,6 +267,8 @@ class Workflow(Generic[In, Out, Cur_co]):
             id: Unique in an app.
             input: Type of the input: whatever pydantic can validate; any JSON value if it is left out.
             output: Type of the result; any JSON value if it is left out.
+            state: Type of the state that the steps of a run share: a model, TypedDict or dataclass, whose fields may
+                name reducers, as `Annotated[list[str], Append]`; any JSON object if it is left out.
             retries: Default for the steps of this workflow that say nothing of their own.
             description: Shown with the graph.
             metadata: JSON, shown with the graph.
@@ -260,6 +280,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             "id": check_id(id, "workflow"),
             "input": input,
             "output": output,
+            "state": state,
             "retries": to_retry(retries, f"workflow '{id}'"),
             "description": description,
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
@@ -275,31 +296,180 @@ class Workflow(Generic[In, Out, Cur_co]):
         return self._add(Placement(kind="then", id=id, tasks=(step,)))
 
     def parallel(
-        self, steps: Sequence[Step[Cur_co, Any] | CommittedWorkflow[Cur_co, Any]], *, id: str | None = None
+        self,
+        steps: Sequence[Step[Cur_co, Any] | CommittedWorkflow[Cur_co, Any]],
+        *,
+        limit: int | None = None,
+        id: str | None = None,
     ) -> Workflow[In, Out, dict[str, Any]]:
-        """Add steps or workflows that all get the same input and run at once (rule 5.2).
+        """Add steps or workflows that all get the same input and run at once, at most `limit` at a time (rule 5.2).
 
         The next node gets a dict of their outputs, keyed by id, in declaration order. All are awaited even if one
         fails; then the first failure in declaration order is the block's.
         """
-        return self._add(Placement(kind="parallel", id=id, tasks=self._listed(steps)))
+        limit = self._at_least_one(limit, "parallel", "limit")
+        return self._add(Placement(kind="parallel", id=id, tasks=self._listed(steps), limit=limit))
+
+    def branch(
+        self,
+        cases: Sequence[
+            tuple[
+                Callable[[ReadContext[Cur_co]], bool | Awaitable[bool]],
+                Step[Cur_co, Any] | CommittedWorkflow[Cur_co, Any],
+            ]
+        ],
+        *,
+        mode: Literal["all", "first"] = "all",
+        id: str | None = None,
+    ) -> Workflow[In, Out, dict[str, Any]]:
+        """Add steps or workflows with the same input, each with a condition that decides whether it runs (rule 5.3).
+
+        Every one whose condition is true runs, all at once; with `mode="first"` only the first true one. The next node
+        gets a dict of their outputs, keyed by id; `{}` if none was true. A condition that raises fails the run.
+        """
+        if mode not in ("all", "first"):
+            message = f"workflow '{self.id}': branch has mode={mode!r}; use 'all' or 'first'"
+            raise DefinitionError(message)
+        pairs = [self._case(case) for case in self._listed(cases, "branch", "pairs, as .branch([(condition, step)])")]
+        return self._add(
+            Placement(
+                kind="branch",
+                id=id,
+                tasks=tuple(task for _, task in pairs),
+                conditions=tuple(condition for condition, _ in pairs),
+                is_first_only=mode == "first",
+            )
+        )
+
+    def dowhile(
+        self,
+        step: Step[Cur_co, Next] | CommittedWorkflow[Cur_co, Next],
+        condition: Callable[[ReadContext[Next]], bool | Awaitable[bool]],
+        *,
+        max_iterations: int | None = None,
+        id: str | None = None,
+    ) -> Workflow[In, Out, Next]:
+        """Add a step or workflow that runs again while the condition is true of what it gave (rule 5.4).
+
+        It runs at least once; each pass gets what the one before it gave, and so does the condition, with
+        `ctx.iteration_count` from 1. After `max_iterations` passes that still want to go on the node fails.
+        """
+        return self._loop(step, condition, is_until=False, max_iterations=max_iterations, id=id)
+
+    def dountil(
+        self,
+        step: Step[Cur_co, Next] | CommittedWorkflow[Cur_co, Next],
+        condition: Callable[[ReadContext[Next]], bool | Awaitable[bool]],
+        *,
+        max_iterations: int | None = None,
+        id: str | None = None,
+    ) -> Workflow[In, Out, Next]:
+        """Add a step or workflow that runs again until the condition is true of what it gave; see `dowhile`."""
+        return self._loop(step, condition, is_until=True, max_iterations=max_iterations, id=id)
+
+    def sleep(
+        self,
+        duration: float | timedelta | Callable[[ReadContext[Cur_co]], float | timedelta | Awaitable[float | timedelta]],
+        *,
+        id: str | None = None,
+    ) -> Workflow[In, Out, Cur_co]:
+        """Add a durable pause: seconds, a timedelta, or a function that gives one of them; the input passes through.
+
+        The due time is fixed once, when the pause begins: a restart waits only for what is left (rule 11).
+        """
+        if callable(duration):
+            return self._add(Placement(kind="sleep", id=id, function=self._inspected(duration, "sleep")))
+        time_ms = to_milliseconds(duration, "a duration", f"workflow '{self.id}': sleep")
+        return self._add(Placement(kind="sleep", id=id, time_ms=time_ms))
+
+    def sleep_until(
+        self,
+        instant: datetime | Callable[[ReadContext[Cur_co]], datetime | Awaitable[datetime]],
+        *,
+        id: str | None = None,
+    ) -> Workflow[In, Out, Cur_co]:
+        """Add a durable pause until an instant: an aware datetime, or a function that gives one."""
+        if callable(instant):
+            function = self._inspected(instant, "sleep_until")
+            return self._add(Placement(kind="sleep", id=id, function=function, is_until=True))
+        return self._add(Placement(kind="sleep", id=id, time_ms=self._instant(instant), is_until=True))
+
+    @overload
+    def wait_for(
+        self,
+        id: str,
+        *,
+        resume: type[Next],
+        payload: JsonValue = None,
+        timeout: float | timedelta | None = None,
+        default: JsonValue = ...,
+    ) -> Workflow[In, Out, Next]: ...
+    @overload
+    def wait_for(
+        self,
+        id: str,
+        *,
+        resume: object = _ANY,
+        payload: JsonValue = None,
+        timeout: float | timedelta | None = None,
+        default: JsonValue = ...,
+    ) -> Workflow[In, Out, Any]: ...
+    def wait_for(
+        self,
+        id: str,
+        *,
+        resume: object = _ANY,
+        payload: JsonValue = None,
+        timeout: float | timedelta | None = None,
+        default: object = _MISSING,
+    ) -> Workflow[In, Out, Any]:
+        """Add a node that suspends the run until somebody resumes it; its output is the resume data (rule 7.5).
+
+        Args:
+            id: Its id: what resumers name.
+            resume: Type of the resume data.
+            payload: JSON, told to those who ask what the run waits for.
+            timeout: Seconds it waits at most; then its output is `default`, or it fails if there is none.
+            default: Its output if nobody resumed it in time; needs a `timeout`.
+        """
+        function = wait_function(Schema.of(resume))
+        time_ms = to_milliseconds(timeout, "timeout", f"wait_for '{id}'")
+        return self._add(
+            Placement(
+                kind="wait",
+                id=id,
+                function=function,
+                payload=self._json(payload, f"payload of wait_for '{id}'"),
+                time_ms=time_ms,
+                default=self._default_of(default, function, time_ms, id),
+            )
+        )
 
     def foreach(
         self: Workflow[In, Out, Sequence[ItemIn]],
         step: Step[ItemIn, ItemOut] | CommittedWorkflow[ItemIn, ItemOut],
         *,
-        concurrency: int = 1,
+        concurrency: int | Callable[[ReadContext[Any]], int | Awaitable[int]] = 1,
+        on_error: Literal["fail", "collect"] = "fail",
         id: str | None = None,
     ) -> Workflow[In, Out, list[ItemOut]]:
         """Add a step or workflow that runs once per item of the list before it (rule 5.5).
 
-        The next node gets the list of outputs in the order of the items. At most `concurrency` items run at a time.
-        When one fails no more are started, those in flight end, and the node fails.
+        The next node gets the list of outputs in the order of the items. At most `concurrency` items run at a time;
+        a function says how many when the node begins. When one fails no more are started, those in flight end, and the
+        node fails; with `on_error="collect"` all run, and a failed one leaves `{"error": {...}}` in its place.
         """
-        return cast(
-            "Workflow[In, Out, list[ItemOut]]",
-            self._add(Placement(kind="foreach", id=id, tasks=(step,), concurrency=concurrency)),
+        if on_error not in ("fail", "collect"):
+            message = f"workflow '{self.id}': foreach has on_error={on_error!r}; use 'fail' or 'collect'"
+            raise DefinitionError(message)
+        placement = Placement(
+            kind="foreach",
+            id=id,
+            tasks=(step,),
+            concurrency=self._inspected(concurrency, "concurrency") if callable(concurrency) else concurrency,
+            is_collecting=on_error == "collect",
         )
+        return cast("Workflow[In, Out, list[ItemOut]]", self._add(placement))
 
     @overload
     def map(
@@ -309,12 +479,20 @@ class Workflow(Generic[In, Out, Cur_co]):
     def map(
         self, function: Callable[[ReadContext[Cur_co]], Next], *, id: str | None = None
     ) -> Workflow[In, Out, Next]: ...
-    def map(self, function: Callable[[ReadContext[Any]], Any], *, id: str | None = None) -> Workflow[In, Out, Any]:
-        """Add a function that shapes data between two nodes (rule 5.6).
+    @overload
+    def map(self, function: Mapping[str, Source], *, id: str | None = None) -> Workflow[In, Out, dict[str, Any]]: ...
+    def map(
+        self, function: Callable[[ReadContext[Any]], Any] | Mapping[str, Source], *, id: str | None = None
+    ) -> Workflow[In, Out, Any]:
+        """Add something that shapes data between two nodes (rule 5.6): a function, or a dict of sources.
 
-        It gets a `ReadContext`, may be sync or async, and is not tried again.
+        A function gets a `ReadContext`, may be sync or async, and is not tried again. A dict makes an object: each key
+        from `value(...)`, `from_input(path)`, `from_init(path)`, `from_step(step, path)`, `from_state(path)`,
+        `from_context(key)` or `template("... ${inputData.x} ...")`. A path that is not there fails the node.
         """
-        return self._add(Placement(kind="map", id=id, function=self._inspected(function)))
+        if isinstance(function, Mapping):
+            return self._add(Placement(kind="map", id=id, sources=dict(function)))
+        return self._add(Placement(kind="map", id=id, function=self._inspected(function, "map")))
 
     def commit(self: Workflow[In, Out, Out]) -> CommittedWorkflow[In, Out]:
         """Check everything and return the immutable, runnable workflow.
@@ -328,6 +506,7 @@ class Workflow(Generic[In, Out, Cur_co]):
                 self.id,
                 input=self.input,
                 output=self.output,
+                state=self.state,
                 retries=self.retries,
                 description=self.description,
                 metadata=self.metadata,
@@ -349,19 +528,80 @@ class Workflow(Generic[In, Out, Cur_co]):
             message = f"workflow '{self.id}': {task!r} is neither a step nor a workflow; decorate it with @step"
             raise DefinitionError(message)
 
-    def _listed(self, steps: object) -> tuple[Any, ...]:
+    def _listed(
+        self, steps: object, verb: str = "parallel", what: str = "steps, as .parallel([a, b])"
+    ) -> tuple[Any, ...]:
         if not isinstance(steps, Sequence) or isinstance(steps, str):
-            message = f"workflow '{self.id}': parallel takes a list of steps, as .parallel([a, b]), not {steps!r}"
+            message = f"workflow '{self.id}': {verb} takes a list of {what}, not {steps!r}"
             raise DefinitionError(message)
         return tuple(cast("Sequence[object]", steps))
 
-    def _inspected(self, function: object) -> Function:
+    def _case(self, case: object) -> tuple[Function, Any]:
+        pair: tuple[object, ...] = tuple(cast("Sequence[object]", case)) if isinstance(case, tuple | list) else ()
+        if len(pair) != 2:  # noqa: PLR2004 - a pair
+            message = f"workflow '{self.id}': branch takes pairs of a condition and a step, not {case!r}"
+            raise DefinitionError(message)
+        return self._inspected(pair[0], "a condition of branch", depth=4), pair[1]
+
+    def _loop(
+        self,
+        step: Any,  # noqa: ANN401 - typed by the two methods that call this
+        condition: object,
+        *,
+        is_until: bool,
+        max_iterations: int | None,
+        id: str | None,
+    ) -> Workflow[In, Out, Any]:
+        return self._add(
+            Placement(
+                kind="loop",
+                id=id,
+                tasks=(step,),
+                function=self._inspected(condition, "the condition of a loop", depth=3),
+                is_until=is_until,
+                limit=self._at_least_one(max_iterations, "a loop", "max_iterations"),
+            )
+        )
+
+    def _at_least_one(self, value: object, owner: str, name: str) -> int | None:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        message = f"workflow '{self.id}': {owner} has {name}={value!r}; it must be a whole number of at least 1"
+        raise DefinitionError(message)
+
+    def _instant(self, value: object) -> int:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return to_ms(value)
+        message = f"workflow '{self.id}': sleep_until takes a datetime with a time zone, not {value!r}"
+        raise DefinitionError(message)
+
+    def _json(self, value: JsonValue, subject: str) -> JsonValue:
+        try:
+            return decode(encode(value))
+        except InvalidValueError as error:
+            message = f"workflow '{self.id}': {subject} must be JSON: {error}"
+            raise DefinitionError(message) from error
+
+    def _default_of(self, default: object, function: Function, time_ms: int | None, id: str) -> tuple[JsonValue, ...]:
+        if default is _MISSING:
+            return ()
+        subject = f"workflow '{self.id}': the default of wait_for '{id}'"
+        if time_ms is None:
+            message = f"{subject} would never count; give timeout= as well"
+            raise DefinitionError(message)
+        try:
+            return (decode(function.resume.encode(default)),)
+        except InvalidValueError as error:
+            message = f"{subject} does not fit resume={function.resume.name}: {error}"
+            raise DefinitionError(message) from error
+
+    def _inspected(self, function: object, verb: str, *, depth: int = 2) -> Function:
         if not callable(function) or isinstance(function, Step):
             message = (
-                f"workflow '{self.id}': map takes a function of one context, as .map(lambda ctx: ...), not {function!r}"
+                f"workflow '{self.id}': {verb} takes a function of one context, as lambda ctx: ..., not {function!r}"
             )
             raise DefinitionError(message)
-        return inspect_map(function, frame_depth=2)
+        return inspect_map(function, frame_depth=depth)
 
     def copy(self, **changes: object) -> Workflow[In, Out, Any]:
         """Return the same builder with some fields changed."""

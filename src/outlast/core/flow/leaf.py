@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from outlast.core.commands import Cause, RunMap, RunStep, StartTimer
-from outlast.core.events import StepFailed
-from outlast.core.ref import Ref
-from outlast.core.state import LeafFrame, Parent, RunState
+from outlast.core.commands import AwaitResume, Cause, Resumption, RunMap, RunStep, StartTimer
+from outlast.core.events import StepFailed, StepSuspended
+from outlast.core.flow.blocking import became_blocked, became_free
+from outlast.core.frames import LeafFrame, Parent
+from outlast.core.ref import Recorded, Ref
+from outlast.core.state import RunState
 from outlast.graph.nodes import MapNode, StepNode
 
-__all__ = ["failed", "proceed", "start", "timer_fired"]
+__all__ = ["failed", "proceed", "resumed", "start", "suspended", "timer_fired"]
 
 
 def start(state: RunState, node: StepNode | MapNode, *, parent: Parent, slot: int, path: str, value: Ref) -> None:
@@ -27,7 +29,7 @@ def proceed(state: RunState, frame: LeafFrame) -> None:
         return
     match frame.node:
         case StepNode(function=function):
-            state.issue(RunStep(frame.path, function, frame.attempt, frame.input))
+            state.issue(RunStep(frame.path, function, frame.attempt, frame.input, resumption=frame.resumption))
         case MapNode(function=function):
             state.issue(RunMap(frame.path, function, frame.input))
         case _:
@@ -47,4 +49,18 @@ def failed(state: RunState, frame: LeafFrame, event: StepFailed) -> None:
 def timer_fired(state: RunState, frame: LeafFrame) -> None:
     """Fold the end of a wait between two attempts."""
     frame.due_at_ms = None
+    state.agenda.append(frame)
+
+
+def suspended(state: RunState, frame: LeafFrame, seq: int, event: StepSuspended) -> None:
+    """Fold a suspension: wait to be resumed. The attempt is not used up by it."""
+    state.issue(AwaitResume(frame.path, frame.suspensions, event.due_at_ms, event.label, Recorded(seq)))
+    frame.suspensions += 1
+    became_blocked(state, frame)
+
+
+def resumed(state: RunState, frame: LeafFrame, answered: AwaitResume, data: Ref | None) -> None:
+    """Fold the end of a suspension, with the data or because its time was over: the body is called once more."""
+    frame.resumption = Resumption(answered.payload, data)
+    became_free(frame)
     state.agenda.append(frame)

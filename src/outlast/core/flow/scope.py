@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from outlast.core.commands import CloseBlock, FinishRun, OpenBlock
+from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
-from outlast.core.state import Frame, Parent, RunState, ScopeFrame
+from outlast.core.state import RunState
 from outlast.graph.nodes import WorkflowNode
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ def proceed(state: RunState, frame: ScopeFrame, start_node: StartNode) -> None:
 
 
 def child_done(state: RunState, frame: ScopeFrame, child: Frame, start_node: StartNode) -> None:
-    """Go on with the next node, or end with the last one's output; a failure ends the workflow."""
+    """Go on with the next node, or end: with the last one's output, with a bail, or with a failure."""
     if child.output is None:
         _close(state, frame, child)
         return
     frame.outputs[child.node.id] = child.output
     frame.position += 1
-    if frame.position < len(frame.node.nodes):
+    if frame.position < len(frame.node.nodes) and not child.is_bail:
         _start_position(state, frame, child.output, start_node)
     else:
         _close(state, frame, child)

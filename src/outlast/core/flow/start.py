@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Protocol, assert_never
 
-from outlast.core.flow import foreach, leaf, parallel, scope
+from outlast.core.flow import foreach, group, leaf, loop, pause, scope
+from outlast.core.frames import Parent, ScopeFrame
 from outlast.core.ref import Ref
-from outlast.core.state import Parent, RunState, ScopeFrame
-from outlast.graph.nodes import ForeachNode, MapNode, Node, ParallelNode, StepNode, WorkflowNode
+from outlast.core.state import RunState
+from outlast.graph.nodes import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    MapNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    WaitNode,
+    WorkflowNode,
+)
 
 __all__ = ["StartNode", "start_node"]
 
@@ -27,10 +39,14 @@ def start_node(state: RunState, node: Node, *, parent: Parent, slot: int, path: 
             leaf.start(state, node, parent=parent, slot=slot, path=path, value=value)
         case WorkflowNode():
             scope.start(state, node, parent=parent, slot=slot, path=path, value=value)
+        case SleepNode() | WaitNode():
+            pause.start(state, node, parent=parent, slot=slot, path=path, value=value)
         case ForeachNode():
             foreach.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value)
-        case ParallelNode():
-            parallel.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value, start_node=start_node)
+        case ParallelNode() | BranchNode():
+            group.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value)
+        case LoopNode():
+            loop.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value)
         case _:
             assert_never(node)
 

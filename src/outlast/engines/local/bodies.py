@@ -6,43 +6,32 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
-from typing import TypeAlias
 
-from outlast.core.commands import RunMap, RunStep
-from outlast.engines.local.live import LiveRun, Lookup
+from outlast.core.commands import RunStep
+from outlast.engines.local.live import Body, Calling, LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.threads import BodyThreads
-from outlast.engines.perform import Outcome, perform_async, perform_sync
-from outlast.graph.context import ReadContext
-from outlast.graph.function import Function
+from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
+from outlast.failures import FailureInfo
+from outlast.graph.context import StepContext
 
-__all__ = ["Bodies", "Call"]
-
-Call: TypeAlias = RunStep | RunMap
-"""A command to call user code."""
-
-Report: TypeAlias = Callable[[LiveRun, Call, Outcome], None]
-"""Told on the loop what became of a body; never for a run that is gone."""
+__all__ = ["Bodies"]
 
 
 class Bodies:
     """Starts bodies and reports what became of them."""
 
-    def __init__(self, options: LocalOptions, *, report: Report) -> None:
+    def __init__(self, options: LocalOptions, *, report: Callable[[Body, Outcome], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._free = options.max_steps
+        self._grace = options.grace.total_seconds()
         self._queue: deque[tuple[LiveRun, RunStep]] = deque()
         self._threads = BodyThreads(options.max_threads)
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_threads = 0
-
-    @property
-    def in_flight(self) -> int:
-        """How many bodies run now."""
-        return len(self._tasks) + self._in_threads
 
     def take_slot(self) -> bool:
         """Take a slot for a step, if one is free."""
@@ -59,38 +48,41 @@ class Bodies:
         """Give a slot back, and return the step whose turn it is, if any; its slot is then taken."""
         while self._queue:
             run, command = self._queue.popleft()
-            if not run.is_gone:
+            if not run.is_gone and run.state.open.get(command.path) is command:
                 return run, command
         self._free += 1
         return None
 
-    def start(self, run: LiveRun, command: Call) -> None:
+    def start(self, run: LiveRun, command: Calling, call: Call, timeout_ms: int | None) -> None:
         """Call the body of a command whose start is durable."""
-        function = run.program.functions[command.function]
-        if function.is_async:
-            coroutine = self._perform(run, command, function)
+        body = Body(run, command, timeout_ms)
+        run.bodies[command.path] = body
+        if call.function.is_async:
             name = f"outlast {run.run_id} {command.path}"
-            task = self._loop.create_task(coroutine, name=name, context=self._context.copy())
-            run.bodies[command.path] = task
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            body.task = self._loop.create_task(self._perform(body, call), name=name, context=self._context.copy())
+            self._tasks.add(body.task)
+            body.task.add_done_callback(self._tasks.discard)
         else:
-            run.bodies[command.path] = None
-            self._in_threads += 1
-            self._threads.submit(partial(self._perform_in_thread, run, command, function), self._context.copy())
+            self._threads.submit(partial(self._perform_in_thread, body, call), self._context.copy())
+        if timeout_ms is not None:
+            body.timer = self._loop.call_later(timeout_ms / 1000, self._took_too_long, body)
 
-    def evaluate(self, run: LiveRun, command: RunMap, function: Function) -> Outcome:
-        """Call a sync map on the loop, at once."""
-        raw = run.resolver.resolve(command.input)
-        make_context = partial(self._make_context, run, command)
-        return self._context.copy().run(perform_sync, function, raw, make_context, _subject(command))
+    def evaluate(self, call: Call) -> Outcome:
+        """Call a sync function on the loop, at once."""
+        return self._context.copy().run(perform_sync, call)
+
+    def abandon(self, body: Body) -> None:
+        """Stop waiting for a body: its task is canceled, its thread left to itself and replaced."""
+        self._end(body)
+        if body.task is not None:
+            body.task.cancel()
+        else:
+            self._threads.replace_one()
 
     def discard(self, run: LiveRun) -> None:
-        """Cancel the bodies of a run that is gone; nothing of theirs is reported any more."""
-        for task in run.bodies.values():
-            if task is not None:
-                task.cancel()
-        run.bodies.clear()
+        """Abandon the bodies of a run that is gone."""
+        for body in list(run.bodies.values()):
+            self.abandon(body)
 
     async def close(self) -> None:
         """Wait for the canceled tasks to end, and let the threads go."""
@@ -98,36 +90,48 @@ class Bodies:
             await asyncio.wait(self._tasks, timeout=5.0)
         self._threads.close(timeout=0.2)
 
-    async def _perform(self, run: LiveRun, command: Call, function: Function) -> None:
-        raw = run.resolver.resolve(command.input)
-        make_context = partial(self._make_context, run, command)
-        outcome = await perform_async(function, raw, make_context, _subject(command))
-        self._ended(run, command, outcome)
+    async def _perform(self, body: Body, call: Call) -> None:
+        self._ended(body, await perform_async(call, partial(self._watch, body)))
 
-    def _perform_in_thread(self, run: LiveRun, command: Call, function: Function) -> None:
-        raw = run.resolver.resolve(command.input)
-        make_context = partial(self._make_context, run, command)
-        outcome = perform_sync(function, raw, make_context, _subject(command))
+    def _watch(self, body: Body, context: StepContext) -> None:
+        context.watch_signal(partial(self._signaled, body))
+
+    def _signaled(self, body: Body) -> None:
+        self._loop.call_later(self._grace, self._insist, body)
+
+    def _insist(self, body: Body) -> None:
+        """A body that asked to leave goes on: it swallowed the signal."""
+        if not body.is_over:
+            message = (
+                f"'{body.command.path}' called suspend, bail or abort and went on for {timedelta(seconds=self._grace)}; "
+                "do not catch BaseException around these calls, or raise it again"
+            )
+            self._give_up(body, FailureInfo(type="SignalSwallowedError", message=message, is_retryable=False))
+
+    def _took_too_long(self, body: Body) -> None:
+        if not body.is_over:
+            limit = timedelta(milliseconds=body.timeout_ms or 0)
+            message = f"'{body.command.path}' took longer than its timeout of {limit}"
+            self._give_up(body, FailureInfo(type="StepTimeoutError", message=message))
+
+    def _give_up(self, body: Body, failure: FailureInfo) -> None:
+        self.abandon(body)
+        self._report(body, Raised(failure))
+
+    def _perform_in_thread(self, body: Body, call: Call) -> None:
+        outcome = perform_sync(call)
         try:
-            self._loop.call_soon_threadsafe(self._thread_ended, run, command, outcome)
+            self._loop.call_soon_threadsafe(self._ended, body, outcome)
         except RuntimeError:  # the loop was closed while the body ran: its late outcome belongs to nobody
             return
 
-    def _thread_ended(self, run: LiveRun, command: Call, outcome: Outcome) -> None:
-        self._in_threads -= 1
-        self._ended(run, command, outcome)
+    def _ended(self, body: Body, outcome: Outcome) -> None:
+        if not body.is_over:
+            self._end(body)
+            self._report(body, outcome)
 
-    def _ended(self, run: LiveRun, command: Call, outcome: Outcome) -> None:
-        if not run.is_gone:
-            del run.bodies[command.path]
-            self._report(run, command, outcome)
-
-    def _make_context(self, run: LiveRun, command: Call, value: object) -> ReadContext[object]:
-        lookup = Lookup(run, self._loop)
-        if isinstance(command, RunStep):
-            return run.step_context(command, value, lookup)
-        return run.context(command.path, value, lookup)
-
-
-def _subject(command: Call) -> str:
-    return f"{'step' if isinstance(command, RunStep) else 'map'} '{command.path}'"
+    def _end(self, body: Body) -> None:
+        body.is_over = True
+        if body.timer is not None:
+            body.timer.cancel()
+        body.run.bodies.pop(body.command.path, None)

@@ -9,36 +9,55 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from outlast.core.advance import apply, decide, reissue
-from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
+from outlast.core.commands import (
+    AwaitResume,
+    CloseBlock,
+    Command,
+    Evaluate,
+    FinishRun,
+    OpenBlock,
+    RunMap,
+    RunStep,
+    Sleep,
+    StartTimer,
+    Suspend,
+)
 from outlast.core.events import (
-    BlockFailed,
-    BlockOpened,
-    BlockSucceeded,
+    CancelRequested,
+    Evaluated,
+    EvaluationFailed,
     Event,
-    RunFinished,
     RunStarted,
+    SleepStarted,
+    StepCanceled,
     StepFailed,
+    StepResumed,
     StepStarted,
     StepSucceeded,
+    StepSuspended,
+    SuspensionTimedOut,
     TimerFired,
 )
+from outlast.core.frames import ForeachFrame, LeafFrame
 from outlast.core.record import Record
-from outlast.core.retry import retry_at
-from outlast.core.state import ForeachFrame
+from outlast.core.backoff import retry_at
 from outlast.core.status import RunStatus
-from outlast.engines.local.bodies import Bodies, Call
-from outlast.engines.local.live import LiveRun
+from outlast.engines.local.answers import close_block, converter, finish, open_block
+from outlast.engines.local.bodies import Bodies
+from outlast.engines.local.live import Body, Calling, LiveRun, Lookup
 from outlast.engines.local.options import LocalOptions
-from outlast.engines.perform import Outcome, Raised, Returned, check_value
-from outlast.errors import InputError, OutlastError
-from outlast.failures import FailureInfo, describe_exception
-from outlast.graph.nodes import RetryRule, StepNode
-from outlast.storage.base import Append, Receipt, RunStore, WorkerKey
-from outlast.values import InvalidValueError
+from outlast.engines.perform import Aborted, Answered, Bailed, Call, Outcome, Raised, Returned, Suspended
+from outlast.errors import OutlastError
+from outlast.failures import FailureInfo, failure_to_json
+from outlast.graph.context import ReadContext
+from outlast.graph.nodes import StepNode
+from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey
+from outlast.values import JsonValue, decode, encode
 
 __all__ = ["Driver"]
 
@@ -62,6 +81,7 @@ class Driver:
     ) -> None:
         self._store = store
         self._now_ms = options.now_ms
+        self._grace = options.grace.total_seconds()
         self._loop = asyncio.get_running_loop()
         self._on_released = on_released
         self._on_refused = on_refused
@@ -90,54 +110,93 @@ class Driver:
     def go_on(self, run: LiveRun) -> None:
         """Call what was started with the insert, and take the commands that waited for it."""
         run.became_durable(run.state.last_seq)
-        started = {command.path for command in run.starting}
-        self._call_started(run, run.starting)
-        run.starting = []
+        starting, run.starting = run.starting, []
+        self._call_started(run, starting)
+        started = {command.path for command in starting}
         self._take_all(run, [command for command in reissue(run.state) if command.path not in started])
 
-    def recover(self, run: LiveRun) -> None:
-        """Do what is still open in a run that was folded from its journal."""
+    def recover(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
+        """Do what is still open in a run that was folded from its journal, and what outsiders asked of it meanwhile."""
         run.became_durable(run.state.last_seq)
-        self._take_all(run, reissue(run.state))
+        if run.state.is_canceling:
+            run.canceled.set()
+        self._take_all(run, reissue(run.state), requests)
 
-    def absorb(self, run: LiveRun, event: Event, payload: bytes | None = None) -> None:
-        """Record a fact and all that follows from it at once, in one write."""
+    def absorb(self, run: LiveRun, *facts: _Fact) -> None:
+        """Record facts and all that follows from them at once, in one write."""
         if not run.is_gone:
-            self._absorb(run, deque(((event, payload),)))
+            self._absorb(run, deque(facts))
+
+    def deliver(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
+        """Turn what outsiders ask of a run into facts."""
+        if not run.is_gone:
+            self._absorb(run, deque(), requests)
+
+    def _requested(self, run: LiveRun, row: InboxRow) -> list[_Fact]:
+        """Read one request. What nothing waits for any more is put aside: its row is taken without a fact."""
+        if row.key in run.seen:
+            return []
+        run.seen.add(row.key)
+        run.taken.append(row.key)
+        body = decode(row.body)
+        fields: dict[str, Any] = body if isinstance(body, dict) else {}
+        if row.kind == "cancel":
+            return self._canceled(run, fields.get("reason"))
+        command = run.state.open.get(str(fields.get("path")))
+        if isinstance(command, AwaitResume) and command.number == fields.get("number"):
+            request_context = fields.get("request_context") or {}
+            run.merge_request_context(request_context)
+            self._cancel_timer(run, command.path)
+            event = StepResumed(self._now_ms(), command.path, request_context)
+            return [(event, encode(fields.get("data")))]
+        return []
+
+    def _canceled(self, run: LiveRun, reason: str | None) -> list[_Fact]:
+        """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
+        if run.state.is_canceling or run.state.finished is not None:
+            return []
+        for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate)]:
+            self.bodies.abandon(body)
+        self._cancel_timers(run)
+        run.canceled.set()
+        self._loop.call_later(self._grace, self._cancel_bodies, run)
+        return [(CancelRequested(self._now_ms(), reason), None)]
 
     def discard(self, run: LiveRun) -> None:
         """Stop touching a run: its bodies are canceled, and what they still do is ignored."""
         run.is_gone = True
-        for timer in run.timers.values():
-            timer.cancel()
-        run.timers.clear()
-        slots = sum(isinstance(command, RunStep) for command in run.starting)
+        self._cancel_timers(run)
+        commands = [*run.starting, *(body.command for body in run.bodies.values())]
         run.starting = []
-        slots += sum(1 for path in run.bodies if isinstance(run.state.open.get(path), RunStep))
         self.bodies.discard(run)
-        for _ in range(slots):
-            self._slot_came_free()
+        for command in commands:
+            if isinstance(command, RunStep):
+                self._slot_came_free()
 
     def rest_if_idle(self, run: LiveRun) -> None:
         """While draining: give a run back if none of its bodies is in flight."""
-        if not run.is_gone:
-            self._absorb(run, deque())
+        self.absorb(run)
 
-    def _take_all(self, run: LiveRun, commands: Sequence[Command]) -> None:
+    def _take_all(self, run: LiveRun, commands: Sequence[Command], requests: Sequence[InboxRow] = ()) -> None:
         facts: deque[_Fact] = deque()
         for command in commands:
             self._take(run, command, facts)
-        self._absorb(run, facts)
+        self._absorb(run, facts, requests)
 
-    def _absorb(self, run: LiveRun, facts: deque[_Fact]) -> None:
+    def _absorb(self, run: LiveRun, facts: deque[_Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:
-            while facts:
-                for command in self._fold(run, *facts.popleft()):
-                    self._take(run, command, facts)
+            self._advance(run, facts)
+            for row in requests:
+                self._advance(run, deque(self._requested(run, row)))
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._on_broken(run, error)
         else:
             self._write(run)
+
+    def _advance(self, run: LiveRun, facts: deque[_Fact]) -> None:
+        while facts:
+            for command in self._fold(run, *facts.popleft()):
+                self._take(run, command, facts)
 
     def _fold(self, run: LiveRun, event: Event, payload: bytes | None) -> Sequence[Command]:
         seq = run.record(event, payload)
@@ -151,22 +210,35 @@ class Driver:
                 self._take_step(run, command, facts)
             case RunMap():
                 self._take_map(run, command, facts)
+            case Evaluate():
+                self._take_evaluation(run, command, facts)
             case OpenBlock():
-                facts.append((self._open_block(run, command), None))
+                facts.append((open_block(run, command, self._now_ms()), None))
             case CloseBlock():
-                facts.append((self._close_block(run, command), None))
-            case StartTimer():
-                delay = max(0, command.due_at_ms - self._now_ms()) / 1000
-                run.timers[command.path] = self._loop.call_later(delay, self._timer_fired, run, command)
+                event = close_block(run, command, self._now_ms())
+                facts.append((event, self._collected(run, command.path, getattr(event, "failure", None), command)))
+            case StartTimer() | Sleep():
+                if isinstance(command, Sleep) and not command.was_started:
+                    facts.append((SleepStarted(self._now_ms(), command.path, command.due_at_ms), None))
+                self._arm(run, command.path, command.due_at_ms, TimerFired)
+            case Suspend():
+                now = self._now_ms()
+                due = None if command.timeout_ms is None else now + command.timeout_ms
+                facts.append((StepSuspended(now, command.path, 0, None, due), encode(command.payload)))
+            case AwaitResume():
+                if command.due_at_ms is not None:
+                    self._arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
             case FinishRun():
-                facts.append((self._finish(run, command), None))
+                facts.append((finish(run, command, self._now_ms()), None))
             case _:
                 assert_never(command)
 
     def _take_step(self, run: LiveRun, command: RunStep, facts: deque[_Fact]) -> None:
-        if self.is_draining:
+        if run.state.is_canceling:
+            facts.append((StepCanceled(self._now_ms(), command.path, command.attempt), None))
+        elif self.is_draining:
             return
-        if self.bodies.take_slot():
+        elif self.bodies.take_slot():
             self._announce(run, command, facts)
         else:
             self.bodies.queue(run, command)
@@ -176,68 +248,79 @@ class Driver:
         run.starting.append(command)
 
     def _take_map(self, run: LiveRun, command: RunMap, facts: deque[_Fact]) -> None:
-        if self.is_draining:
-            return
-        facts.append((StepStarted(self._now_ms(), command.path, 0, command.was_started), None))
-        function = run.program.functions[command.function]
-        if function.is_async:
+        if run.state.is_canceling:
+            facts.append((StepCanceled(self._now_ms(), command.path, 0), None))
+        elif not self.is_draining:
+            facts.append((StepStarted(self._now_ms(), command.path, 0, command.was_started), None))
+            self._call_inline(run, command, facts)
+
+    def _take_evaluation(self, run: LiveRun, command: Evaluate, facts: deque[_Fact]) -> None:
+        if not self.is_draining:
+            self._call_inline(run, command, facts)
+
+    def _call_inline(self, run: LiveRun, command: RunMap | Evaluate, facts: deque[_Fact]) -> None:
+        """Call a sync function now, so that its answer joins this commit; an async one when the commit is durable."""
+        if run.program.functions[command.function].is_async:
             run.starting.append(command)
         else:
-            facts.append(self._fact_of(run, command, self.bodies.evaluate(run, command, function)))
+            outcome = self.bodies.evaluate(self._call_of(run, command))
+            facts.append(self._fact_of(run, command, outcome))
 
-    def _open_block(self, run: LiveRun, command: OpenBlock) -> Event:
-        now = self._now_ms()
-        if command.workflow is None:
-            try:
-                items = run.resolver.split(command.input)
-            except InvalidValueError as error:
-                failure = describe_exception(InputError(f"input of foreach '{command.path}'", error.problems))
-                return BlockFailed(now, command.path, None, failure)
-            return BlockOpened(now, command.path, len(items), command.concurrency)
-        subject = f"input of workflow '{command.path}'"
+    def _call_of(self, run: LiveRun, command: Calling) -> Call:
+        function = run.program.functions[command.function]
+        lookup = Lookup(run, self._loop)
+
+        def make_context(value: object) -> ReadContext[Any]:
+            if isinstance(command, RunStep):
+                return run.step_context(command, function, value, lookup)
+            return run.context(command, value, lookup)
+
         raw = run.resolver.resolve(command.input)
-        failed = check_value(raw, subject, run.program.types[command.workflow].input.decode)
-        return BlockOpened(now, command.path) if failed is None else BlockFailed(now, command.path, None, failed)
+        if isinstance(command, Evaluate):
+            convert = converter(command, self._now_ms())
+            return Call(function, raw, f"'{command.path}'", make_context, convert)
+        kind = "step" if isinstance(command, RunStep) else "map"
+        return Call(function, raw, f"{kind} '{command.path}'", make_context)
 
-    def _close_block(self, run: LiveRun, command: CloseBlock) -> Event:
-        now = self._now_ms()
-        frame = run.state.frames.get(command.path)
-        if isinstance(frame, ForeachFrame):
-            run.resolver.forget(frame.input)
-        if command.output is None:
-            return BlockFailed(now, command.path, command.cause.path if command.cause else None, None)
-        if command.workflow is None:
-            return BlockSucceeded(now, command.path)
-        subject = f"output of workflow '{command.path}'"
-        failed = self._check_output(run, command, command.workflow, subject)
-        return BlockSucceeded(now, command.path) if failed is None else BlockFailed(now, command.path, None, failed)
+    def _arm(self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut]) -> None:
+        delay = max(0, due_at_ms - self._now_ms()) / 1000
+        run.timers[path] = self._loop.call_later(delay, self._timer_fired, run, path, due_at_ms, event)
 
-    def _finish(self, run: LiveRun, command: FinishRun) -> Event:
-        now = self._now_ms()
-        if command.cause is not None:
-            return RunFinished(now, RunStatus.FAILED, command.cause.path, command.cause.failure)
-        failed = self._check_output(run, command, run.workflow_id, "result of the workflow")
-        if failed is not None:
-            return RunFinished(now, RunStatus.FAILED, None, failed)
-        return RunFinished(now, RunStatus.SUCCESS)
+    def _timer_fired(
+        self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut]
+    ) -> None:
+        run.timers.pop(path, None)
+        self.absorb(run, (event(max(self._now_ms(), due_at_ms), path), None))
 
-    def _check_output(
-        self, run: LiveRun, command: CloseBlock | FinishRun, workflow_id: str, subject: str
-    ) -> FailureInfo | None:
-        schema = run.program.types[workflow_id].output
-        if schema.is_json or command.output is None:
-            return None
-        return check_value(run.resolver.resolve(command.output), subject, schema.decode)
+    def _cancel_timer(self, run: LiveRun, path: str) -> None:
+        timer = run.timers.pop(path, None)
+        if timer is not None:
+            timer.cancel()
 
-    def _timer_fired(self, run: LiveRun, command: StartTimer) -> None:
-        run.timers.pop(command.path, None)
-        self.absorb(run, TimerFired(max(self._now_ms(), command.due_at_ms), command.path))
+    def _cancel_timers(self, run: LiveRun) -> None:
+        for path in list(run.timers):
+            self._cancel_timer(run, path)
 
-    def _body_ended(self, run: LiveRun, command: Call, outcome: Outcome) -> None:
+    def _cancel_bodies(self, run: LiveRun) -> None:
+        """The grace period after a cancel is over."""
+        facts: list[_Fact] = []
+        for body in list(run.bodies.values()):
+            attempt = body.command.attempt if isinstance(body.command, RunStep) else 0
+            facts.append((StepCanceled(self._now_ms(), body.command.path, attempt), None))
+            self.bodies.abandon(body)
+            if isinstance(body.command, RunStep):
+                self._slot_came_free()
+        if facts:
+            self.absorb(run, *facts)
+
+    def _body_ended(self, body: Body, outcome: Outcome) -> None:
+        run, command = body.run, body.command
         if isinstance(command, RunStep):
             self._slot_came_free()
-        event, payload = self._fact_of(run, command, outcome)
-        self.absorb(run, event, payload)
+        if isinstance(outcome, Aborted) and not run.is_gone:
+            self.absorb(run, *self._canceled(run, f"'{command.path}' aborted it"), self._fact_of(run, command, outcome))
+        elif not run.is_gone:
+            self.absorb(run, self._fact_of(run, command, outcome))
 
     def _slot_came_free(self) -> None:
         following = self.bodies.give_slot()
@@ -247,25 +330,68 @@ class Driver:
             self._announce(run, command, facts)
             self._absorb(run, facts)
 
-    def _fact_of(self, run: LiveRun, command: Call, outcome: Outcome) -> _Fact:
+    def _fact_of(self, run: LiveRun, command: Calling, outcome: Outcome) -> _Fact:
         now = self._now_ms()
+        path = command.path
         attempt = command.attempt if isinstance(command, RunStep) else 0
         match outcome:
-            case Returned(payload=payload):
-                return StepSucceeded(now, command.path, attempt), payload
+            case Returned(payload=payload, patch=patch):
+                return StepSucceeded(now, path, attempt, patch=patch), payload
+            case Bailed(payload=payload, patch=patch):
+                return StepSucceeded(now, path, attempt, is_bail=True, patch=patch), payload
+            case Suspended(payload=payload, label=label, timeout=timeout, patch=patch):
+                due = None if timeout is None else now + round(timeout / timedelta(milliseconds=1))
+                return StepSuspended(now, path, attempt, label, due, patch), payload
+            case Answered(value=value):
+                return Evaluated(now, path, value), None
             case Raised(failure=failure):
-                node = run.state.frame(command.path).node
-                rule = node.retry if isinstance(node, StepNode) else RetryRule()
-                due = retry_at(rule, attempt=attempt, failure=failure, at_ms=now)
-                return StepFailed(now, command.path, attempt, failure, due), None
+                return self._failed(run, command, failure, now)
+            case Aborted():
+                return StepCanceled(now, path, attempt), None
             case _:
                 assert_never(outcome)
+
+    def _failed(self, run: LiveRun, command: Calling, failure: FailureInfo, now: int) -> _Fact:
+        if isinstance(command, Evaluate):
+            return EvaluationFailed(now, command.path, failure), None
+        attempt = command.attempt if isinstance(command, RunStep) else 0
+        due = None if run.state.is_canceling else self._retry_at(run, command.path, attempt, failure, now)
+        payload = self._collected(run, command.path, failure, None) if due is None else None
+        return StepFailed(now, command.path, attempt, failure, due), payload
+
+    def _retry_at(self, run: LiveRun, path: str, attempt: int, failure: FailureInfo, now: int) -> int | None:
+        frame = run.state.frame(path)
+        if not isinstance(frame, LeafFrame) or not isinstance(frame.node, StepNode):
+            return None
+        return retry_at(
+            frame.node.retry,
+            run_id=run.run_id,
+            path=path,
+            attempt=attempt,
+            first_at_ms=frame.begun_at_ms or now,
+            at_ms=now,
+            failure=failure,
+        )
+
+    def _collected(
+        self, run: LiveRun, path: str, failure: FailureInfo | None, closing: CloseBlock | None
+    ) -> bytes | None:
+        """Return what a failed item of a collecting foreach leaves in the output; None for everything else."""
+        if failure is None and closing is not None and closing.cause is not None:
+            failure = closing.cause.failure
+        parent = run.state.frame(path).parent
+        if failure is None or not isinstance(parent, ForeachFrame) or not parent.node.is_collecting:
+            return None
+        error: JsonValue = failure_to_json(failure)
+        return encode({"error": error})
 
     def _write(self, run: LiveRun) -> None:
         """Hand over what is fresh, and give the run up with it if it ended or has nothing to do for long."""
         status = run.state.status()
         ready_at_ms, is_released = self._release(run, status)
-        if not run.fresh and not is_released:
+        starting, run.starting = run.starting, []
+        if not run.fresh and not run.taken and not is_released:
+            self._call_started(run, starting)
             return
         write = Append(
             run=run.key,
@@ -276,8 +402,9 @@ class Driver:
             execution=run.execution,
             is_released=is_released,
             ready_at_ms=ready_at_ms,
+            inbox_taken=run.taken,
         )
-        starting, run.starting, run.fresh = run.starting, [], []
+        run.fresh, run.taken = [], []
         run.is_gone = is_released
         self._store.append(write, partial(self._settled, run, starting, run.state.last_seq))
 
@@ -287,27 +414,31 @@ class Driver:
             return None, True
         if run.bodies or run.starting:
             return None, False
-        if status is RunStatus.WAITING:
-            due = run.state.next_due() or 0
-            if self.is_draining or due - self._now_ms() > _RESIDENT_WAIT_MS:
-                return due, True
-        elif self.is_draining:
-            return self._now_ms(), True
-        return None, False
+        due = run.state.next_due()
+        if status is RunStatus.WAITING or status is RunStatus.SUSPENDED:
+            is_long = due is None or due - self._now_ms() > _RESIDENT_WAIT_MS
+            return due, is_long or self.is_draining
+        return (self._now_ms(), True) if self.is_draining else (None, False)
 
-    def _settled(self, run: LiveRun, starting: Sequence[Call], seq: int, result: Receipt | OutlastError) -> None:
+    def _settled(self, run: LiveRun, starting: Sequence[Calling], seq: int, result: Receipt | OutlastError) -> None:
         if isinstance(result, OutlastError):
             run.starting.extend(starting)  # so that `discard` gives their slots back
             self._on_refused(run, result)
             return
         run.became_durable(seq)
         if run.is_gone:
-            for timer in run.timers.values():
-                timer.cancel()
+            self._cancel_timers(run)
             self._on_released(run)
         else:
             self._call_started(run, starting)
 
-    def _call_started(self, run: LiveRun, starting: Sequence[Call]) -> None:
+    def _call_started(self, run: LiveRun, starting: Sequence[Calling]) -> None:
         for command in starting:
-            self.bodies.start(run, command)
+            if run.state.open.get(command.path) is None:
+                if isinstance(command, RunStep):
+                    self._slot_came_free()
+                continue
+            frame = run.state.frames.get(command.path)
+            node = frame.node if isinstance(frame, LeafFrame) else None
+            timeout_ms = node.timeout_ms if isinstance(node, StepNode) else None
+            self.bodies.start(run, command, self._call_of(run, command), timeout_ms)

@@ -110,7 +110,13 @@ class LocalEngine:
             records=await self._store.load_records(row.key, limit=row.head),
         )
 
-    async def wait_for_rest(self, run_id: str) -> History:
+    async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
+        """Put a request into the run's inbox, and look at it at once if the run is ours or nobody's."""
+        is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=self._now_ms(), body=body)
+        self._wake()
+        return is_first
+
+    async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
         waiters = self._waiters.setdefault(run_id, [])
         try:
@@ -122,12 +128,12 @@ class LocalEngine:
                         row = await self._store.find_run(run_id)
                         if row is None:
                             raise RunNotFoundError(run_id)
-                        if row.status.is_rest:
+                        if row.status.is_terminal or (row.status.is_rest and row.head > after):
                             return await self._load_known(run_id)
                     history = await waiter
                 finally:
                     waiters.remove(waiter)
-                if history is not None:
+                if history is not None and (history.status.is_terminal or history.records[-1].seq > after):
                     return history
         finally:
             if not waiters:
@@ -151,7 +157,7 @@ class LocalEngine:
 
     def _insert(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
         now = self._now_ms()
-        event = RunStarted(now, request.request_context)
+        event = RunStarted(now, request.request_context, request.state, request.include_state)
         new = NewRun(
             run_id=request.run_id,
             workflow_id=request.workflow.id,
@@ -190,7 +196,7 @@ class LocalEngine:
     def _came_to_rest(self, run: LiveRun) -> None:
         """A run was given up by this process: ended, or left to a timer."""
         waiters = self._waiters.get(run.run_id)
-        if not waiters or run.state.finished is None:
+        if not waiters or not run.state.status().is_rest:
             return
         history = None
         if run.records is not None:
@@ -199,7 +205,7 @@ class LocalEngine:
                 workflow_id=run.workflow_id,
                 resource_id=run.resource_id,
                 execution=run.execution,
-                status=run.state.finished,
+                status=run.state.status(),
                 created_at_ms=run.created_at_ms,
                 graph=run.program.graph,
                 records=run.records,
@@ -244,6 +250,8 @@ class LocalEngine:
             self._last_burial = self._loop.time()
             if await self._store.bury_dead_workers(now_ms=self._now_ms()):
                 self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+        if has_changed:
+            await self._worker.look_into_inbox()
         is_due = self._next_ready_at is not None and self._next_ready_at <= self._now_ms()
         await self._worker.look(next_ready_at=self._next_ready_at)
         if is_due and self._worker.free > 0:

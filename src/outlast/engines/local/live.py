@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 from outlast.core.codec import encode_event
-from outlast.core.commands import RunMap, RunStep
+from outlast.core.commands import Evaluate, RunMap, RunStep
 from outlast.core.events import Event
 from outlast.core.record import Record
-from outlast.core.ref import Resolver, seqs_of
+from outlast.core.ref import Ref, Resolver, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.local.program import Program
-from outlast.graph.context import ReadContext, RunFacts, StepContext
-from outlast.storage.base import RunKey
-from outlast.values import JsonValue
+from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
+from outlast.graph.function import Function
+from outlast.graph.state import StateType
+from outlast.storage.base import InboxKey, RunKey
+from outlast.values import JsonValue, encode
 
-__all__ = ["LiveRun"]
+__all__ = ["Body", "Calling", "LiveRun", "Lookup"]
 
 T = TypeVar("T")
 
 _KEPT_RECORDS = 512
+
+
+Calling: TypeAlias = RunStep | RunMap | Evaluate
+"""A command to call user code."""
+
+
+@dataclass(slots=True, eq=False)
+class Body:
+    """One call of user code in flight."""
+
+    run: LiveRun
+    """Its run."""
+    command: Calling
+    """What is answered by its outcome."""
+    timeout_ms: int | None
+    """How long it may take."""
+    task: asyncio.Task[None] | None = None
+    """Its task; None for one that runs in a thread."""
+    timer: asyncio.TimerHandle | None = None
+    """Ends it when it takes too long."""
+    is_over: bool = False
+    """Whether its outcome is known, or nobody waits for it any more: what it still does is ignored."""
 
 
 class LiveRun:
@@ -32,6 +57,7 @@ class LiveRun:
         "_durable_waiters",
         "_facts",
         "bodies",
+        "canceled",
         "created_at_ms",
         "epoch",
         "execution",
@@ -45,8 +71,10 @@ class LiveRun:
         "resolver",
         "resource_id",
         "run_id",
+        "seen",
         "starting",
         "state",
+        "taken",
         "timers",
     )
 
@@ -66,11 +94,18 @@ class LiveRun:
         """The whole journal while it is short, so that its readers need no store; None once it is not."""
         self.fresh: list[Record] = []
         """Records that are not handed to the store yet."""
-        self.starting: list[RunStep | RunMap] = []
+        self.starting: list[Calling] = []
         """Commands whose start is among the fresh records: called once these are durable."""
-        self.bodies: dict[str, asyncio.Task[None] | None] = {}
-        """Bodies in flight by path; None for one that runs in a thread."""
+        self.bodies: dict[str, Body] = {}
+        """Bodies in flight by the path of their command."""
         self.timers: dict[str, asyncio.TimerHandle] = {}
+        """Timers of this process by path."""
+        self.taken: list[InboxKey] = []
+        """Inbox rows that became events among the fresh records."""
+        self.seen: set[InboxKey] = set()
+        """Inbox rows that were read in this life of the run."""
+        self.canceled = asyncio.Event()
+        """Set when the run is to end canceled; bodies can see it."""
         self.is_gone = False
         """Whether this process must not touch the run any more."""
         self._durable_seq = 0
@@ -115,15 +150,56 @@ class LiveRun:
             self._durable_waiters.append((seq, waiter))
             await waiter
 
-    def context(self, path: str, value: object, lookup: Lookup) -> ReadContext[object]:
-        """Make the context of a map function."""
-        return ReadContext(self._facts_of(path), path, value, lookup)
-
-    def step_context(self, command: RunStep, value: object, lookup: Lookup) -> StepContext:
-        """Make the context of a step's body."""
-        return StepContext(
-            self._facts_of(command.path), command.path, value, lookup, command.attempt, command.was_started
+    def context(self, command: RunMap | Evaluate, value: object, lookup: Lookup) -> ReadContext[object]:
+        """Make the context of a map, condition, duration or concurrency function."""
+        if isinstance(command, RunMap):
+            path, iteration_count = command.path, 0
+        else:
+            path, iteration_count = command.node_path, command.iteration_count
+        return ReadContext(
+            self._facts_of(path),
+            path,
+            value,
+            lookup,
+            data=self.state.data,
+            state_type=self._state_type(path),
+            iteration_count=iteration_count,
         )
+
+    def step_context(self, command: RunStep, function: Function, value: object, lookup: Lookup) -> StepContext:
+        """Make the context of a step's body."""
+        resumption = command.resumption
+        facts = AttemptFacts(
+            attempt=command.attempt,
+            is_recovered=command.was_started,
+            canceled=CancelFlag(self.canceled),
+            is_resumed=resumption is not None and resumption.resume_data is not None,
+            is_timed_out=resumption is not None and resumption.resume_data is None,
+            suspend_data=self._resolve(resumption.suspend_payload if resumption else None),
+            resume_data=self._resolve(resumption.resume_data if resumption else None),
+        )
+        return StepContext(
+            self._facts_of(command.path),
+            command.path,
+            value,
+            lookup=lookup,
+            function=function,
+            facts=facts,
+            data=self.state.data,
+            state_type=function.state or self._state_type(command.path),
+        )
+
+    def _state_type(self, path: str) -> StateType:
+        return self.program.types[self.state.scope_of(path).node.workflow].state
+
+    def merge_request_context(self, entries: Mapping[str, JsonValue]) -> None:
+        """Let the entries of a resumer win over the earlier ones."""
+        if entries:
+            self.request_context = {**self.request_context, **entries}
+            self._facts.clear()
+
+    def _resolve(self, ref: Ref | None) -> bytes | None:
+        return None if ref is None else self.resolver.resolve(ref)
 
     def _facts_of(self, path: str) -> RunFacts:
         workflow_id = self.state.scope_of(path).node.workflow
@@ -134,7 +210,7 @@ class LiveRun:
                 workflow_id=workflow_id,
                 resource_id=self.resource_id,
                 execution=self.execution,
-                request_context=self.request_context,
+                request_context=encode(dict(self.request_context)),
             )
         return facts
 
@@ -153,6 +229,10 @@ class Lookup:
         scope = self._run.state.scope_of(path)
         raw = self._run.resolver.resolve(scope.input)
         return self._run.program.types[scope.node.workflow].input.decode(raw)
+
+    async def init_raw(self, path: str) -> bytes:
+        """Return the input of the workflow in which the node stands, as JSON."""
+        return self._run.resolver.resolve(self._run.state.scope_of(path).input)
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
         """Return the recorded output of a step of that workflow as JSON, or None unless it succeeded."""

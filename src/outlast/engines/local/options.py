@@ -37,6 +37,8 @@ class LocalOptions:
     """How many steps run at a time in this process."""
     max_threads: int = min(32, (os.cpu_count() or 1) + 4)
     """How many sync bodies run at a time in this process."""
+    grace: timedelta = timedelta(seconds=5)
+    """How long a body may go on after the run was canceled, or after it asked to suspend, bail or abort."""
     now_ms: Callable[[], int] = wall_clock_ms
     """The clock."""
 

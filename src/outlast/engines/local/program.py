@@ -10,7 +10,20 @@ from typing import Any, assert_never
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
-from outlast.graph.nodes import ForeachNode, Graph, MapNode, Node, ParallelNode, StepNode, WorkflowNode
+from outlast.graph.nodes import (
+    BranchNode,
+    ForeachNode,
+    Graph,
+    LoopNode,
+    MapNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    WaitNode,
+    WorkflowNode,
+)
+from outlast.graph.source_map import source_function
 from outlast.graph.workflow import CommittedWorkflow
 from outlast.storage.base import GraphKey, RunStore
 from outlast.values import decode
@@ -53,8 +66,7 @@ class ProgramShelf:
         """Store the graphs of this process's workflows, and look at all stored ones."""
         for workflow in self._workflows.values():
             key = await self._store.ensure_graph(workflow.id, workflow.fingerprint, workflow.document)
-            composition = workflow.composition
-            program = Program(key, composition.graph, composition.functions, composition.types)
+            program = _program(key, workflow.graph, workflow)
             self._programs[key] = self._current[workflow.id] = program
             self._graphs[key] = program.graph
         await self.look_for_new()
@@ -81,9 +93,7 @@ class ProgramShelf:
                     names,
                 )
                 continue
-            self._programs[row.key] = Program(
-                row.key, graph, workflow.composition.functions, workflow.composition.types
-            )
+            self._programs[row.key] = _program(row.key, graph, workflow)
 
     def current(self, workflow_id: str) -> Program:
         """Return the program of a workflow of this process."""
@@ -110,6 +120,13 @@ class ProgramShelf:
         return graph
 
 
+def _program(key: GraphKey, graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> Program:
+    """Bring a graph together with the functions of this process, and those that the graph itself describes."""
+    described = {node.function: source_function(dict(node.sources)) for node in _source_maps(graph.root)}
+    composition = workflow.composition
+    return Program(key, graph, {**composition.functions, **described}, composition.types)
+
+
 def _missing(graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> set[str]:
     functions, types = workflow.composition.functions, workflow.composition.types
     wanted = set(_references(graph.root))
@@ -118,16 +135,50 @@ def _missing(graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> set[str]:
 
 def _references(node: Node) -> Iterator[str]:
     match node:
-        case StepNode() | MapNode():
+        case StepNode():
             yield node.function
+        case MapNode():
+            if not node.sources:
+                yield node.function
         case WorkflowNode():
             yield node.workflow
             for child in node.nodes:
                 yield from _references(child)
         case ForeachNode():
+            if isinstance(node.concurrency, str):
+                yield node.concurrency
             yield from _references(node.body)
-        case ParallelNode():
+        case LoopNode():
+            yield node.condition
+            yield from _references(node.body)
+        case ParallelNode() | BranchNode():
+            if isinstance(node, BranchNode):
+                yield from node.conditions
             for child in node.children:
                 yield from _references(child)
+        case WaitNode():
+            yield node.function
+        case SleepNode():
+            if node.function is not None:
+                yield node.function
+        case _:
+            assert_never(node)
+
+
+def _source_maps(node: Node) -> Iterator[MapNode]:
+    match node:
+        case MapNode(sources=sources):
+            if sources:
+                yield node
+        case WorkflowNode():
+            for child in node.nodes:
+                yield from _source_maps(child)
+        case ForeachNode() | LoopNode():
+            yield from _source_maps(node.body)
+        case ParallelNode() | BranchNode():
+            for child in node.children:
+                yield from _source_maps(child)
+        case StepNode() | SleepNode() | WaitNode():
+            return
         case _:
             assert_never(node)

@@ -18,6 +18,7 @@ class BodyThreads:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._most = 2 * limit
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -33,6 +34,11 @@ class BodyThreads:
                 self._threads.append(thread)
                 thread.start()
         self._jobs.put((context, call))
+
+    def replace_one(self) -> None:
+        """Allow one thread more, because a body that nobody waits for any more keeps one; at most twice the limit."""
+        with self._lock:
+            self._limit = min(self._limit + 1, self._most)
 
     def close(self, timeout: float) -> None:
         """Let idle threads end and wait for each `timeout` seconds; those stuck in a body are left behind."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from outlast.core.codec import UnknownEventError, decode_event
-from outlast.core.events import RunStarted
+from outlast.core.events import RunStarted, StepResumed
 from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
@@ -19,7 +19,7 @@ from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.errors import OutlastError, StaleRunError, StoreError
-from outlast.storage.base import Append, ClaimedRun, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.base import Append, ClaimedRun, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
 __all__ = ["Worker"]
 
@@ -93,7 +93,9 @@ class Worker:
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
         run = LiveRun(request.run_id, program, resource_id=request.resource_id, created_at_ms=now)
-        records = self.driver.begin(run, RunStarted(now, request.request_context), request.input)
+        records = self.driver.begin(
+            run, RunStarted(now, request.request_context, request.state, request.include_state), request.input
+        )
         new = NewRun(
             run_id=run.run_id,
             workflow_id=run.workflow_id,
@@ -131,12 +133,26 @@ class Worker:
         while self.free > 0 and next_ready_at is not None and next_ready_at <= self._now_ms():
             limit = min(self.free, _CLAIM_AT_ONCE)
             claimed = await self._store.claim(self.key, graphs=self._shelf.keys, now_ms=self._now_ms(), limit=limit)
+            requests = await self._list_requests() if claimed else {}
             for each in claimed:
-                await self._take_over_or_keep_for_later(each)
+                await self._take_over_or_keep_for_later(each, requests.get(each.key, []))
             if len(claimed) < limit:
                 self._has_backlog = False
                 return
         self._has_backlog = self.free <= 0
+
+    async def look_into_inbox(self) -> None:
+        """Hand what outsiders ask of our runs to the driver."""
+        if self.live:
+            requests = await self._list_requests()
+            for run in [each for each in self.live.values() if each.key in requests]:
+                self.driver.deliver(run, requests[run.key])
+
+    async def _list_requests(self) -> dict[RunKey, list[InboxRow]]:
+        requests: dict[RunKey, list[InboxRow]] = {}
+        for row in await self._store.list_inbox(self.key):
+            requests.setdefault(row.run, []).append(row)
+        return requests
 
     async def drain(self) -> int:
         """Give all runs back: at once those that rest, the others when their bodies end, at the latest after `drain`.
@@ -168,14 +184,14 @@ class Worker:
         run.key, run.epoch = key, epoch
         self.live[run.run_id] = run
 
-    async def _take_over_or_keep_for_later(self, claimed: ClaimedRun) -> None:
+    async def _take_over_or_keep_for_later(self, claimed: ClaimedRun, requests: Sequence[InboxRow]) -> None:
         try:
-            await self._take_over(claimed)
+            await self._take_over(claimed, requests)
         except StoreError as error:
             _log.warning("run %s is claimed and could not be read yet, trying again: %s", claimed.run_id, error)
             self._lost_runs.add(claimed.run_id)
 
-    async def _take_over(self, claimed: ClaimedRun) -> None:
+    async def _take_over(self, claimed: ClaimedRun, requests: Sequence[InboxRow]) -> None:
         """Fold the journal of a claimed run and go on from there; park it if this version cannot.
 
         Raises:
@@ -195,9 +211,13 @@ class Worker:
             return
         if isinstance(first, RunStarted):
             run.request_context = first.request_context
+        for record in records:
+            if record.type == "step-resumed":
+                event = decode_event(record)
+                run.merge_request_context(event.request_context if isinstance(event, StepResumed) else {})
         run.execution = records[-1].execution
         self._adopt(run, claimed.key, claimed.epoch)
-        self.driver.recover(run)
+        self.driver.recover(run, requests)
 
     def _released(self, run: LiveRun) -> None:
         """A write that gave the run up is durable."""
@@ -264,7 +284,8 @@ class Worker:
                     graph=row.graph,
                     resource_id=row.resource_id,
                     epoch=row.epoch,
-                )
+                ),
+                (await self._list_requests()).get(row.key, []),
             )
 
     def _lease_was_lost(self) -> None:

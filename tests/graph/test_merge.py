@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outlast.core.patch import compose, merge
+from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Operation, PatchVerb, patch_from_json, patch_to_json
 from outlast.values import InvalidValueError, encode
 

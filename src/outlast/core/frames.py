@@ -1,0 +1,169 @@
+"""Frames: the part of the graph that is alive. One per node that has begun and not ended, addressed by its path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from outlast.core.commands import Cause, Resumption
+from outlast.core.ref import Ref
+from outlast.graph.nodes import (
+    BranchNode,
+    ForeachNode,
+    LoopNode,
+    MapNode,
+    Node,
+    ParallelNode,
+    SleepNode,
+    StepNode,
+    WaitNode,
+    WorkflowNode,
+)
+
+__all__ = [
+    "Block",
+    "ForeachFrame",
+    "Frame",
+    "GroupFrame",
+    "LeafFrame",
+    "LoopFrame",
+    "Parent",
+    "PauseFrame",
+    "ScopeFrame",
+]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Frame:
+    """What all frames have."""
+
+    node: Node
+    path: str
+    parent: Parent | None
+    slot: int
+    """Which child of its parent it is."""
+    input: Ref
+    output: Ref | None = None
+    """What it gave, once it ended well."""
+    cause: Cause | None = None
+    """Why it fails or failed."""
+    is_bail: bool = False
+    """Whether its output ends more than itself (rule 5.8)."""
+    ended_seq: int = 0
+    """`seq` of the event that ended it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LeafFrame(_Frame):
+    """A step or map."""
+
+    node: StepNode | MapNode
+    parent: Parent
+    attempt: int = 0
+    """The attempt that runs, or comes next."""
+    due_at_ms: int | None = None
+    """When that attempt may begin; None for at once."""
+    begun_at_ms: int | None = None
+    """When its first attempt began."""
+    suspensions: int = 0
+    """How often it was suspended."""
+    resumption: Resumption | None = None
+    """Why it is called once more after a suspension."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class PauseFrame(_Frame):
+    """A sleep or a wait."""
+
+    node: SleepNode | WaitNode
+    parent: Parent
+    due_at_ms: int | None = None
+    """When a sleep ends, once that is known."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ScopeFrame(_Frame):
+    """A workflow: the root, or one used as a step. Names are looked up in the nearest one."""
+
+    node: WorkflowNode
+    position: int = 0
+    """Index of the node that runs."""
+    outputs: dict[str, Ref] = field(default_factory=dict[str, Ref])
+    """Outputs of the nodes that ended, by id; children of blocks included, items of a foreach not."""
+
+    def path_of(self, node_id: str) -> str:
+        """Return the path of a node in this scope."""
+        return f"{self.path}.{node_id}" if self.path else node_id
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Block(_Frame):
+    """What those have that run several children at a time."""
+
+    parent: ScopeFrame
+    running: int = 0
+    """How many children have begun and not ended."""
+    blocked: int = 0
+    """How many of these can do nothing until somebody resumes them."""
+    outputs: list[Ref | None] = field(default_factory=list["Ref | None"])
+    """Outputs by slot; None where a child has none."""
+    failed_at: int = -1
+    """Lowest slot of a failed child; -1 if none failed."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ForeachFrame(_Block):
+    """A foreach."""
+
+    node: ForeachNode
+    concurrency: int = 0
+    """How many items may run at a time; 0 until that is known."""
+    is_open: bool = False
+    """Whether its list was measured."""
+    cursor: int = 0
+    """Index of the next item to start."""
+    bail: Ref | None = None
+    """The value with which an item ended the workflow."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class GroupFrame(_Block):
+    """A parallel or a branch."""
+
+    node: ParallelNode | BranchNode
+    verdicts: list[bool | None] = field(default_factory=list["bool | None"])
+    """Answers of a branch's conditions; None where one is not known."""
+    asked: int = 0
+    """How many conditions were asked for an answer that is not there."""
+    chosen: list[int] = field(default_factory=list[int])
+    """Slots of the children that run, in declaration order."""
+    is_chosen: bool = False
+    """Whether it is decided which children run."""
+    cursor: int = 0
+    """Index in `chosen` of the next child to start."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LoopFrame(_Frame):
+    """A dowhile or dountil."""
+
+    node: LoopNode
+    parent: ScopeFrame
+    passes: int = 0
+    """How many passes have begun."""
+    last: Ref | None = None
+    """What the last pass gave."""
+    verdict: bool | None = None
+    """The condition's answer to the last pass; None if it is not known."""
+    bail: Ref | None = None
+    """The value with which the body ended the workflow."""
+
+
+Block: TypeAlias = ForeachFrame | GroupFrame
+"""What runs several children at a time."""
+
+Parent: TypeAlias = ScopeFrame | ForeachFrame | GroupFrame | LoopFrame
+"""What has children."""
+
+Frame: TypeAlias = LeafFrame | PauseFrame | ScopeFrame | ForeachFrame | GroupFrame | LoopFrame
+"""Closed on purpose, like `Node`."""

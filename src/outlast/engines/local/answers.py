@@ -1,0 +1,111 @@
+"""Commands that are answered at once, without calling user code, and how the answers of user code are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from math import isfinite
+from typing import assert_never
+
+from outlast.core.commands import CloseBlock, Evaluate, FinishRun, OpenBlock, Purpose
+from outlast.core.events import BlockFailed, BlockOpened, BlockSucceeded, Event, RunFinished
+from outlast.core.frames import ForeachFrame
+from outlast.core.status import RunStatus
+from outlast.engines.local.live import LiveRun
+from outlast.engines.perform import check_value
+from outlast.errors import InputError
+from outlast.failures import FailureInfo, describe_exception
+from outlast.instant import to_ms
+from outlast.values import InvalidValueError
+
+__all__ = ["close_block", "converter", "finish", "open_block"]
+
+
+def open_block(run: LiveRun, command: OpenBlock, now_ms: int) -> Event:
+    """Measure the list of a foreach, or check the input of a nested workflow."""
+    if command.concurrency is not None:
+        try:
+            items = run.resolver.split(command.input)
+        except InvalidValueError as error:
+            problem = InputError(f"input of foreach '{command.path}'", error.problems)
+            return BlockFailed(now_ms, command.path, None, describe_exception(problem, is_retryable=False))
+        return BlockOpened(now_ms, command.path, len(items), command.concurrency)
+    if command.workflow is None:
+        return BlockOpened(now_ms, command.path)
+    subject = f"input of workflow '{command.path}'"
+    raw = run.resolver.resolve(command.input)
+    failed = check_value(raw, subject, run.program.types[command.workflow].input.decode)
+    return BlockOpened(now_ms, command.path) if failed is None else BlockFailed(now_ms, command.path, None, failed)
+
+
+def close_block(run: LiveRun, command: CloseBlock, now_ms: int) -> Event:
+    """End a block, and check the output of a nested workflow."""
+    frame = run.state.frames.get(command.path)
+    if isinstance(frame, ForeachFrame):
+        run.resolver.forget(frame.input)
+    if command.cause is not None:
+        if command.cause.path == command.path:
+            return BlockFailed(now_ms, command.path, None, command.cause.failure)
+        return BlockFailed(now_ms, command.path, command.cause.path, None)
+    if command.workflow is None:
+        return BlockSucceeded(now_ms, command.path)
+    failed = _check_output(run, command, command.workflow, f"output of workflow '{command.path}'")
+    return BlockSucceeded(now_ms, command.path) if failed is None else BlockFailed(now_ms, command.path, None, failed)
+
+
+def finish(run: LiveRun, command: FinishRun, now_ms: int) -> Event:
+    """End the run, and check its result."""
+    if command.is_canceled:
+        return RunFinished(now_ms, RunStatus.CANCELED)
+    if command.cause is not None:
+        return RunFinished(now_ms, RunStatus.FAILED, command.cause.path, command.cause.failure)
+    failed = _check_output(run, command, run.workflow_id, "result of the workflow")
+    if failed is not None:
+        return RunFinished(now_ms, RunStatus.FAILED, None, failed)
+    return RunFinished(now_ms, RunStatus.SUCCESS)
+
+
+def converter(command: Evaluate, now_ms: int) -> Callable[[object], int]:
+    """Return what reads the answer of a function, for its purpose."""
+    purpose: Purpose = command.purpose
+    match purpose:
+        case "condition":
+            return bool
+        case "duration":
+            return partial(_due_after, now_ms)
+        case "until":
+            return _due_at
+        case "concurrency":
+            return _at_least_one
+        case _:
+            assert_never(purpose)
+
+
+def _due_after(now_ms: int, value: object) -> int:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds):
+        message = f"a duration is seconds or a timedelta, not {value!r}"
+        raise ValueError(message)
+    return now_ms + max(0, round(seconds * 1000))
+
+
+def _due_at(value: object) -> int:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        message = f"an instant is a datetime with a time zone, not {value!r}"
+        raise ValueError(message)
+    return to_ms(value)
+
+
+def _at_least_one(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        message = f"concurrency is a whole number of at least 1, not {value!r}"
+        raise ValueError(message)
+    return value
+
+
+def _check_output(run: LiveRun, command: CloseBlock | FinishRun, workflow_id: str, subject: str) -> FailureInfo | None:
+    schema = run.program.types[workflow_id].output
+    if schema.is_json or command.output is None:
+        return None
+    return check_value(run.resolver.resolve(command.output), subject, schema.decode)

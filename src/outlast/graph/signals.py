@@ -1,0 +1,42 @@
+"""How a body leaves early: suspend, bail and abort are exceptions on the way out of it, and never leave the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+__all__ = ["AbortCall", "BailCall", "BodySignal", "SignalCall", "SuspendCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendCall:
+    """`ctx.suspend(...)` was called."""
+
+    payload: object
+    """What is told to those who ask."""
+    label: str | None
+    """A name by which it can be resumed."""
+    timeout: timedelta | None
+    """How long it waits; None for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class BailCall:
+    """`ctx.bail(...)` was called."""
+
+    value: object
+    """What the workflow or block ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbortCall:
+    """`ctx.abort()` was called."""
+
+
+SignalCall: TypeAlias = SuspendCall | BailCall | AbortCall
+"""What a body asked for; the first call counts."""
+
+
+class BodySignal(BaseException):
+    """Carries control out of a body. Not an `Exception`, so that `except Exception` in user code lets it through."""
