@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from crash.audit import check_effects, check_run
-from crash.reference import ALL, CHAIN, NESTED, PARALLEL, RETRIES, Reference
+from crash.reference import ALL, CHAIN, NESTED, PARALLEL, RETRIES, Reference, effects_of
 from outlast import Outlast, RunExistsError, RunNotFoundError, RunResult
 from outlast.errors import StoreUnavailableError
 from outlast.storage.base import CommitSeam, Store
@@ -124,6 +124,18 @@ async def recover(reference: Reference, disk: Disk) -> RunResult[Any] | None:
             return None
 
 
+async def check_starts(disk: Disk) -> None:
+    """Every body that was called has its start in the journal; sync maps alone may run before their commit."""
+    store = disk.open_store(None)
+    await store.open()
+    row = await store.find_run(RUN)
+    records = [] if row is None else await store.load_records(row.key)
+    await store.close()
+    started = {(record.path, record.attempt) for record in records if record.type == "step-started"}
+    called = set(effects_of(disk.effects).get(RUN, ()))
+    assert {each for each in called - started if each[0] != "split"} == set()
+
+
 async def check_end(reference: Reference, disk: Disk, result: RunResult[Any], *, crashes: int) -> None:
     """Compare with a run that nobody disturbed."""
     assert result.status == ("success" if reference.result is not None else "failed")
@@ -160,6 +172,7 @@ async def test_run_killed_at_any_commit_is_finished_by_the_next_process(
         disk, seam = ground.fresh(), Fault(number, mode)
         has_returned = await live(reference, disk, seam)
         struck += seam.struck
+        await check_starts(disk)
         result = await recover(reference, disk)
         if result is None:
             assert not has_returned, f"{seam}: start_async had returned, and the run is lost"
