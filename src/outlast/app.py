@@ -169,9 +169,7 @@ class Outlast:
 
     def _check_open(self) -> None:
         if self._state == "forked":
-            message = (
-                "this app was opened before the process forked; open one of its own here: async with Outlast([...])"
-            )
+            message = "this app was opened before the process forked and belongs to the parent; spawn processes, or fork before opening"
             raise ForkedAppError(message)
         if self._state != "open":
             message = f"this app is {self._state}, not open; use it inside `async with Outlast([...]) as app:`"
@@ -237,9 +235,9 @@ def _reset(token: Token[tuple[Host, ...]]) -> None:
 
 
 def _forked() -> None:
+    """Make the parent's apps unusable here; workflows still find them, so that they can say why."""
     for app in _apps:
         app.note_fork()
-    open_hosts().clear()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -259,7 +259,10 @@ class StaleRunError(StoreError):
 
 
 class ForkedAppError(OutlastError):
-    """The app was opened in the parent of this forked process. Open one of its own in the child."""
+    """The app was opened in the parent of this forked process.
+
+    Start processes by spawning, or fork before an app is opened: SQLite cannot be used on both sides of a fork.
+    """
 
 
 class ConfigurationError(OutlastError):

@@ -12,7 +12,6 @@ from outlast.graph.nodes import (
     ForeachNode,
     LoopNode,
     MapNode,
-    Node,
     ParallelNode,
     SleepNode,
     StepNode,
@@ -35,11 +34,9 @@ __all__ = [
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Frame:
-    """What all frames have."""
+    """What all frames have besides their node and their parent, whose types differ."""
 
-    node: Node
     path: str
-    parent: Parent | None
     slot: int
     """Which child of its parent it is."""
     input: Ref
@@ -86,6 +83,7 @@ class ScopeFrame(_Frame):
     """A workflow: the root, or one used as a step. Names are looked up in the nearest one."""
 
     node: WorkflowNode
+    parent: Parent | None
     position: int = 0
     """Index of the node that runs."""
     outputs: dict[str, Ref] = field(default_factory=dict[str, Ref])
@@ -98,7 +96,7 @@ class ScopeFrame(_Frame):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Block(_Frame):
-    """What those have that run several children at a time."""
+    """What those have that run several children at a time, in a workflow."""
 
     parent: ScopeFrame
     running: int = 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from outlast.graph.retry import RetryRule
 from outlast.graph.source import Source
@@ -24,6 +24,8 @@ __all__ = [
     "Task",
     "WaitNode",
     "WorkflowNode",
+    "references_of",
+    "walk",
 ]
 
 
@@ -209,3 +211,47 @@ class Graph:
     def workflow_id(self) -> str:
         """Id of the workflow."""
         return self.root.workflow
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield a node and all that stand in it, depth first."""
+    yield node
+    for child in _children(node):
+        yield from walk(child)
+
+
+def references_of(node: Node) -> tuple[str, ...]:
+    """Return the functions and workflows that a node itself refers to, not those of the nodes in it."""
+    match node:
+        case StepNode() | WaitNode():
+            return (node.function,)
+        case MapNode():
+            return () if node.sources else (node.function,)
+        case WorkflowNode():
+            return (node.workflow,)
+        case LoopNode():
+            return (node.condition,)
+        case BranchNode():
+            return node.conditions
+        case ForeachNode():
+            return (node.concurrency,) if isinstance(node.concurrency, str) else ()
+        case SleepNode():
+            return () if node.function is None else (node.function,)
+        case ParallelNode():
+            return ()
+        case _:
+            assert_never(node)
+
+
+def _children(node: Node) -> tuple[Node, ...]:
+    match node:
+        case WorkflowNode():
+            return node.nodes
+        case ParallelNode() | BranchNode():
+            return node.children
+        case ForeachNode() | LoopNode():
+            return (node.body,)
+        case StepNode() | MapNode() | SleepNode() | WaitNode():
+            return ()
+        case _:
+            assert_never(node)

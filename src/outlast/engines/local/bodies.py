@@ -44,9 +44,9 @@ class Bodies:
         """Remember a step for which no slot was free."""
         self._queue.append((run, command))
 
-    def give_slot(self) -> tuple[LiveRun, RunStep] | None:
+    def give_slot(self, *, is_draining: bool) -> tuple[LiveRun, RunStep] | None:
         """Give a slot back, and return the step whose turn it is, if any; its slot is then taken."""
-        while self._queue:
+        while self._queue and not is_draining:
             run, command = self._queue.popleft()
             if not run.is_gone and run.state.open.get(command.path) is command:
                 return run, command
@@ -103,7 +103,7 @@ class Bodies:
         """A body that asked to leave goes on: it swallowed the signal."""
         if not body.is_over:
             message = (
-                f"'{body.command.path}' called suspend, bail or abort and went on for {timedelta(seconds=self._grace)}; "
+                f"'{body.command.path}' called suspend, bail or abort and went on for {self._grace:g} s; "
                 "do not catch BaseException around these calls, or raise it again"
             )
             self._give_up(body, FailureInfo(type="SignalSwallowedError", message=message, is_retryable=False))

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias, assert_never
 
 from outlast.core.advance import apply, decide, reissue
+from outlast.core.backoff import retry_at
 from outlast.core.commands import (
     AwaitResume,
     CloseBlock,
@@ -45,7 +46,6 @@ from outlast.core.events import (
 )
 from outlast.core.frames import ForeachFrame, LeafFrame
 from outlast.core.record import Record
-from outlast.core.backoff import retry_at
 from outlast.core.status import RunStatus
 from outlast.engines.local.answers import close_block, converter, finish, open_block
 from outlast.engines.local.bodies import Bodies
@@ -139,17 +139,22 @@ class Driver:
         run.seen.add(row.key)
         run.taken.append(row.key)
         body = decode(row.body)
-        fields: dict[str, Any] = body if isinstance(body, dict) else {}
+        fields = body if isinstance(body, dict) else {}
         if row.kind == "cancel":
-            return self._canceled(run, fields.get("reason"))
+            reason = fields.get("reason")
+            return self._canceled(run, reason if isinstance(reason, str) else None)
+        return self._resumed(run, fields)
+
+    def _resumed(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[_Fact]:
         command = run.state.open.get(str(fields.get("path")))
-        if isinstance(command, AwaitResume) and command.number == fields.get("number"):
-            request_context = fields.get("request_context") or {}
-            run.merge_request_context(request_context)
-            self._cancel_timer(run, command.path)
-            event = StepResumed(self._now_ms(), command.path, request_context)
-            return [(event, encode(fields.get("data")))]
-        return []
+        if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
+            return []
+        given = fields.get("request_context")
+        request_context = given if isinstance(given, dict) else {}
+        run.merge_request_context(request_context)
+        self._cancel_timer(run, command.path)
+        event = StepResumed(self._now_ms(), command.path, request_context)
+        return [(event, encode(fields.get("data")))]
 
     def _canceled(self, run: LiveRun, reason: str | None) -> list[_Fact]:
         """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
@@ -323,7 +328,7 @@ class Driver:
             self.absorb(run, self._fact_of(run, command, outcome))
 
     def _slot_came_free(self) -> None:
-        following = self.bodies.give_slot()
+        following = self.bodies.give_slot(is_draining=self.is_draining)
         if following is not None:
             run, command = following
             facts: deque[_Fact] = deque()

@@ -5,24 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
-from outlast.graph.nodes import (
-    BranchNode,
-    ForeachNode,
-    Graph,
-    LoopNode,
-    MapNode,
-    Node,
-    ParallelNode,
-    SleepNode,
-    StepNode,
-    WaitNode,
-    WorkflowNode,
-)
+from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
 from outlast.graph.workflow import CommittedWorkflow
 from outlast.storage.base import GraphKey, RunStore
@@ -129,56 +117,9 @@ def _program(key: GraphKey, graph: Graph, workflow: CommittedWorkflow[Any, Any])
 
 def _missing(graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> set[str]:
     functions, types = workflow.composition.functions, workflow.composition.types
-    wanted = set(_references(graph.root))
+    wanted = {name for node in walk(graph.root) for name in references_of(node)}
     return {name for name in wanted if name not in functions and name not in types}
 
 
-def _references(node: Node) -> Iterator[str]:
-    match node:
-        case StepNode():
-            yield node.function
-        case MapNode():
-            if not node.sources:
-                yield node.function
-        case WorkflowNode():
-            yield node.workflow
-            for child in node.nodes:
-                yield from _references(child)
-        case ForeachNode():
-            if isinstance(node.concurrency, str):
-                yield node.concurrency
-            yield from _references(node.body)
-        case LoopNode():
-            yield node.condition
-            yield from _references(node.body)
-        case ParallelNode() | BranchNode():
-            if isinstance(node, BranchNode):
-                yield from node.conditions
-            for child in node.children:
-                yield from _references(child)
-        case WaitNode():
-            yield node.function
-        case SleepNode():
-            if node.function is not None:
-                yield node.function
-        case _:
-            assert_never(node)
-
-
-def _source_maps(node: Node) -> Iterator[MapNode]:
-    match node:
-        case MapNode(sources=sources):
-            if sources:
-                yield node
-        case WorkflowNode():
-            for child in node.nodes:
-                yield from _source_maps(child)
-        case ForeachNode() | LoopNode():
-            yield from _source_maps(node.body)
-        case ParallelNode() | BranchNode():
-            for child in node.children:
-                yield from _source_maps(child)
-        case StepNode() | SleepNode() | WaitNode():
-            return
-        case _:
-            assert_never(node)
+def _source_maps(root: Node) -> Iterator[MapNode]:
+    return (node for node in walk(root) if isinstance(node, MapNode) and node.sources)
