@@ -8,12 +8,13 @@ runs, the inserts assume that all run ids are new, and only a wrong count leads 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from outlast.core.record import Record
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError
-from outlast.storage.base import Append, NewRun, Receipt, RunKey
+from outlast.storage.base import Append, InboxKey, NewRun, Receipt, RunKey
 from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
@@ -94,17 +95,16 @@ def _record_appends(
     outcomes: list[Outcome],
     events: list[SqlValue],
 ) -> None:
-    writes = [write for _, write in appends]
-    is_simple = len({write.run for write in writes}) == len(writes)
-    if not (is_simple and _fence(connection, writes)):
-        if is_simple:  # the fence changed some of the rows
+    writes = _merge([write for _, write in appends])
+    if writes is None or not _fence(connection, writes):
+        if writes is not None:  # the fence changed some of the rows
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
         appends, refused = _judge(connection, appends)
         for index in refused:
             outcomes[index] = StaleRunError(_STALE)
-        writes = _merge(write for _, write in appends)
-        if not _fence(connection, writes):
+        writes = _merge([write for _, write in appends])
+        if writes is None or not _fence(connection, writes):
             raise StoreError("the fence does not agree with the rows it was built from; the store was tampered with")
     taken: list[SqlValue] = []
     for write in writes:
@@ -163,27 +163,41 @@ def _judge(
     return accepted, refused
 
 
-def _merge(writes: Iterable[Append]) -> list[Append]:
-    """Make one write of all that follow each other in one run."""
-    merged: dict[RunKey, Append] = {}
+def _merge(writes: list[Append]) -> list[Append] | None:
+    """Make one write of all to the same run; None if some do not follow from the ones before them."""
+    groups: dict[RunKey, list[Append]] = {}
     for write in writes:
-        earlier = merged.get(write.run)
-        merged[write.run] = write if earlier is None else _join(earlier, write)
-    return list(merged.values())
+        group = groups.get(write.run)
+        if group is None:
+            groups[write.run] = [write]
+        else:
+            group.append(write)
+    if len(groups) == len(writes):
+        return writes
+    merged: list[Append] = []
+    for group in groups.values():
+        joined = _join(group) if len(group) > 1 else group[0]
+        if joined is None:
+            return None
+        merged.append(joined)
+    return merged
 
 
-def _join(earlier: Append, later: Append) -> Append:
-    return Append(
-        run=later.run,
-        owner=later.owner,
-        epoch=later.epoch,
-        records=[*earlier.records, *later.records],
-        status=later.status,
-        execution=later.execution,
-        is_released=later.is_released,
-        ready_at_ms=later.ready_at_ms,
-        inbox_taken=[*earlier.inbox_taken, *later.inbox_taken],
-    )
+def _join(group: list[Append]) -> Append | None:
+    """Make one write of several to one run; None unless each begins where the one before it left the run."""
+    first, last = group[0], group[-1]
+    records: list[Record] = []
+    taken: list[InboxKey] = []
+    if any(write.is_released for write in group[:-1]):
+        return None
+    for write in group:
+        if write.owner != first.owner or write.epoch != first.epoch:
+            return None
+        if records and write.records and write.records[0].seq != records[-1].seq + 1:
+            return None
+        records += write.records
+        taken += write.inbox_taken
+    return replace(last, records=records, inbox_taken=taken)
 
 
 # ---- Inserts
