@@ -169,7 +169,10 @@ class Outlast:
 
     def _check_open(self) -> None:
         if self._state == "forked":
-            message = "this app was opened before the process forked and belongs to the parent; spawn processes, or fork before opening"
+            message = (
+                "this app was opened before the process forked and belongs to the parent; "
+                "spawn processes, or fork before opening"
+            )
             raise ForkedAppError(message)
         if self._state != "open":
             message = f"this app is {self._state}, not open; use it inside `async with Outlast([...]) as app:`"

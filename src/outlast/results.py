@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, cast
+from functools import cached_property
+from typing import Any, Final, Generic, TypeVar, cast
 
+from outlast.core.codec import decode_event
+from outlast.core.events import RunFinished, RunStarted
 from outlast.core.ref import Ref, Resolver
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_view
@@ -156,38 +159,77 @@ class CancelOutcome(StrEnum):
 
 
 def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
-    """Return what a recorded history says.
+    """Return what a recorded history says. The steps are read when somebody looks at them.
 
     Raises:
         UnknownEventError: A newer version of Outlast wrote a part of it.
         InvalidValueError: The recorded result is not of the declared type any more.
     """
-    view = fold_view(history.graph, history.records)
-    values = _Values({record.seq: record.payload for record in history.records if record.payload is not None})
-    failure, suspensions = view.failure, view.state.suspensions()
+    reading = _Reading(history)
+    ended = _ended_of(history)
+    if ended is None:
+        return _read_by_fold(reading, output)
+    is_success = ended.status is RunStatus.SUCCESS
     return RunResult(
         run_id=history.run_id,
         workflow_id=history.workflow_id,
         resource_id=history.resource_id,
         execution=history.execution,
         status=history.status,
-        input=values.json(view.state.root.input) if view.state.root is not None else None,
-        steps={path: _step(step, values) for path, step in view.steps.items()},
-        result=_result(view, values, output),
+        input=decode(history.records[0].payload or b"null"),
+        steps=_Steps(reading),
+        result=output.decode(reading.payloads[ended.output_seq]) if is_success and ended.output_seq else None,
+        error=ended.failure,
+        error_path=ended.cause or "",
+    )
+
+
+def _ended_of(history: History) -> RunFinished | None:
+    """Return the last event if it alone tells how the run ended; what else there is to say is folded."""
+    if len(history.records) < _LEAST_RECORDS or history.records[-1].type != "run-finished":
+        return None
+    started, ended = decode_event(history.records[0]), decode_event(history.records[-1])
+    if not isinstance(ended, RunFinished) or not isinstance(started, RunStarted) or started.include_state:
+        return None
+    tells_all = ended.failure is not None or ended.output_seq is not None
+    return ended if tells_all else None
+
+
+_LEAST_RECORDS: Final = 2
+
+
+def _read_by_fold(reading: _Reading, output: Schema[Any]) -> RunResult[Any]:
+    history, view = reading.history, reading.view
+    failure, suspensions, result = view.failure, view.state.suspensions(), view.state.result
+    return RunResult(
+        run_id=history.run_id,
+        workflow_id=history.workflow_id,
+        resource_id=history.resource_id,
+        execution=history.execution,
+        status=history.status,
+        input=reading.json(view.state.root.input) if view.state.root is not None else None,
+        steps=_Steps(reading),
+        result=None if result is None else output.decode(reading.raw(result)),
         error=failure.failure if failure is not None else None,
         error_path=failure.path if failure is not None else "",
         suspended=[each.path for each in suspensions],
-        suspend_payload={each.path: values.json(each.payload) for each in suspensions},
+        suspend_payload={each.path: reading.json(each.payload) for each in suspensions},
         state=view.state.data if view.include_state else None,
         cancel_reason=view.cancel_reason,
     )
 
 
-class _Values:
-    """The values of one history, decoded; every call gives fresh objects."""
+class _Reading:
+    """One history, folded when that is needed; every value is decoded afresh."""
 
-    def __init__(self, payloads: Mapping[int, bytes]) -> None:
-        self._resolver = Resolver(payloads)
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.payloads = {record.seq: record.payload for record in history.records if record.payload is not None}
+        self._resolver = Resolver(self.payloads)
+
+    @cached_property
+    def view(self) -> RunView:
+        return fold_view(self.history.graph, self.history.records)
 
     def raw(self, ref: Ref) -> bytes:
         return self._resolver.resolve(ref)
@@ -196,11 +238,26 @@ class _Values:
         return decode(self._resolver.resolve(ref))
 
 
-def _result(view: RunView, values: _Values, output: Schema[Any]) -> object:
-    return None if view.state.result is None else output.decode(values.raw(view.state.result))
+class _Steps(Mapping[str, StepResult]):
+    """The steps of a history, by path; each is read when somebody looks at it."""
+
+    def __init__(self, reading: _Reading) -> None:
+        self._reading = reading
+
+    def __getitem__(self, path: str) -> StepResult:
+        return _step(self._reading.view.steps[path], self._reading)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reading.view.steps)
+
+    def __len__(self) -> int:
+        return len(self._reading.view.steps)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
-def _step(step: StepView, values: _Values) -> StepResult:
+def _step(step: StepView, values: _Reading) -> StepResult:
     return StepResult(
         status=step.status,
         payload=values.json(step.input),

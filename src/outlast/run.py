@@ -288,12 +288,13 @@ class Run(Generic[In, Out_co]):
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
         context = dict(request_context or {})
-        _encode(JSON, context, "request_context")
+        if context:
+            _encode(JSON, context, "request_context")
         request = StartRequest(
             workflow=self._workflow,
             run_id=self.run_id,
             resource_id=self.resource_id,
-            input=_encode(self._workflow.input, input_data, "input_data", coerce=True),
+            input=_encode(self._workflow.input, input_data, "input_data"),
             request_context=context,
             state=_initial_state(self._workflow, initial_state),
             include_state=output_options is not None and output_options.include_state,
@@ -329,12 +330,10 @@ class Run(Generic[In, Out_co]):
         return f"Run({self._workflow.id!r}, {self.run_id!r})"
 
 
-def _encode(schema: Schema[Any], value: object, subject: str, *, coerce: bool = False) -> bytes:
+def _encode(schema: Schema[Any], value: object, subject: str) -> bytes:
     """Validate a caller's value and return it as JSON, or say what is wrong with it."""
     try:
         raw = schema.encode(value)
-        if coerce:
-            schema.decode(raw)
     except InvalidValueError as error:
         raise InputError(subject, error.problems) from None
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
@@ -343,6 +342,8 @@ def _encode(schema: Schema[Any], value: object, subject: str, *, coerce: bool = 
 
 
 def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
+    if value is None and workflow.state.schema.is_json:
+        return {}
     try:
         raw = workflow.state.validate_initial({} if value is None else value)
     except InvalidValueError as error:

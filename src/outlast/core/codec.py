@@ -119,8 +119,9 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
         case RunStarted():
             return _record(seq, execution, "run-started", event.at_ms, "", 0, _start_body(event), payload)
         case RunFinished():
-            body = None
-            if event.status is not RunStatus.SUCCESS:
+            if event.status is RunStatus.SUCCESS:
+                body = None if event.output_seq is None else b'{"output_seq":%d}' % event.output_seq
+            else:
                 failure = _optional_failure(event.failure)
                 body = encode({"status": event.status, "cause": event.cause, "failure": failure})
             return _record(seq, execution, "run-finished", event.at_ms, "", 0, body, payload)
@@ -206,6 +207,8 @@ def _run_finished(record: Record) -> RunFinished:
     if record.body is None:
         return RunFinished(record.at_ms, RunStatus.SUCCESS)
     body = _body(record)
+    if "status" not in body:
+        return RunFinished(record.at_ms, RunStatus.SUCCESS, output_seq=_number(body.get("output_seq")))
     return RunFinished(record.at_ms, RunStatus(str(body["status"])), _text(body["cause"]), _failure(body["failure"]))
 
 

@@ -255,6 +255,8 @@ class RunFinished:
     """Path of the node whose failure this is, if it failed because of one."""
     failure: FailureInfo | None = None
     """Why it failed; also given when `cause` is, so that the last event alone tells."""
+    output_seq: int | None = None
+    """Event whose payload is the result, so that the last event alone tells; None if the result is put together."""
 
 
 Event: TypeAlias = (

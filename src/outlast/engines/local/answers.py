@@ -11,6 +11,7 @@ from typing import assert_never
 from outlast.core.commands import CloseBlock, Evaluate, FinishRun, OpenBlock, Purpose
 from outlast.core.events import BlockFailed, BlockOpened, BlockSucceeded, Event, RunFinished
 from outlast.core.frames import ForeachFrame
+from outlast.core.ref import Recorded
 from outlast.core.status import RunStatus
 from outlast.engines.local.live import LiveRun
 from outlast.engines.perform import check_value
@@ -63,7 +64,8 @@ def finish(run: LiveRun, command: FinishRun, now_ms: int) -> Event:
     failed = _check_output(run, command, run.workflow_id, "result of the workflow")
     if failed is not None:
         return RunFinished(now_ms, RunStatus.FAILED, None, failed)
-    return RunFinished(now_ms, RunStatus.SUCCESS)
+    output_seq = command.output.seq if isinstance(command.output, Recorded) else None
+    return RunFinished(now_ms, RunStatus.SUCCESS, output_seq=output_seq)
 
 
 def converter(command: Evaluate, now_ms: int) -> Callable[[object], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -41,11 +42,12 @@ class BodyThreads:
             self._limit = min(self._limit + 1, self._most)
 
     def close(self, timeout: float) -> None:
-        """Let idle threads end and wait for each `timeout` seconds; those stuck in a body are left behind."""
+        """Let idle threads end and wait for them `timeout` seconds in all; those stuck in a body are left behind."""
         for _ in self._threads:
             self._jobs.put(None)
+        deadline = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from outlast.core.codec import UnknownEventError, decode_event
 from outlast.core.events import RunStarted, StepResumed
+from outlast.core.record import Record
 from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
@@ -25,7 +26,7 @@ __all__ = ["Worker"]
 
 _log = logging.getLogger("outlast.worker")
 
-_CLAIM_AT_ONCE = 200
+_CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 
 
@@ -133,9 +134,7 @@ class Worker:
         while self.free > 0 and next_ready_at is not None and next_ready_at <= self._now_ms():
             limit = min(self.free, _CLAIM_AT_ONCE)
             claimed = await self._store.claim(self.key, graphs=self._shelf.keys, now_ms=self._now_ms(), limit=limit)
-            requests = await self._list_requests() if claimed else {}
-            for each in claimed:
-                await self._take_over_or_keep_for_later(each, requests.get(each.key, []))
+            await self._take_over(claimed)
             if len(claimed) < limit:
                 self._has_backlog = False
                 return
@@ -184,21 +183,23 @@ class Worker:
         run.key, run.epoch = key, epoch
         self.live[run.run_id] = run
 
-    async def _take_over_or_keep_for_later(self, claimed: ClaimedRun, requests: Sequence[InboxRow]) -> None:
+    async def _take_over(self, claimed: Sequence[ClaimedRun]) -> None:
+        """Read the journals of claimed runs and go on with them, so that what they write shares its commits."""
+        if not claimed:
+            return
         try:
-            await self._take_over(claimed, requests)
+            journals = await self._store.load_journals([each.key for each in claimed])
+            requests = await self._list_requests()
         except StoreError as error:
-            _log.warning("run %s is claimed and could not be read yet, trying again: %s", claimed.run_id, error)
-            self._lost_runs.add(claimed.run_id)
+            _log.warning("%d claimed runs could not be read yet, trying again: %s", len(claimed), error)
+            self._lost_runs.update(each.run_id for each in claimed)
+            return
+        for each in claimed:
+            self._go_on(each, journals[each.key], requests.get(each.key, []))
 
-    async def _take_over(self, claimed: ClaimedRun, requests: Sequence[InboxRow]) -> None:
-        """Fold the journal of a claimed run and go on from there; park it if this version cannot.
-
-        Raises:
-            StoreError: The journal could not be read; the run is still ours.
-        """
+    def _go_on(self, claimed: ClaimedRun, records: Sequence[Record], requests: Sequence[InboxRow]) -> None:
+        """Fold the journal of a claimed run and go on from there; park it if this version cannot."""
         program = self._shelf.program(claimed.graph)
-        records = await self._store.load_records(claimed.key)
         run = LiveRun(claimed.run_id, program, resource_id=claimed.resource_id, created_at_ms=records[0].at_ms)
         run.key, run.epoch = claimed.key, claimed.epoch
         for record in records:
@@ -276,17 +277,15 @@ class Worker:
             return  # the next look tries again; the first failure is logged
         self._lost_runs.discard(run_id)
         if row is not None and row.owner == self.key and not row.status.is_terminal and run_id not in self.live:
-            await self._take_over_or_keep_for_later(
-                ClaimedRun(
-                    key=row.key,
-                    run_id=row.run_id,
-                    workflow_id=row.workflow_id,
-                    graph=row.graph,
-                    resource_id=row.resource_id,
-                    epoch=row.epoch,
-                ),
-                (await self._list_requests()).get(row.key, []),
+            claimed = ClaimedRun(
+                key=row.key,
+                run_id=row.run_id,
+                workflow_id=row.workflow_id,
+                graph=row.graph,
+                resource_id=row.resource_id,
+                epoch=row.epoch,
             )
+            await self._take_over([claimed])
 
     def _lease_was_lost(self) -> None:
         """Called by the heartbeat's thread."""
