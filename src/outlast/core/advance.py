@@ -139,11 +139,23 @@ def _apply_to_run(state: RunState, seq: int, event: RunStarted | CancelRequested
 
 def _apply_started(state: RunState, path: str) -> None:
     command = state.open.get(path)
-    if not isinstance(command, RunStep | RunMap | Sleep):
-        message = f"'{path}' is recorded as started, which this graph would not be running now"
-        raise JournalMismatchError(message)
-    if not command.was_started:
-        state.open[path] = replace(command, was_started=True)
+    match command:
+        case RunStep(was_started=False):  # written out, because this happens once per step and `replace` is slow
+            state.open[path] = RunStep(
+                path,
+                command.function,
+                command.attempt,
+                command.input,
+                True,
+                command.resumption,  # noqa: FBT003
+            )
+        case RunMap(was_started=False) | Sleep(was_started=False):
+            state.open[path] = replace(command, was_started=True)
+        case RunStep() | RunMap() | Sleep():
+            pass
+        case _:
+            message = f"'{path}' is recorded as started, which this graph would not be running now"
+            raise JournalMismatchError(message)
     frame = state.frames.get(path)
     if isinstance(frame, LeafFrame) and frame.begun_at_ms is None:
         frame.begun_at_ms = state.last_at_ms

@@ -5,11 +5,11 @@ There is at most one open command per path. The fact that answers each kind is n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from outlast.core.ref import Ref
 from outlast.failures import FailureInfo
+from outlast.immutable import immutable
 from outlast.values import JsonValue
 
 __all__ = [
@@ -34,7 +34,7 @@ Purpose: TypeAlias = Literal["condition", "duration", "until", "concurrency"]
 """How the answer of a function is read: as a truth value, a length of time, an instant, or a number of at least 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Cause:
     """Whose failure it is."""
 
@@ -44,7 +44,7 @@ class Cause:
     """What is recorded of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Resumption:
     """What a body learns when it is called again after it was suspended."""
 
@@ -54,7 +54,7 @@ class Resumption:
     """What it was resumed with; None if the suspension timed out."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RunStep:
     """Record `StepStarted`, then call the body.
 
@@ -75,7 +75,7 @@ class RunStep:
     """Why it is called once more after a suspension; None if it is not."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RunMap:
     """Like `RunStep`, for a function that is not tried again and may join the commit that led to it."""
 
@@ -89,7 +89,7 @@ class RunMap:
     """Whether it is recorded as started."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class OpenBlock:
     """Check the input of a foreach, loop or nested workflow. Answered by `BlockOpened` or `BlockFailed`."""
 
@@ -103,7 +103,7 @@ class OpenBlock:
     """How many items of a foreach, whose input must be a list, may run at a time; None for a loop or workflow."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class CloseBlock:
     """End a foreach, loop or nested workflow. Answered by `BlockSucceeded` or `BlockFailed`."""
 
@@ -117,7 +117,7 @@ class CloseBlock:
     """Id of the nested workflow whose output type must fit; None for a foreach or loop."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Evaluate:
     """Call a function of the reading context whose answer steers the run. Answered by `Evaluated` or `EvaluationFailed`."""
 
@@ -135,7 +135,7 @@ class Evaluate:
     """For the condition of a loop: how many passes are done; else 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Sleep:
     """Record `SleepStarted` with the due time, and wait for it. Answered by `TimerFired`."""
 
@@ -147,7 +147,7 @@ class Sleep:
     """Whether it is recorded as started."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Suspend:
     """Record that the node waits to be resumed. Answered by `StepSuspended`."""
 
@@ -159,7 +159,7 @@ class Suspend:
     """How long it waits from now on; None for ever."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class AwaitResume:
     """Do nothing until somebody resumes it or its time is over. Answered by `StepResumed` or `SuspensionTimedOut`."""
 
@@ -175,7 +175,7 @@ class AwaitResume:
     """What it tells those who ask."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StartTimer:
     """Do nothing until the due time. Answered by `TimerFired`."""
 
@@ -185,7 +185,7 @@ class StartTimer:
     """When, in milliseconds since 1970, UTC."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class FinishRun:
     """End the run. Answered by `RunFinished`."""
 

@@ -7,12 +7,13 @@ and the core refers to it by the event's `seq`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.patch import Patch
+from outlast.immutable import immutable
 from outlast.values import JsonValue
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RunStarted:
     """The run was recorded. Its payload is the validated input."""
 
@@ -51,7 +52,7 @@ class RunStarted:
     """Whether results show the state."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepStarted:
     """An attempt of a step or map is about to run; durable before its body is called."""
 
@@ -65,7 +66,7 @@ class StepStarted:
     """Whether this attempt had started before and its worker was lost."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepSucceeded:
     """A step or map returned. Its payload is the output."""
 
@@ -81,7 +82,7 @@ class StepSucceeded:
     """What it changed in the state."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepFailed:
     """An attempt of a step or map raised, or what it returned could not be recorded."""
 
@@ -97,7 +98,7 @@ class StepFailed:
     """When the next attempt is due; None if there is none, and the step has failed for good."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepSuspended:
     """A step asked to be resumed later, or a wait began. Its payload is what it tells those who ask."""
 
@@ -115,7 +116,7 @@ class StepSuspended:
     """What it changed in the state."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepResumed:
     """Somebody resumed a suspension. Its payload is the resume data."""
 
@@ -127,7 +128,7 @@ class StepResumed:
     """What the resumer tells all steps from now on; its entries win over the earlier ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SuspensionTimedOut:
     """Nobody resumed a suspension in time."""
 
@@ -137,7 +138,7 @@ class SuspensionTimedOut:
     """The step."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepCanceled:
     """A body that was in flight when the run was canceled is not waited for any more."""
 
@@ -149,7 +150,7 @@ class StepCanceled:
     """0 for the first try."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Evaluated:
     """A condition, duration or concurrency function answered."""
 
@@ -161,7 +162,7 @@ class Evaluated:
     """A truth value as 0 or 1, a due time in milliseconds since 1970, or a number."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class EvaluationFailed:
     """A condition, duration or concurrency function raised, or answered what cannot be used."""
 
@@ -173,7 +174,7 @@ class EvaluationFailed:
     """What is kept of the exception."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SleepStarted:
     """A sleep began; its due time is fixed from now on."""
 
@@ -185,7 +186,7 @@ class SleepStarted:
     """When it ends, in milliseconds since 1970, UTC."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class CancelRequested:
     """The run is to end `canceled`; nothing new starts from here on."""
 
@@ -195,7 +196,7 @@ class CancelRequested:
     """The caller's words."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class TimerFired:
     """A recorded due time has come."""
 
@@ -205,7 +206,7 @@ class TimerFired:
     """The node that waited."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class BlockOpened:
     """A foreach, a loop or a nested workflow began: its input fits."""
 
@@ -219,7 +220,7 @@ class BlockOpened:
     """How many items of a foreach may run at a time; None for a workflow."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class BlockSucceeded:
     """A foreach, loop or nested workflow ended well. Its output is put together from what is recorded."""
 
@@ -229,7 +230,7 @@ class BlockSucceeded:
     """The block."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class BlockFailed:
     """A foreach, loop or nested workflow failed: because of a node in it, or by itself (a type that does not fit)."""
 
@@ -243,7 +244,7 @@ class BlockFailed:
     """The block's own failure; None if `cause` has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RunFinished:
     """This execution of the run has ended."""
 

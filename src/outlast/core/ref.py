@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
+from outlast.immutable import immutable
 from outlast.values import JsonValue, encode, join_dict, join_list, split_list
 
 __all__ = ["Constant", "DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Recorded:
     """The payload of one event."""
 
@@ -19,7 +19,7 @@ class Recorded:
     """`seq` of the event."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Item:
     """One item of a list."""
 
@@ -29,7 +29,7 @@ class Item:
     """0-based place in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ListOf:
     """A list put together from values."""
 
@@ -37,7 +37,7 @@ class ListOf:
     """Its items, in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class DictOf:
     """An object put together from values."""
 
@@ -45,7 +45,7 @@ class DictOf:
     """Its keys and values, in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Constant:
     """A value that the graph itself holds."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias, assert_never
 
@@ -15,6 +14,7 @@ from outlast.graph.function import Function
 from outlast.graph.patch import Patch
 from outlast.graph.schema import Schema
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SuspendCall
+from outlast.immutable import immutable
 from outlast.values import InvalidValueError
 
 __all__ = [
@@ -36,7 +36,7 @@ DEFAULT_PAYLOAD_LIMIT = 4 * 1024 * 1024
 """How large one recorded value may be, in bytes of JSON (rule 9.7)."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Returned:
     """The function returned, and what it returned can be recorded."""
 
@@ -46,7 +46,7 @@ class Returned:
     """What it changed in the state."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Answered:
     """A condition, duration or concurrency function returned something that can be used."""
 
@@ -54,7 +54,7 @@ class Answered:
     """Its answer as a number."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Raised:
     """The function raised, or its input or output does not fit."""
 
@@ -62,7 +62,7 @@ class Raised:
     """What is kept of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Suspended:
     """The body asked to be resumed later."""
 
@@ -76,7 +76,7 @@ class Suspended:
     """What it changed in the state."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Bailed:
     """The body ended its workflow or block early."""
 
@@ -86,7 +86,7 @@ class Bailed:
     """What it changed in the state."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Aborted:
     """The body canceled the run."""
 
@@ -95,7 +95,7 @@ Outcome: TypeAlias = Returned | Answered | Raised | Suspended | Bailed | Aborted
 """What became of a call."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Call:
     """All that a call of user code takes."""
 
@@ -129,7 +129,6 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         call: What to call.
         watch: Told the context of a step before its body begins.
     """
-    task = asyncio.current_task()
     context: ReadContext[Any] | None = None
     try:
         context, arguments, keywords = _arguments(call)
@@ -138,6 +137,7 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         returned = await call.function.call(*arguments, **keywords)
         return _signaled(call, context) or _returned(call, context, returned)
     except asyncio.CancelledError as error:
+        task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         return _caught(call, context, error)

@@ -25,8 +25,8 @@ from outlast.graph.nodes import (
     WaitNode,
     WorkflowNode,
 )
-from outlast.graph.schema import JSON, Schema
 from outlast.graph.retry import Retry, to_rule
+from outlast.graph.schema import JSON, Schema
 from outlast.graph.source import Source
 from outlast.graph.source_check import check_sources
 from outlast.graph.source_map import source_function

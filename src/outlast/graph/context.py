@@ -9,9 +9,9 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
-from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
+from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
 from outlast.values import JsonValue, decode, encode
 
 if TYPE_CHECKING:

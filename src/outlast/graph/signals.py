@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
+
+from outlast.immutable import immutable
 
 __all__ = ["AbortCall", "BailCall", "BodySignal", "SignalCall", "SuspendCall"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SuspendCall:
     """`ctx.suspend(...)` was called."""
 
@@ -21,7 +22,7 @@ class SuspendCall:
     """How long it waits; None for ever."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class BailCall:
     """`ctx.bail(...)` was called."""
 
@@ -29,7 +30,7 @@ class BailCall:
     """What the workflow or block ends with."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class AbortCall:
     """`ctx.abort()` was called."""
 

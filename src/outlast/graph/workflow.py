@@ -15,8 +15,8 @@ from outlast.graph.document import fingerprint_of, graph_to_json
 from outlast.graph.function import Function, inspect_map, wait_function
 from outlast.graph.nodes import Graph
 from outlast.graph.render import to_mermaid
-from outlast.graph.schema import Schema
 from outlast.graph.retry import Retry
+from outlast.graph.schema import Schema
 from outlast.graph.source import Source
 from outlast.graph.state import StateType
 from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
