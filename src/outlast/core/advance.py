@@ -82,12 +82,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_answer(state, event)
         case TimerFired(path=path):
             _apply_timer(state, path)
-        case BlockOpened():
-            _apply_opened(state, event)
-        case BlockSucceeded(path=path):
-            _apply_block_succeeded(state, path)
-        case BlockFailed():
-            _apply_block_failed(state, event)
+        case BlockOpened() | BlockSucceeded() | BlockFailed():
+            _apply_to_block(state, event)
         case StepCanceled(path=path):
             state.close(path, RunStep, RunMap)
         case RunStarted() | CancelRequested() | RunFinished():
@@ -98,6 +94,7 @@ def apply(state: RunState, seq: int, event: Event) -> None:
 
 def decide(state: RunState) -> list[Command]:
     """Start whatever the applied facts allow, and return the commands that this issues, in order."""
+    state.abandoned.clear()
     if state.is_canceling:
         state.agenda.clear()
         if not state.open and state.finished is None:
@@ -146,8 +143,8 @@ def _apply_started(state: RunState, path: str) -> None:
                 command.function,
                 command.attempt,
                 command.input,
-                True,
-                command.resumption,  # noqa: FBT003
+                was_started=True,
+                resumption=command.resumption,
             )
         case RunMap(was_started=False) | Sleep(was_started=False):
             state.open[path] = replace(command, was_started=True)
@@ -167,6 +164,8 @@ def _apply_suspension(state: RunState, seq: int, event: StepSuspended | StepResu
         state.close(event.path, RunStep, Suspend)
         if event.patch:
             state.data = merge(state.data, event.patch)
+        if state.is_canceling:
+            return  # nobody may resume it: waiting for that would keep the run from ending
         if isinstance(frame, LeafFrame):
             leaf.suspended(state, frame, seq, event)
         elif isinstance(frame, PauseFrame):
@@ -223,6 +222,18 @@ def _apply_timer(state: RunState, path: str) -> None:
         pause.woke_up(state, frame)
     else:
         leaf.timer_fired(state, _leaf(state, path))
+
+
+def _apply_to_block(state: RunState, event: BlockOpened | BlockSucceeded | BlockFailed) -> None:
+    match event:
+        case BlockOpened():
+            _apply_opened(state, event)
+        case BlockSucceeded(path=path):
+            _apply_block_succeeded(state, path)
+        case BlockFailed():
+            _apply_block_failed(state, event)
+        case _:
+            assert_never(event)
 
 
 def _apply_opened(state: RunState, event: BlockOpened) -> None:
