@@ -1,0 +1,86 @@
+"""What the behaviour suite asks of an engine: apps over one set of data, and a look behind the scenes.
+
+Another engine runs the suite by giving a fixture `bench` with these methods.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from engines.place import Place
+from outlast import CommittedWorkflow, Outlast, StartedRun
+from outlast.core.record import Record
+from outlast.engines.local.engine import LocalEngine
+from outlast.storage.base import Store
+
+__all__ = ["Bench", "Clock", "begin", "statuses"]
+
+
+class Clock:
+    """The wall clock, which a test may move."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.offset // timedelta(milliseconds=1)
+
+
+class Bench(Place):
+    """One set of data; each app is one more process on it."""
+
+    def app(
+        self,
+        *workflows: CommittedWorkflow[Any, Any],
+        store: Store | None = None,
+        grace: timedelta | None = None,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> Outlast:
+        """Make an app. `grace` is how long bodies may go on; `clock` is what it takes for the time."""
+        store = store or self.store()
+        app = Outlast(workflows, store=store, **options)
+        engine = app._engine  # noqa: SLF001
+        changed = replace(
+            engine._options,  # noqa: SLF001
+            **({} if grace is None else {"grace": grace}),
+            **({} if clock is None else {"now_ms": clock.now_ms}),
+        )
+        app._engine = LocalEngine(store, workflows, changed)  # noqa: SLF001
+        return app
+
+    def live(self, app: Outlast) -> list[str]:
+        """Return the runs that an app holds in memory."""
+        worker = app._engine._worker  # noqa: SLF001
+        return [] if worker is None else list(worker.live)
+
+    async def journal(self, run_id: str) -> list[Record]:
+        """Return all that is recorded of a run."""
+        store = self.store()
+        await store.open()
+        try:
+            row = await store.find_run(run_id)
+            return [] if row is None else await store.load_records(row.key)
+        finally:
+            await store.close()
+
+
+async def begin(
+    app: Outlast,
+    workflow: CommittedWorkflow[Any, Any],
+    input_data: object = None,
+    *,
+    run_id: str | None = None,
+    **options: Any,
+) -> StartedRun[Any]:
+    """Start a run without waiting for it."""
+    run = await app.create_run(workflow, run_id=run_id)
+    return await run.start_async(input_data=input_data, **options)
+
+
+def statuses(result: Any) -> dict[str, str]:
+    """Return the statuses of the steps by path."""
+    return {path: str(step.status) for path, step in result.steps.items()}
