@@ -60,6 +60,7 @@ class Outlast:
         lease: timedelta = timedelta(seconds=15),
         max_runs: int = 1_000,
         max_steps: int = 1_000,
+        grace: timedelta = timedelta(seconds=5),
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -74,6 +75,7 @@ class Outlast:
             lease: After how long without a sign of life a worker that holds its lock is taken for dead.
             max_runs: How many runs this process drives at a time; more wait in the store.
             max_steps: How many steps run at a time in this process.
+            grace: How long a body may go on after its run was canceled, or after it asked to suspend, bail or abort.
 
         Raises:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
@@ -81,7 +83,13 @@ class Outlast:
         """
         self._workflows = _checked(workflows)
         options = LocalOptions(
-            is_worker=worker, on_exit=on_exit, drain=drain, lease=lease, max_runs=max_runs, max_steps=max_steps
+            is_worker=worker,
+            on_exit=on_exit,
+            drain=drain,
+            lease=lease,
+            max_runs=max_runs,
+            max_steps=max_steps,
+            grace=grace,
         )
         self._engine = LocalEngine(_make_store(store, durability), list(self._workflows.values()), options)
         self._functions = {
@@ -121,8 +129,10 @@ class Outlast:
             _reset(self._token)
         left = await self._engine.close()
         if left:
-            runs = "1 run is" if left == 1 else f"{left} runs are"
-            _log.warning("%s not finished; nothing is lost, they go on when a worker starts", runs)
+            runs = "1 run is not finished; nothing is lost, it goes"
+            if left > 1:
+                runs = f"{left} runs are not finished; nothing is lost, they go"
+            _log.warning("%s on when a worker starts", runs)
 
     async def create_run(
         self, workflow: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None

@@ -50,8 +50,11 @@ class OutputOptions:
 class RunHandle(Generic[Out_co]):
     """A handle on a known run, from any process that has the store. Making one does no I/O."""
 
-    def __init__(self, engine: Engine, run_id: str, output: Schema[Any], functions: Mapping[str, Function]) -> None:
+    def __init__(
+        self, engine: Engine, run_id: str, output: Schema[Any], functions: Mapping[str, Function], *, after: int = 0
+    ) -> None:
         self._engine = engine
+        self._after = after
         self._output = output
         self._functions = functions
         self.run_id = run_id
@@ -73,7 +76,7 @@ class RunHandle(Generic[Out_co]):
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
         """
-        return await self._wait(timeout, until=until, after=0)
+        return await self._wait(timeout, until=until, after=self._after)
 
     async def resume(
         self,
@@ -93,8 +96,8 @@ class RunHandle(Generic[Out_co]):
             RunStateError: Nothing of the run is suspended.
             RunNotFoundError: No kept run has this id.
         """
-        history = await self._resume(resume_data, step, label, index, request_context)
-        return await self._wait(None, until="rest", after=history.records[-1].seq)
+        await self._resume(resume_data, step, label, index, request_context)
+        return await self.result()
 
     async def resume_async(
         self,
@@ -125,7 +128,7 @@ class RunHandle(Generic[Out_co]):
             RunNotFoundError: No kept run has this id.
         """
         await self._resume(resume_data, step, label, index, request_context)
-        return StartedRun(self._engine, self.run_id, self._output, self._functions)
+        return StartedRun(self._engine, self.run_id, self._output, self._functions, after=self._after)
 
     async def cancel(self, reason: str | None = None) -> CancelOutcome:
         """Ask for the run to end `canceled`; durable when it returns, whoever drives the run (rule 10).
@@ -142,6 +145,7 @@ class RunHandle(Generic[Out_co]):
             return CancelOutcome.ALREADY_FINISHED
         body = encode({"reason": reason})
         await self._engine.post(self.run_id, kind="cancel", topic=f"cancel:{history.execution}", body=body)
+        self._after = history.records[-1].seq
         return CancelOutcome.REQUESTED
 
     async def snapshot(self) -> RunResult[Out_co]:
@@ -197,7 +201,8 @@ class RunHandle(Generic[Out_co]):
         label: str | None,
         index: int | None,
         request_context: Mapping[str, JsonValue] | None,
-    ) -> History:
+    ) -> None:
+        """Post the resumption; the next rest of the run is one that comes after it."""
         history = await self._history()
         state = fold_state(history.graph, history.records)
         if not state.suspensions():
@@ -212,7 +217,7 @@ class RunHandle(Generic[Out_co]):
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
             raise ResumeConflictError(self.run_id, chosen[0].path)
-        return history
+        self._after = history.records[-1].seq
 
     async def _post_resume(
         self, history: History, suspension: AwaitResume, raw: bytes, context: dict[str, JsonValue]

@@ -46,6 +46,8 @@ def explain(view: RunView, *, status: RunStatus, workflow_id: str, owner: str | 
     sentences = [_sentence(view, command) for command in work[:_SHOWN]]
     if len(work) > _SHOWN:
         sentences.append(f"and {len(work) - _SHOWN} more")
+    if status is RunStatus.SUSPENDED and owner is None:
+        return "; ".join(sentences)
     driven = f"driven by {owner}" if owner else f"nobody drives it now; {_who(workflow_id, candidates)}"
     return "; ".join([*sentences, driven])
 

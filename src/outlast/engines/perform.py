@@ -145,11 +145,18 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         return _caught(call, context, error)
 
 
-def perform_sync(call: Call) -> Outcome:
-    """Call a sync function in this thread."""
+def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None) -> Outcome:
+    """Call a sync function in this thread.
+
+    Args:
+        call: What to call.
+        watch: Told the context of a step before its body begins.
+    """
     context: ReadContext[Any] | None = None
     try:
         context, arguments, keywords = _arguments(call)
+        if watch is not None and isinstance(context, StepContext):
+            watch(context)
         returned = call.function.call(*arguments, **keywords)
         return _signaled(call, context) or _returned(call, context, returned)
     except (*_USER_ERRORS, asyncio.CancelledError) as error:

@@ -27,7 +27,7 @@ def open_block(run: LiveRun, command: OpenBlock, now_ms: int) -> Event:
     """Measure the list of a foreach, or check the input of a nested workflow."""
     if command.concurrency is not None:
         try:
-            items = run.resolver.split(command.input)
+            items = run.values.split(command.input)
         except InvalidValueError as error:
             problem = InputError(f"input of foreach '{command.path}'", error.problems)
             return BlockFailed(now_ms, command.path, None, describe_exception(problem, is_retryable=False))
@@ -35,7 +35,7 @@ def open_block(run: LiveRun, command: OpenBlock, now_ms: int) -> Event:
     if command.workflow is None:
         return BlockOpened(now_ms, command.path)
     subject = f"input of workflow '{command.path}'"
-    raw = run.resolver.resolve(command.input)
+    raw = run.values.resolve(command.input)
     failed = check_value(raw, subject, run.program.types[command.workflow].input.decode)
     return BlockOpened(now_ms, command.path) if failed is None else BlockFailed(now_ms, command.path, None, failed)
 
@@ -44,7 +44,7 @@ def close_block(run: LiveRun, command: CloseBlock, now_ms: int) -> Event:
     """End a block, and check the output of a nested workflow."""
     frame = run.state.frames.get(command.path)
     if isinstance(frame, ForeachFrame):
-        run.resolver.forget(frame.input)
+        run.values.forget(frame.input)
     if command.cause is not None:
         if command.cause.path == command.path:
             return BlockFailed(now_ms, command.path, None, command.cause.failure)
@@ -110,4 +110,4 @@ def _check_output(run: LiveRun, command: CloseBlock | FinishRun, workflow_id: st
     schema = run.program.types[workflow_id].output
     if schema.is_json or command.output is None:
         return None
-    return check_value(run.resolver.resolve(command.output), subject, schema.decode)
+    return check_value(run.values.resolve(command.output), subject, schema.decode)

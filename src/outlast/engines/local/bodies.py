@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -119,11 +120,15 @@ class Bodies:
         self._report(body, Raised(failure))
 
     def _perform_in_thread(self, body: Body, call: Call) -> None:
-        outcome = perform_sync(call)
-        try:
-            self._loop.call_soon_threadsafe(self._ended, body, outcome)
-        except RuntimeError:  # the loop was closed while the body ran: its late outcome belongs to nobody
-            return
+        outcome = perform_sync(call, partial(self._watch_in_thread, body))
+        self._tell_loop(self._ended, body, outcome)
+
+    def _watch_in_thread(self, body: Body, context: StepContext) -> None:
+        context.watch_signal(partial(self._tell_loop, self._signaled, body))
+
+    def _tell_loop(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop was closed while the body ran: what it says belongs to nobody
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _ended(self, body: Body, outcome: Outcome) -> None:
         if not body.is_over:

@@ -46,13 +46,14 @@ from outlast.core.events import (
 )
 from outlast.core.frames import ForeachFrame, LeafFrame
 from outlast.core.record import Record
+from outlast.core.ref import Ref
 from outlast.core.status import RunStatus
 from outlast.engines.local.answers import close_block, converter, finish, open_block
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.live import Body, Calling, LiveRun, Lookup
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.perform import Aborted, Answered, Bailed, Call, Outcome, Raised, Returned, Suspended
-from outlast.errors import OutlastError
+from outlast.errors import OutlastError, StoreError
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import StepNode
@@ -87,6 +88,7 @@ class Driver:
         self._on_refused = on_refused
         self._on_broken = on_broken
         self.bodies = Bodies(options, report=self._body_ended)
+        self._loads: set[asyncio.Task[None]] = set()
         self.worker = WorkerKey(0)
         """The worker in whose name is written."""
         self.is_draining = False
@@ -112,7 +114,7 @@ class Driver:
         run.became_durable(run.state.last_seq)
         starting, run.starting = run.starting, []
         self._call_started(run, starting)
-        started = {command.path for command in starting}
+        started = {command.path for command, _ in starting}
         self._take_all(run, [command for command in reissue(run.state) if command.path not in started])
 
     def recover(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
@@ -171,7 +173,7 @@ class Driver:
         """Stop touching a run: its bodies are canceled, and what they still do is ignored."""
         run.is_gone = True
         self._cancel_timers(run)
-        commands = [*run.starting, *(body.command for body in run.bodies.values())]
+        commands = [*(command for command, _ in run.starting), *(body.command for body in run.bodies.values())]
         run.starting = []
         self.bodies.discard(run)
         for command in commands:
@@ -210,6 +212,10 @@ class Driver:
 
     def _take(self, run: LiveRun, command: Command, facts: deque[_Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""
+        missing = run.values.missing(*_refs_of(command))
+        if missing:
+            self._load_first(run, command, missing)
+            return
         match command:
             case RunStep():
                 self._take_step(run, command, facts)
@@ -222,19 +228,30 @@ class Driver:
             case CloseBlock():
                 event = close_block(run, command, self._now_ms())
                 facts.append((event, self._collected(run, command.path, getattr(event, "failure", None), command)))
-            case StartTimer() | Sleep():
-                if isinstance(command, Sleep) and not command.was_started:
-                    facts.append((SleepStarted(self._now_ms(), command.path, command.due_at_ms), None))
+            case StartTimer() | Sleep() | Suspend() | AwaitResume():
+                self._take_wait(run, command, facts)
+            case FinishRun():
+                facts.append((finish(run, command, self._now_ms()), None))
+            case _:
+                assert_never(command)
+
+    def _take_wait(
+        self, run: LiveRun, command: StartTimer | Sleep | Suspend | AwaitResume, facts: deque[_Fact]
+    ) -> None:
+        now = self._now_ms()
+        match command:
+            case StartTimer():
+                self._arm(run, command.path, command.due_at_ms, TimerFired)
+            case Sleep():
+                if not command.was_started:
+                    facts.append((SleepStarted(now, command.path, command.due_at_ms), None))
                 self._arm(run, command.path, command.due_at_ms, TimerFired)
             case Suspend():
-                now = self._now_ms()
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 facts.append((StepSuspended(now, command.path, 0, None, due), encode(command.payload)))
             case AwaitResume():
                 if command.due_at_ms is not None:
                     self._arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
-            case FinishRun():
-                facts.append((finish(run, command, self._now_ms()), None))
             case _:
                 assert_never(command)
 
@@ -250,7 +267,25 @@ class Driver:
 
     def _announce(self, run: LiveRun, command: RunStep, facts: deque[_Fact]) -> None:
         facts.append((StepStarted(self._now_ms(), command.path, command.attempt, command.was_started), None))
-        run.starting.append(command)
+        run.starting.append((command, self._call_of(run, command)))
+
+    def _load_first(self, run: LiveRun, command: Command, missing: list[int]) -> None:
+        """Read values again that a command needs, and take it then."""
+        run.loading.add(command.path)
+        task = self._loop.create_task(self._load(run, command, missing), name=f"outlast load {run.run_id}")
+        self._loads.add(task)
+        task.add_done_callback(self._loads.discard)
+
+    async def _load(self, run: LiveRun, command: Command, missing: list[int]) -> None:
+        try:
+            await run.values.load(run.key, missing)
+        except StoreError as error:
+            if not run.is_gone:
+                self._on_refused(run, error)
+            return
+        run.loading.discard(command.path)
+        if not run.is_gone and run.state.open.get(command.path) is command:
+            self._take_all(run, [command])
 
     def _take_map(self, run: LiveRun, command: RunMap, facts: deque[_Fact]) -> None:
         if run.state.is_canceling:
@@ -265,22 +300,22 @@ class Driver:
 
     def _call_inline(self, run: LiveRun, command: RunMap | Evaluate, facts: deque[_Fact]) -> None:
         """Call a sync function now, so that its answer joins this commit; an async one when the commit is durable."""
-        if run.program.functions[command.function].is_async:
-            run.starting.append(command)
+        call = self._call_of(run, command)
+        if call.function.is_async:
+            run.starting.append((command, call))
         else:
-            outcome = self.bodies.evaluate(self._call_of(run, command))
-            facts.append(self._fact_of(run, command, outcome))
+            facts.append(self._fact_of(run, command, self.bodies.evaluate(call)))
 
     def _call_of(self, run: LiveRun, command: Calling) -> Call:
         function = run.program.functions[command.function]
         lookup = Lookup(run, self._loop)
-
-        def make_context(value: object) -> ReadContext[Any]:
-            if isinstance(command, RunStep):
-                return run.step_context(command, function, value, lookup)
-            return run.context(command, value, lookup)
-
-        raw = run.resolver.resolve(command.input)
+        make_context: Callable[[object], ReadContext[Any]]
+        if isinstance(command, RunStep):
+            facts = run.attempt_facts(command)
+            make_context = partial(run.step_context, command.path, function, facts, lookup)
+        else:
+            make_context = partial(run.context, command, lookup)
+        raw = run.values.resolve(command.input)
         if isinstance(command, Evaluate):
             convert = converter(command, self._now_ms())
             return Call(function, raw, f"'{command.path}'", make_context, convert)
@@ -417,7 +452,7 @@ class Driver:
         """Say when somebody may take the run again, and whether this worker gives it up now."""
         if status.is_terminal:
             return None, True
-        if run.bodies or run.starting:
+        if run.bodies or run.starting or run.loading:
             return None, False
         due = run.state.next_due()
         if status is RunStatus.WAITING or status is RunStatus.SUSPENDED:
@@ -425,7 +460,9 @@ class Driver:
             return due, is_long or self.is_draining
         return (self._now_ms(), True) if self.is_draining else (None, False)
 
-    def _settled(self, run: LiveRun, starting: Sequence[Calling], seq: int, result: Receipt | OutlastError) -> None:
+    def _settled(
+        self, run: LiveRun, starting: Sequence[tuple[Calling, Call]], seq: int, result: Receipt | OutlastError
+    ) -> None:
         if isinstance(result, OutlastError):
             run.starting.extend(starting)  # so that `discard` gives their slots back
             self._on_refused(run, result)
@@ -437,8 +474,8 @@ class Driver:
         else:
             self._call_started(run, starting)
 
-    def _call_started(self, run: LiveRun, starting: Sequence[Calling]) -> None:
-        for command in starting:
+    def _call_started(self, run: LiveRun, starting: Sequence[tuple[Calling, Call]]) -> None:
+        for command, call in starting:
             if run.state.open.get(command.path) is None:
                 if isinstance(command, RunStep):
                     self._slot_came_free()
@@ -446,4 +483,22 @@ class Driver:
             frame = run.state.frames.get(command.path)
             node = frame.node if isinstance(frame, LeafFrame) else None
             timeout_ms = node.timeout_ms if isinstance(node, StepNode) else None
-            self.bodies.start(run, command, self._call_of(run, command), timeout_ms)
+            self.bodies.start(run, command, call, timeout_ms)
+
+
+def _refs_of(command: Command) -> tuple[Ref | None, ...]:
+    """Return the values that it takes to execute a command."""
+    match command:
+        case RunStep():
+            resumption = command.resumption
+            if resumption is None:
+                return (command.input,)
+            return command.input, resumption.suspend_payload, resumption.resume_data
+        case RunMap() | Evaluate() | OpenBlock():
+            return (command.input,)
+        case CloseBlock() | FinishRun():
+            return (command.output,)
+        case StartTimer() | Sleep() | Suspend() | AwaitResume():
+            return ()
+        case _:
+            assert_never(command)

@@ -11,13 +11,15 @@ from outlast.core.codec import encode_event
 from outlast.core.commands import Evaluate, RunMap, RunStep
 from outlast.core.events import Event
 from outlast.core.record import Record
-from outlast.core.ref import Ref, Resolver, seqs_of
+from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.local.program import Program
+from outlast.engines.local.values import RunValues
+from outlast.engines.perform import Call
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
 from outlast.graph.state import StateType
-from outlast.storage.base import InboxKey, RunKey
+from outlast.storage.base import InboxKey, RunKey, RunStore
 from outlast.values import JsonValue, encode
 
 __all__ = ["Body", "Calling", "LiveRun", "Lookup"]
@@ -64,11 +66,10 @@ class LiveRun:
         "fresh",
         "is_gone",
         "key",
-        "payloads",
+        "loading",
         "program",
         "records",
         "request_context",
-        "resolver",
         "resource_id",
         "run_id",
         "seen",
@@ -76,9 +77,12 @@ class LiveRun:
         "state",
         "taken",
         "timers",
+        "values",
     )
 
-    def __init__(self, run_id: str, program: Program, *, resource_id: str | None, created_at_ms: int) -> None:
+    def __init__(
+        self, run_id: str, program: Program, *, store: RunStore, resource_id: str | None, created_at_ms: int
+    ) -> None:
         self.run_id = run_id
         self.program = program
         self.resource_id = resource_id
@@ -88,14 +92,16 @@ class LiveRun:
         self.execution = 0
         self.state = RunState(program.graph)
         self.request_context: Mapping[str, JsonValue] = {}
-        self.payloads: dict[int, bytes] = {}
-        self.resolver = Resolver(self.payloads)
+        self.values = RunValues(store)
+        """The recorded values."""
         self.records: list[Record] | None = []
         """The whole journal while it is short, so that its readers need no store; None once it is not."""
         self.fresh: list[Record] = []
         """Records that are not handed to the store yet."""
-        self.starting: list[Calling] = []
-        """Commands whose start is among the fresh records: called once these are durable."""
+        self.starting: list[tuple[Calling, Call]] = []
+        """Calls whose start is among the fresh records: made once these are durable."""
+        self.loading: set[str] = set()
+        """Paths of the commands that wait for values to be read again."""
         self.bodies: dict[str, Body] = {}
         """Bodies in flight by the path of their command."""
         self.timers: dict[str, asyncio.TimerHandle] = {}
@@ -127,8 +133,7 @@ class LiveRun:
 
     def keep(self, record: Record) -> None:
         """Remember a record for those who need its value."""
-        if record.payload is not None:
-            self.payloads[record.seq] = record.payload
+        self.values.keep(record)
         if self.records is not None:
             self.records.append(record)
             if len(self.records) > _KEPT_RECORDS:
@@ -150,7 +155,7 @@ class LiveRun:
             self._durable_waiters.append((seq, waiter))
             await waiter
 
-    def context(self, command: RunMap | Evaluate, value: object, lookup: Lookup) -> ReadContext[object]:
+    def context(self, command: RunMap | Evaluate, lookup: Lookup, value: object) -> ReadContext[object]:
         """Make the context of a map, condition, duration or concurrency function."""
         if isinstance(command, RunMap):
             path, iteration_count = command.path, 0
@@ -166,10 +171,10 @@ class LiveRun:
             iteration_count=iteration_count,
         )
 
-    def step_context(self, command: RunStep, function: Function, value: object, lookup: Lookup) -> StepContext:
-        """Make the context of a step's body."""
+    def attempt_facts(self, command: RunStep) -> AttemptFacts:
+        """Gather what is particular to one call of a step's body."""
         resumption = command.resumption
-        facts = AttemptFacts(
+        return AttemptFacts(
             attempt=command.attempt,
             is_recovered=command.was_started,
             canceled=CancelFlag(self.canceled),
@@ -178,15 +183,20 @@ class LiveRun:
             suspend_data=self._resolve(resumption.suspend_payload if resumption else None),
             resume_data=self._resolve(resumption.resume_data if resumption else None),
         )
+
+    def step_context(
+        self, path: str, function: Function, facts: AttemptFacts, lookup: Lookup, value: object
+    ) -> StepContext:
+        """Make the context of a step's body."""
         return StepContext(
-            self._facts_of(command.path),
-            command.path,
+            self._facts_of(path),
+            path,
             value,
             lookup=lookup,
             function=function,
             facts=facts,
             data=self.state.data,
-            state_type=function.state or self._state_type(command.path),
+            state_type=function.state or self._state_type(path),
         )
 
     def _state_type(self, path: str) -> StateType:
@@ -199,7 +209,7 @@ class LiveRun:
             self._facts.clear()
 
     def _resolve(self, ref: Ref | None) -> bytes | None:
-        return None if ref is None else self.resolver.resolve(ref)
+        return None if ref is None else self.values.resolve(ref)
 
     def _facts_of(self, path: str) -> RunFacts:
         workflow_id = self.state.scope_of(path).node.workflow
@@ -226,21 +236,25 @@ class Lookup:
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
-        scope = self._run.state.scope_of(path)
-        raw = self._run.resolver.resolve(scope.input)
-        return self._run.program.types[scope.node.workflow].input.decode(raw)
+        workflow_id = self._run.state.scope_of(path).node.workflow
+        return self._run.program.types[workflow_id].input.decode(await self.init_raw(path))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""
-        return self._run.resolver.resolve(self._run.state.scope_of(path).input)
+        return await self._resolve(self._run.state.scope_of(path).input)
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
         """Return the recorded output of a step of that workflow as JSON, or None unless it succeeded."""
         ref = self._run.state.scope_of(path).outputs.get(step_id)
-        if ref is None:
-            return None
-        await self._run.until_durable(max(seqs_of(ref), default=0))
-        return self._run.resolver.resolve(ref)
+        return None if ref is None else await self._resolve(ref)
+
+    async def _resolve(self, ref: Ref) -> bytes:
+        run = self._run
+        await run.until_durable(max(seqs_of(ref), default=0))
+        missing = run.values.missing(ref)
+        if missing:
+            await run.values.load(run.key, missing)
+        return run.values.resolve(ref)
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the engine's loop from the thread of a sync body, and wait for it."""

@@ -93,7 +93,7 @@ class Worker:
         """Record a run as this worker's own and drive it; tell `settle` when it is durable or refused."""
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
-        run = LiveRun(request.run_id, program, resource_id=request.resource_id, created_at_ms=now)
+        run = LiveRun(request.run_id, program, store=self._store, resource_id=request.resource_id, created_at_ms=now)
         records = self.driver.begin(
             run, RunStarted(now, request.request_context, request.state, request.include_state), request.input
         )
@@ -200,7 +200,13 @@ class Worker:
     def _go_on(self, claimed: ClaimedRun, records: Sequence[Record], requests: Sequence[InboxRow]) -> None:
         """Fold the journal of a claimed run and go on from there; park it if this version cannot."""
         program = self._shelf.program(claimed.graph)
-        run = LiveRun(claimed.run_id, program, resource_id=claimed.resource_id, created_at_ms=records[0].at_ms)
+        run = LiveRun(
+            claimed.run_id,
+            program,
+            store=self._store,
+            resource_id=claimed.resource_id,
+            created_at_ms=records[0].at_ms,
+        )
         run.key, run.epoch = claimed.key, claimed.epoch
         for record in records:
             run.keep(record)

@@ -1,0 +1,85 @@
+"""The recorded values that a live run may need: kept in memory up to a bound, read again from the journal beyond it."""
+
+from __future__ import annotations
+
+from outlast.core.record import Record
+from outlast.core.ref import Ref, Resolver, seqs_of
+from outlast.storage.base import RunKey, RunStore
+
+__all__ = ["RunValues"]
+
+_MOST_BYTES = 16 * 1024 * 1024
+_LARGEST_GAP = 64
+
+
+class RunValues:
+    """The payloads of one run's journal, the newest ones in memory."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._payloads: dict[int, bytes] = {}
+        self._bytes = 0
+        self._has_evicted = False
+        self._resolver = Resolver(self._payloads)
+
+    def keep(self, record: Record) -> None:
+        """Remember the payload of an event; the oldest ones are forgotten when there are too many."""
+        if record.payload is None:
+            return
+        self._payloads[record.seq] = record.payload
+        self._bytes += len(record.payload)
+        if self._bytes > _MOST_BYTES:
+            self._evict()
+
+    def missing(self, *refs: Ref | None) -> list[int]:
+        """Return the events whose payloads these references need and that are not in memory."""
+        if not self._has_evicted:
+            return []
+        wanted = {seq for ref in refs if ref is not None for seq in seqs_of(ref)}
+        return sorted(seq for seq in wanted if seq not in self._payloads)
+
+    async def load(self, run: RunKey, seqs: list[int]) -> None:
+        """Read payloads again; they are in memory until something new is kept.
+
+        Raises:
+            StoreError: The store did not answer.
+        """
+        for first, last in _ranges(seqs):
+            for record in await self._store.load_records(run, after=first - 1, limit=last - first + 1):
+                if record.payload is not None and record.seq not in self._payloads:
+                    self._payloads[record.seq] = record.payload
+                    self._bytes += len(record.payload)
+
+    def resolve(self, ref: Ref) -> bytes:
+        """Return a value as JSON. Everything it needs is in memory: see `missing`."""
+        return self._resolver.resolve(ref)
+
+    def split(self, ref: Ref) -> list[bytes]:
+        """Return the items of a list, each as JSON; kept until `forget`.
+
+        Raises:
+            InvalidValueError: It is not a list.
+        """
+        return self._resolver.split(ref)
+
+    def forget(self, ref: Ref) -> None:
+        """Let go of the items of a list."""
+        self._resolver.forget(ref)
+
+    def _evict(self) -> None:
+        self._has_evicted = True
+        for seq in list(self._payloads):
+            if self._bytes <= _MOST_BYTES // 2:
+                return
+            self._bytes -= len(self._payloads.pop(seq))
+
+
+def _ranges(seqs: list[int]) -> list[tuple[int, int]]:
+    """Group sorted numbers into ranges, so that few reads fetch many of them."""
+    ranges: list[tuple[int, int]] = []
+    for seq in seqs:
+        if ranges and seq - ranges[-1][1] <= _LARGEST_GAP:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    return ranges
