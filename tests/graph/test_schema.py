@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import inspect
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from outlast.errors import DefinitionError
+from outlast.graph.annotation import is_plain, name_of
 from outlast.graph.schema import JSON, Schema
 from outlast.values import InvalidValueError, JsonValue
 
@@ -376,6 +378,93 @@ def test_a_subclass_with_the_same_fields_is_fine():
 def test_what_would_turn_into_something_else_is_refused(value, reason):
     """5.9."""
     assert refusal(list[Any], [value]) == [("[0]", f"{reason}; annotate the type so that it is converted back")]
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Size(enum.IntEnum):
+    LARGE = 3
+
+
+class Word(enum.StrEnum):
+    YES = "yes"
+
+
+class Row(TypedDict):
+    tags: list[str]
+    word: Literal["yes", "no"]
+    size: int | None
+    parts: dict[str, Totals]
+
+
+ODD_LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from([Text("yes"), Size.LARGE, Word.YES, b"yes", "5", 5.0, Decimal(5), Item(sku="a"), Point3(1), 2**70]),
+)
+ODD_VALUES = st.recursive(
+    ODD_LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.tuples(inner),
+        st.dictionaries(st.sampled_from(["a", Text("a"), Word.YES, 1]), inner, max_size=2),
+        st.fixed_dictionaries({"count": inner}, optional={"more": inner}),
+        st.fixed_dictionaries(
+            {"tags": st.lists(inner, max_size=2), "word": inner, "size": inner},
+            optional={"parts": st.dictionaries(st.text(max_size=2), inner, max_size=2), "more": inner},
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [None, bool, int, float, str, Literal["yes"], int | None, list[int], list[Totals], dict[str, float], Totals, Row],
+    ids=name_of,
+)
+@given(value=ODD_VALUES)
+def test_what_a_plain_type_lets_through_is_what_its_serialiser_expects(annotation, value):
+    """`Schema.encode` does not ask the serialiser of a plain type for errors."""
+    adapter = pydantic.TypeAdapter(annotation)
+    assert is_plain(adapter.core_schema)
+
+    with contextlib.suppress(pydantic.ValidationError):
+        validated = adapter.validate_python(value)
+
+        adapter.serializer.to_json(validated, warnings="error")
+
+
+class Open(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    count: int
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Item,
+        Point,
+        Open,
+        Any,
+        list,
+        dict,
+        dict[str, Any],
+        list[Item],
+        int | str,
+        Annotated[int, pydantic.PlainSerializer(str)],
+        Annotated[int, pydantic.AfterValidator(str)],
+        list[Annotated[str, pydantic.BeforeValidator(str)]],
+    ],
+    ids=repr,
+)
+def test_types_that_may_hold_or_do_anything_are_not_plain(annotation):
+    assert not is_plain(pydantic.TypeAdapter(annotation).core_schema)
 
 
 def test_what_comes_back_changed_is_refused():

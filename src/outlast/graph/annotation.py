@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
-__all__ = ["name_of", "why_unrecordable"]
+__all__ = ["is_plain", "name_of", "why_unrecordable"]
 
 _ADVICE: Final[Mapping[str, str]] = {
     "call": "a function is not data; declare what it returns",
@@ -26,6 +26,21 @@ _JSON_BRANCH: Final = {"json-or-python": "json_schema", "lax-or-strict": "lax_sc
 
 _NOT_NESTED: Final = frozenset({"cls", "computed_fields", "config", "default", "expected", "metadata", "serialization"})
 """Keys of a core schema that hold no further types of the value."""
+
+_PLAIN: Final[Mapping[str, Sequence[str]]] = {
+    "none": (),
+    "bool": (),
+    "int": (),
+    "float": (),
+    "str": (),
+    "literal": (),
+    "nullable": ("schema",),
+    "list": ("items_schema",),
+    "dict": ("keys_schema", "values_schema"),
+    "typed-dict": ("fields",),
+    "typed-dict-field": ("schema",),
+}
+"""Kinds whose validator makes nothing but what their serialiser expects, and which of their parts must be so too."""
 
 
 def name_of(annotation: object) -> str:
@@ -54,6 +69,24 @@ def why_unrecordable(core_schema: object) -> str | None:
         core_schema: The type as pydantic's core sees it.
     """
     return next(_objections(core_schema, converted=False), None)
+
+
+def is_plain(core_schema: object) -> bool:
+    """Say whether a type is made of JSON's own kinds only: no objects, no places of any type, no code of the author's.
+
+    Args:
+        core_schema: The type as pydantic's core sees it.
+    """
+    node = cast("Mapping[str, Any]", core_schema)
+    if node["type"] not in _PLAIN or node.get("serialization") or node.get("computed_fields"):
+        return False
+    if "allow" in (node.get("extra_behavior"), node.get("config", {}).get("extra_fields_behavior")):
+        return False
+    for key in _PLAIN[node["type"]]:
+        parts = node[key].values() if key == "fields" else [node.get(key, {"type": "any"})]
+        if not all(is_plain(part) for part in parts):
+            return False
+    return True
 
 
 def _objections(schema: object, *, converted: bool) -> Iterator[str]:

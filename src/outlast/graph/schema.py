@@ -17,7 +17,7 @@ from pydantic_core import core_schema, to_json
 
 from outlast import values
 from outlast.errors import DefinitionError, Problem
-from outlast.graph.annotation import name_of, why_unrecordable
+from outlast.graph.annotation import is_plain, name_of, why_unrecordable
 from outlast.graph.lossless import find_losses, find_unwritable
 from outlast.graph.problem import ErrorDetail, render_problem
 from outlast.values import InvalidValueError, JsonValue
@@ -37,7 +37,7 @@ _UNDECLARED: Final = (Any, object, inspect.Parameter.empty, pydantic.JsonValue) 
 class Schema(Generic[T_co]):
     """A declared type. Immutable; one object per annotation, made by `Schema.of`."""
 
-    __slots__ = ("_adapter", "_described", "_dump", "_load", "_validate", "annotation", "is_json", "name")
+    __slots__ = ("_adapter", "_described", "_dump", "_load", "_validate", "_warnings", "annotation", "is_json", "name")
 
     def __init__(self, annotation: object, adapter: pydantic.TypeAdapter[Any] | None) -> None:
         self.annotation: Final = annotation
@@ -53,6 +53,8 @@ class Schema(Generic[T_co]):
             self._validate: Final = adapter.validator.validate_python
             self._load: Final = adapter.validator.validate_json
             self._dump: Final = adapter.serializer.to_json
+            # A plain value is what the serialiser expects. To say "error" to it costs half of `encode` all the same.
+            self._warnings: Final[bool | Literal["error"]] = is_plain(adapter.core_schema) or "error"
 
     def __repr__(self) -> str:
         return f"Schema({self.name})"
@@ -92,7 +94,7 @@ class Schema(Generic[T_co]):
         validated = _NOTHING
         try:
             validated = self._validate(value)
-            raw = self._dump(validated, by_alias=True, warnings="error")
+            raw = self._dump(validated, by_alias=True, warnings=self._warnings)
             back = self._load(raw)
             if back == validated and b"Infinity" not in raw:
                 return raw
