@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NewType, Protocol, TypeAlias
+from typing import NamedTuple, NewType, Protocol, TypeAlias
 
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
@@ -54,9 +54,8 @@ InboxKey = NewType("InboxKey", int)
 """The store's own number for an inbox row; later rows have larger numbers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """A run about to be recorded."""
+class NewRun(NamedTuple):
+    """A run about to be recorded. A tuple, as `Receipt`, because it is made in half the time of a frozen dataclass."""
 
     run_id: str
     """Id that callers know it by; unique in the store for ever."""
@@ -100,8 +99,7 @@ class Append:
     """Inbox rows that became events with this write: they are never listed again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """A write is durable at the store's class."""
 
     run: RunKey

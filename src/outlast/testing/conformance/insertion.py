@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from functools import partial
 
 from outlast.core.status import RunStatus
@@ -49,7 +48,7 @@ class InsertContract(StoreScenario):
         async with self.process() as store:
             graph = await store.ensure_graph("orders", "v1", b"{}")
 
-            await insert(store, replace(new_run(graph), resource_id=None))
+            await insert(store, new_run(graph)._replace(resource_id=None))
 
             assert (await find(store)).resource_id is None
 
