@@ -11,35 +11,61 @@ from collections.abc import Iterator
 from outlast.core.advance import apply, decide
 from outlast.core.backoff import retry_at
 from outlast.core.codec import encode_event
-from outlast.core.commands import CloseBlock, Command, FinishRun, OpenBlock, RunMap, RunStep, StartTimer
+from outlast.core.commands import (
+    AwaitResume,
+    CloseBlock,
+    Command,
+    Evaluate,
+    FinishRun,
+    OpenBlock,
+    RunMap,
+    RunStep,
+    Sleep,
+    StartTimer,
+    Suspend,
+)
 from outlast.core.events import (
     BlockFailed,
     BlockOpened,
     BlockSucceeded,
+    CancelRequested,
+    Evaluated,
+    EvaluationFailed,
     Event,
     RunFinished,
     RunStarted,
+    SleepStarted,
+    StepCanceled,
     StepFailed,
+    StepResumed,
     StepStarted,
     StepSucceeded,
+    StepSuspended,
+    SuspensionTimedOut,
     TimerFired,
 )
+from outlast.core.frames import ForeachFrame
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView, fold_view
-from outlast.failures import FailureInfo
+from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.nodes import (
+    BranchNode,
     ForeachNode,
     Graph,
+    LoopNode,
     MapNode,
     Node,
     ParallelNode,
+    SleepNode,
     StepNode,
     Task,
+    WaitNode,
     WorkflowNode,
 )
+from outlast.graph.patch import Patch
 from outlast.graph.retry import RetryRule
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
@@ -56,12 +82,43 @@ def a_map(id: str) -> MapNode:
     return MapNode(id=id, function=f"w/{id}?map")
 
 
-def a_foreach(body: Task, *, concurrency: int = 1) -> ForeachNode:
-    return ForeachNode(id=body.id, body=body, concurrency=concurrency)
+def a_foreach(body: Task, *, concurrency: int | str = 1, is_collecting: bool = False) -> ForeachNode:
+    return ForeachNode(id=body.id, body=body, concurrency=concurrency, is_collecting=is_collecting)
 
 
-def a_parallel(*children: Task, id: str = "parallel") -> ParallelNode:
-    return ParallelNode(id=id, children=children)
+def a_parallel(*children: Task, id: str = "parallel", limit: int | None = None) -> ParallelNode:
+    return ParallelNode(id=id, children=children, limit=limit)
+
+
+def a_branch(*children: Task, id: str = "route", is_first_only: bool = False) -> BranchNode:
+    conditions = tuple(f"w/{id}?{child.id}" for child in children)
+    return BranchNode(id=id, conditions=conditions, children=children, is_first_only=is_first_only)
+
+
+def a_loop(body: Task, *, is_until: bool = True, max_iterations: int | None = None) -> LoopNode:
+    condition = f"w/{body.id}?condition"
+    return LoopNode(id=body.id, body=body, condition=condition, is_until=is_until, max_iterations=max_iterations)
+
+
+def a_sleep(
+    id: str = "nap",
+    *,
+    duration_ms: int | None = None,
+    until_ms: int | None = None,
+    function: str | None = None,
+    is_until: bool = False,
+) -> SleepNode:
+    return SleepNode(id=id, duration_ms=duration_ms, until_ms=until_ms, function=function, is_until=is_until)
+
+
+def a_wait(
+    id: str = "approve",
+    *,
+    payload: JsonValue = None,
+    timeout_ms: int | None = None,
+    default: tuple[JsonValue, ...] = (),
+) -> WaitNode:
+    return WaitNode(id=id, function=f"w/{id}", payload=payload, timeout_ms=timeout_ms, default=default)
 
 
 def a_workflow(id: str, *nodes: Node) -> WorkflowNode:
@@ -73,7 +130,7 @@ def a_graph(*nodes: Node) -> Graph:
 
 
 class SimulatedRun:
-    """One run. Each method records one fact and returns the commands that follow for steps, maps and timers."""
+    """One run. Each method records one fact and returns the commands that follow and that blocks do not answer."""
 
     def __init__(self, graph: Graph, input: JsonValue = None) -> None:
         self.state = RunState(graph)
@@ -88,9 +145,52 @@ class SimulatedRun:
     def begin(self, path: str, *, is_recovered: bool = False) -> list[Command]:
         return self.record(StepStarted(self.now_ms, path, self.attempt_of(path), is_recovered))
 
-    def succeed(self, path: str, output: JsonValue = None) -> list[Command]:
+    def succeed(self, path: str, output: JsonValue = None, *, patch: Patch = ()) -> list[Command]:
         self._begin_unless_begun(path)
-        return self.record(StepSucceeded(self.now_ms, path, self.attempt_of(path)), output, has_payload=True)
+        event = StepSucceeded(self.now_ms, path, self.attempt_of(path), patch=patch)
+        return self.record(event, output, has_payload=True)
+
+    def bail(self, path: str, output: JsonValue = None) -> list[Command]:
+        self._begin_unless_begun(path)
+        event = StepSucceeded(self.now_ms, path, self.attempt_of(path), is_bail=True)
+        return self.record(event, output, has_payload=True)
+
+    def suspend(
+        self,
+        path: str,
+        payload: JsonValue = None,
+        *,
+        label: str | None = None,
+        timeout_ms: int | None = None,
+        patch: Patch = (),
+    ) -> list[Command]:
+        self._begin_unless_begun(path)
+        due = None if timeout_ms is None else self.now_ms + timeout_ms
+        event = StepSuspended(self.now_ms, path, self.attempt_of(path), label, due, patch)
+        return self.record(event, payload, has_payload=True)
+
+    def resume(self, path: str, data: JsonValue = None) -> list[Command]:
+        return self.record(StepResumed(self.now_ms, path), data, has_payload=True)
+
+    def time_out(self, path: str) -> list[Command]:
+        command = self.state.open[path]
+        assert isinstance(command, AwaitResume)
+        assert command.due_at_ms is not None
+        self.now_ms = max(self.now_ms, command.due_at_ms)
+        return self.record(SuspensionTimedOut(self.now_ms, path))
+
+    def evaluate(self, path: str, value: int) -> list[Command]:
+        return self.record(Evaluated(self.now_ms, path, value))
+
+    def fail_evaluation(self, path: str, failure: FailureInfo = BOOM) -> list[Command]:
+        return self.record(EvaluationFailed(self.now_ms, path, failure))
+
+    def cancel(self, reason: str | None = None) -> list[Command]:
+        return self.record(CancelRequested(self.now_ms, reason))
+
+    def give_up(self, path: str) -> list[Command]:
+        """Record that a body in flight is not waited for any more."""
+        return self.record(StepCanceled(self.now_ms, path, self.attempt_of(path)))
 
     def fail(self, path: str, failure: FailureInfo = BOOM) -> list[Command]:
         self._begin_unless_begun(path)
@@ -105,25 +205,28 @@ class SimulatedRun:
             at_ms=self.now_ms,
             failure=failure,
         )
-        return self.record(StepFailed(self.now_ms, path, attempt, failure, due))
+        issued = self.record_one(StepFailed(self.now_ms, path, attempt, failure, due), self._slot(path, failure))
+        return self._settle(issued)
 
     def fire(self, path: str) -> list[Command]:
         command = self.state.open[path]
-        assert isinstance(command, StartTimer)
+        assert isinstance(command, StartTimer | Sleep)
         self.now_ms = max(self.now_ms, command.due_at_ms)
         return self.record(TimerFired(self.now_ms, path))
 
     def record(self, event: Event, payload: JsonValue = None, *, has_payload: bool = False) -> list[Command]:
         """Record a fact and then what an engine answers to blocks; return the commands that are left."""
+        return self._settle(self.record_one(event, encode(payload) if has_payload else None))
+
+    def _settle(self, issued: list[Command]) -> list[Command]:
         left: list[Command] = []
-        issued = self.record_one(event, encode(payload) if has_payload else None)
         while issued:
             command = issued.pop(0)
             answer = self.answer(command)
             if answer is None:
                 left.append(command)
             else:
-                issued += self.record_one(answer)
+                issued += self.record_one(answer, self._payload_of(command, answer))
         return left
 
     def record_one(self, event: Event, payload: bytes | None = None) -> list[Command]:
@@ -139,7 +242,7 @@ class SimulatedRun:
         """Return what an engine answers at once; None if the answer takes user code or time."""
         now = self.now_ms
         match command:
-            case OpenBlock(workflow=None):
+            case OpenBlock(workflow=None, concurrency=int()):
                 try:
                     length = len(Resolver(self.payloads).split(command.input))
                 except InvalidValueError as error:
@@ -151,12 +254,36 @@ class SimulatedRun:
                 return BlockSucceeded(now, command.path)
             case CloseBlock(cause=cause):
                 return BlockFailed(now, command.path, cause.path, None)
+            case FinishRun(is_canceled=True):
+                return RunFinished(now, RunStatus.CANCELED)
             case FinishRun(cause=None):
                 return RunFinished(now, RunStatus.SUCCESS)
             case FinishRun(cause=cause):
                 return RunFinished(now, RunStatus.FAILED, cause.path, cause.failure)
-            case RunStep() | RunMap() | StartTimer():
+            case Sleep():
+                # Its start is a fact of its own and answers nothing: the sleep stays open.
+                self.record_one(SleepStarted(now, command.path, command.due_at_ms))
                 return None
+            case Suspend():
+                due = None if command.timeout_ms is None else now + command.timeout_ms
+                return StepSuspended(now, command.path, 0, None, due)
+            case RunStep() | RunMap() | StartTimer() | Evaluate() | AwaitResume():
+                return None
+
+    def _payload_of(self, command: Command, answer: Event) -> bytes | None:
+        if isinstance(command, Suspend):
+            return encode(command.payload)
+        if isinstance(answer, BlockFailed):
+            cause = command.cause if isinstance(command, CloseBlock) else None
+            failure = answer.failure if cause is None else cause.failure
+            return None if failure is None else self._slot(answer.path, failure)
+        return None
+
+    def _slot(self, path: str, failure: FailureInfo) -> bytes | None:
+        """Return what a failed item of a collecting foreach leaves in its place; None for all other nodes."""
+        parent = self.state.frame(path).parent
+        is_collected = isinstance(parent, ForeachFrame) and parent.node.is_collecting
+        return encode({"error": failure_to_json(failure)}) if is_collected else None
 
     def attempt_of(self, path: str) -> int:
         command = self.state.open[path]
@@ -195,9 +322,9 @@ def nodes_of(node: Node) -> Iterator[Node]:
     match node:
         case WorkflowNode(nodes=nodes):
             inner: tuple[Node, ...] = nodes
-        case ParallelNode(children=children):
+        case ParallelNode(children=children) | BranchNode(children=children):
             inner = children
-        case ForeachNode(body=body):
+        case ForeachNode(body=body) | LoopNode(body=body):
             inner = (body,)
         case _:
             inner = ()

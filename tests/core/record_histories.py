@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from typing_extensions import TypedDict
 
 from core.history import HISTORIES, record_to_json, replay
-from outlast.core.events import BlockFailed, RunFinished, RunStarted, StepSucceeded
+from outlast.core.events import BlockFailed, RunFinished, RunStarted, StepResumed, StepSucceeded
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.document import graph_to_json
+from outlast.graph.patch import Operation, PatchVerb
+from outlast.graph.reducer import Add, Append
 from outlast.graph.retry import Retry
+from outlast.graph.source import from_input
+from outlast.graph.source import value as literal
 from outlast.graph.step import step
 from outlast.graph.workflow import CommittedWorkflow, Workflow
 from outlast.values import JsonValue, decode, encode
@@ -31,6 +38,7 @@ FAILURE = FailureInfo(
 )
 FINAL = FailureInfo(type="NonRetryableError", message="card expired", is_retryable=False)
 MISFIT = FailureInfo(type="InputError", message="not valid: an integer is needed", is_retryable=False)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @step
@@ -54,6 +62,16 @@ def halve(number: int) -> int:
     return number // 2
 
 
+class Tally(TypedDict, total=False):
+    count: Annotated[int, Add]
+    log: Annotated[list[str], Append]
+    draft: str
+
+
+def is_big(context: ReadContext[int]) -> bool:
+    return context.input > 100
+
+
 def lengths(context: ReadContext[object]) -> list[int]:
     return [1, 2, 3]
 
@@ -65,6 +83,21 @@ BOTH = Workflow("both", input=int).parallel([double, halve]).commit()
 CHILD = Workflow("child", input=int, output=int, description="Two steps.").then(double).then(halve).commit()
 NESTED = Workflow("nested", input=int, output=int).then(halve).then(CHILD).then(double).commit()
 DEEP = Workflow("deep", input=list[int]).foreach(CHILD, concurrency=3).commit()
+ROUTE = Workflow("route", input=int).branch([(is_big, double), (lambda ctx: ctx.input > 0, halve)]).commit()
+FIRST = Workflow("first", input=int).branch([(is_big, double), (is_big, halve)], mode="first", id="route").commit()
+POLL = Workflow("poll", input=int, output=int).dountil(double, is_big, max_iterations=2, id="poll").commit()
+SPIN = Workflow("spin", input=int, output=int).dowhile(CHILD, is_big, id="spin").commit()
+NAP = Workflow("nap", input=int, output=int).then(halve).sleep(90).commit()
+NAPS = Workflow("naps", input=int).sleep(lambda ctx: ctx.input, id="first").sleep_until(NOON, id="second").commit()
+APPROVAL = Workflow("approval", input=int).wait_for("approve", resume=bool, payload={"ask": "ok?"}).commit()
+PATIENT = Workflow("patient").wait_for("approve", resume=bool, timeout=60, default=False).commit()
+HURRIED = Workflow("hurried").wait_for("approve", resume=bool, timeout=60).commit()
+LIMITED = Workflow("limited", input=int).parallel([double, halve, CHILD], limit=2).commit()
+COLLECT = Workflow("collect", input=list[int]).foreach(double, concurrency=2, on_error="collect").commit()
+WIDE = Workflow("wide", input=list[int]).foreach(halve, concurrency=lambda ctx: len(ctx.input)).commit()
+SIDES = Workflow("sides", input=list[int]).foreach(BOTH, concurrency=2, id="each").commit()
+SOURCES = Workflow("sources", input=int).map({"half": from_input(""), "kind": literal("order")}).commit()
+STATEFUL = Workflow("stateful", input=int, state=Tally).then(halve).then(double).commit()
 BLOCKS = Workflow("blocks", input=int).parallel([CHILD, double], id="sides").map(lengths).foreach(halve).commit()
 
 
@@ -235,6 +268,275 @@ def retry_succeeded() -> SimulatedRun:
     return run
 
 
+def branch_asked() -> SimulatedRun:
+    run = begin(ROUTE, 8)
+    run.evaluate("branch?double", 0)
+    return run
+
+
+def branch() -> SimulatedRun:
+    run = branch_asked()
+    run.evaluate("branch?halve", 1)
+    run.succeed("halve", 4)
+    return run
+
+
+def branch_none_true() -> SimulatedRun:
+    run = branch_asked()
+    run.evaluate("branch?halve", 0)
+    return run
+
+
+def branch_condition_failed() -> SimulatedRun:
+    run = begin(ROUTE, 8)
+    run.fail_evaluation("branch?halve", FAILURE)
+    run.evaluate("branch?double", 1)
+    return run
+
+
+def branch_first() -> SimulatedRun:
+    run = begin(FIRST, 8)
+    run.evaluate("route?double", 1)
+    run.begin("double")
+    return run
+
+
+def loop() -> SimulatedRun:
+    run = begin(POLL, 60)
+    run.succeed("poll#1", 99)
+    run.evaluate("poll#1?condition", 0)
+    run.succeed("poll#2", 198)
+    run.evaluate("poll#2?condition", 1)
+    return run
+
+
+def loop_asked() -> SimulatedRun:
+    run = begin(POLL, 60)
+    run.succeed("poll#1", 99)
+    return run
+
+
+def loop_too_long() -> SimulatedRun:
+    run = begin(POLL, 1)
+    for number in (1, 2):
+        run.succeed(f"poll#{number}", 2)
+        run.evaluate(f"poll#{number}?condition", 0)
+    return run
+
+
+def loop_condition_failed() -> SimulatedRun:
+    run = loop_asked()
+    run.fail_evaluation("poll#1?condition", FAILURE)
+    return run
+
+
+def loop_of_workflows() -> SimulatedRun:
+    run = begin(SPIN, 1)
+    run.succeed("spin#1.double", 2)
+    run.succeed("spin#1.halve", 1)
+    run.evaluate("spin#1?condition", 1)
+    run.begin("spin#2.double")
+    return run
+
+
+def loop_bailed() -> SimulatedRun:
+    run = begin(POLL, 60)
+    run.bail("poll#1", 0)
+    return run
+
+
+def asleep() -> SimulatedRun:
+    run = begin(NAP, 8)
+    run.now_ms += 7
+    run.succeed("halve", 4)
+    return run
+
+
+def woken() -> SimulatedRun:
+    run = asleep()
+    run.fire("sleep")
+    return run
+
+
+def sleep_evaluated() -> SimulatedRun:
+    run = begin(NAPS, 8)
+    run.evaluate("first?duration", T0 + 8_000)
+    run.fire("first")
+    return run
+
+
+def sleep_evaluation_failed() -> SimulatedRun:
+    run = begin(NAPS, 8)
+    run.fail_evaluation("first?duration", FAILURE)
+    return run
+
+
+def waiting() -> SimulatedRun:
+    return begin(APPROVAL, 8)
+
+
+def wait_resumed() -> SimulatedRun:
+    run = waiting()
+    run.now_ms += 60_000
+    run.record(StepResumed(run.now_ms, "approve", {"approver": "eve"}), True, has_payload=True)
+    return run
+
+
+def wait_with_timeout() -> SimulatedRun:
+    return begin(PATIENT, 8)
+
+
+def wait_defaulted() -> SimulatedRun:
+    run = wait_with_timeout()
+    run.time_out("approve")
+    return run
+
+
+def wait_timed_out() -> SimulatedRun:
+    run = begin(HURRIED, 8)
+    run.time_out("approve")
+    return run
+
+
+def suspended() -> SimulatedRun:
+    run = begin(BOTH, 8)
+    run.suspend("double", {"ask": "really?"}, label="boss")
+    run.suspend("halve", {"ask": "why?"}, timeout_ms=5_000)
+    return run
+
+
+def resumed() -> SimulatedRun:
+    run = suspended()
+    run.now_ms += 10
+    run.resume("double", {"approved": True})
+    return run
+
+
+def suspended_again() -> SimulatedRun:
+    run = resumed()
+    run.suspend("double", {"ask": "sure?"})
+    return run
+
+
+def suspension_timed_out() -> SimulatedRun:
+    run = suspended()
+    run.time_out("halve")
+    run.begin("halve")
+    return run
+
+
+def suspension_abandoned() -> SimulatedRun:
+    run = suspended()
+    run.resume("halve", None)
+    run.fail("halve", FINAL)
+    return run
+
+
+def suspended_items() -> SimulatedRun:
+    run = begin(SIDES, [1, 2, 3])
+    run.suspend("each[0].double", 0)
+    run.suspend("each[1].halve", 1)
+    run.succeed("each[0].halve", 0)
+    run.begin("each[1].double")
+    return run
+
+
+def bailed() -> SimulatedRun:
+    run = begin(CHAIN, "u")
+    run.bail("fetch", [])
+    return run
+
+
+def bailed_in_nested() -> SimulatedRun:
+    run = begin(NESTED, 8)
+    run.succeed("halve", 4)
+    run.bail("child.double", 7)
+    run.begin("double")
+    return run
+
+
+def bailed_in_parallel() -> SimulatedRun:
+    run = begin(BOTH, 8)
+    run.bail("double", 0)
+    run.succeed("halve", 4)
+    return run
+
+
+def bailed_in_foreach() -> SimulatedRun:
+    run = begin(EACH, [5, 6, 7])
+    run.bail("double[1]", [])
+    run.succeed("double[0]", 10)
+    return run
+
+
+def parallel_limited() -> SimulatedRun:
+    run = begin(LIMITED, 8)
+    run.succeed("halve", 4)
+    return run
+
+
+def collected() -> SimulatedRun:
+    run = begin(COLLECT, [1, 2, 3])
+    run.fail("double[1]", FINAL)
+    run.succeed("double[0]", 2)
+    run.succeed("double[2]", 6)
+    return run
+
+
+def foreach_evaluated() -> SimulatedRun:
+    run = begin(WIDE, [4, 6])
+    run.evaluate("halve?concurrency", 2)
+    return run
+
+
+def foreach_evaluation_failed() -> SimulatedRun:
+    run = begin(WIDE, [4, 6])
+    run.fail_evaluation("halve?concurrency", FAILURE)
+    return run
+
+
+def sources() -> SimulatedRun:
+    run = begin(SOURCES, 8)
+    run.succeed("map", {"half": 8, "kind": "order"})
+    return run
+
+
+def state_changed() -> SimulatedRun:
+    run = SimulatedRun(STATEFUL.graph)
+    run.record(RunStarted(T0, {}, {"count": 1, "draft": "d"}, include_state=True), 8, has_payload=True)
+    run.succeed("halve", 4, patch=(Operation("count", PatchVerb.ADD, 2), Operation("draft", PatchVerb.DELETE)))
+    run.suspend("double", patch=(Operation("log", PatchVerb.APPEND, "asked"),))
+    return run
+
+
+def cancel_requested() -> SimulatedRun:
+    run = begin(BOTH, 8)
+    run.begin("double")
+    run.cancel("too late ✗")
+    return run
+
+
+def canceled() -> SimulatedRun:
+    run = cancel_requested()
+    run.give_up("double")
+    return run
+
+
+def canceled_asleep() -> SimulatedRun:
+    run = asleep()
+    run.cancel()
+    return run
+
+
+def result_referred() -> SimulatedRun:
+    run = begin(CHAIN, "u")
+    run.succeed("fetch", {"page": "u"})
+    run.begin("parse")
+    run.record_one(StepSucceeded(run.now_ms, "parse", 0), b"[1]")
+    run.record_one(RunFinished(run.now_ms, RunStatus.SUCCESS, output_seq=5))
+    return run
+
+
 def failed() -> SimulatedRun:
     run = begin(CHAIN, "u")
     run.fail("fetch", FAILURE)
@@ -253,17 +555,39 @@ def result_misfit() -> SimulatedRun:
 SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
     scenario.__name__: scenario
     for scenario in (
+        asleep,
+        bailed,
+        bailed_in_foreach,
+        bailed_in_nested,
+        bailed_in_parallel,
         blocks,
+        branch,
+        branch_asked,
+        branch_condition_failed,
+        branch_first,
+        branch_none_true,
+        cancel_requested,
+        canceled,
+        canceled_asleep,
         chain,
         chain_in_flight,
+        collected,
         failed,
         foreach,
         foreach_empty,
+        foreach_evaluated,
+        foreach_evaluation_failed,
         foreach_failed,
         foreach_failing,
         foreach_in_flight,
         foreach_of_workflows,
         foreach_over_no_list,
+        loop,
+        loop_asked,
+        loop_bailed,
+        loop_condition_failed,
+        loop_of_workflows,
+        loop_too_long,
         mapped,
         nested,
         nested_failed,
@@ -271,13 +595,31 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         parallel,
         parallel_failed,
         parallel_failing,
+        parallel_limited,
         recovered,
         request_context,
         result_misfit,
+        result_referred,
+        resumed,
         retry_at_once,
         retry_fired,
         retry_succeeded,
         retry_waiting,
+        sleep_evaluated,
+        sleep_evaluation_failed,
+        sources,
+        state_changed,
+        suspended,
+        suspended_again,
+        suspended_items,
+        suspension_abandoned,
+        suspension_timed_out,
+        wait_defaulted,
+        wait_resumed,
+        wait_timed_out,
+        wait_with_timeout,
+        waiting,
+        woken,
     )
 }
 

@@ -13,29 +13,55 @@ from outlast.core.events import (
     BlockFailed,
     BlockOpened,
     BlockSucceeded,
+    CancelRequested,
+    Evaluated,
+    EvaluationFailed,
     Event,
     RunFinished,
     RunStarted,
+    SleepStarted,
+    StepCanceled,
     StepFailed,
+    StepResumed,
     StepStarted,
     StepSucceeded,
+    StepSuspended,
+    SuspensionTimedOut,
     TimerFired,
 )
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
+from outlast.graph.patch import Operation, PatchVerb
 
 CAUSE = FailureInfo(type="KeyError", message="'id'", traceback="Traceback ...")
 FAILURE = FailureInfo(
     type="ValueError", message="no\nid ✗", attributes={"code": 7, "tags": ["a"]}, cause=CAUSE, is_retryable=False
 )
+PATCH = (Operation("log", PatchVerb.APPEND, {"a": [1]}), Operation("draft", PatchVerb.DELETE))
 
 EVENTS: dict[str, Event] = {
     "run started": RunStarted(5),
     "run started with a context": RunStarted(5, {"tenant": "a", "flags": [1, None]}),
+    "run started with a state": RunStarted(5, {}, {"count": 1, "log": []}, include_state=True),
     "step started": StepStarted(5, "child.fetch", 2),
     "step recovered": StepStarted(5, "each[3]", 0, is_recovered=True),
     "step succeeded": StepSucceeded(5, "each[3].resize", 1),
+    "step bailed": StepSucceeded(5, "a", 0, is_bail=True),
+    "step changed the state": StepSucceeded(5, "a", 0, patch=PATCH),
+    "step bailed and changed the state": StepSucceeded(5, "a", 0, is_bail=True, patch=PATCH),
+    "step suspended": StepSuspended(5, "a", 1),
+    "step suspended with all there is": StepSuspended(5, "a", 1, "boss", 17, PATCH),
+    "step resumed": StepResumed(5, "each[3]"),
+    "step resumed with a context": StepResumed(5, "each[3]", {"approver": "eve", "flags": [1, None]}),
+    "suspension timed out": SuspensionTimedOut(5, "a"),
+    "step canceled": StepCanceled(5, "a", 2),
+    "condition was false": Evaluated(5, "route?big", 0),
+    "duration evaluated": Evaluated(5, "nap?duration", 1_767_225_600_000),
+    "evaluation failed": EvaluationFailed(5, "poll#2?condition", FAILURE),
+    "sleep started": SleepStarted(5, "nap", 1_767_225_600_000),
+    "cancel requested": CancelRequested(5),
+    "cancel requested with a reason": CancelRequested(5, "too late ✗"),
     "step failed": StepFailed(5, "a", 1, FAILURE, None),
     "step failed and due": StepFailed(5, "a", 1, FAILURE, 17),
     "timer fired": TimerFired(5, "a"),
@@ -46,6 +72,7 @@ EVENTS: dict[str, Event] = {
     "block failed by itself": BlockFailed(5, "each", None, FAILURE),
     "block failed by a node": BlockFailed(5, "each", "each[1]", None),
     "run succeeded": RunFinished(5, RunStatus.SUCCESS),
+    "run succeeded with an event's payload": RunFinished(5, RunStatus.SUCCESS, output_seq=9),
     "run failed by a node": RunFinished(5, RunStatus.FAILED, "each[1]", FAILURE),
     "run failed by itself": RunFinished(5, RunStatus.FAILED, None, FAILURE),
     "run canceled": RunFinished(5, RunStatus.CANCELED),
@@ -60,6 +87,28 @@ STORED = {
     "step started": Record(1, 0, True, "step-started", 1, 5, "child.fetch", 2, None, b"1"),
     "step recovered": Record(1, 0, True, "step-started", 1, 5, "each[3]", 0, b'{"recovered":true}', b"1"),
     "step succeeded": Record(1, 0, True, "step-succeeded", 1, 5, "each[3].resize", 1, None, b"1"),
+    "step bailed": Record(1, 0, True, "step-succeeded", 1, 5, "a", 0, b'{"bailed":true}', b"1"),
+    "step changed the state": Record(
+        1,
+        0,
+        True,
+        "step-succeeded",
+        1,
+        5,
+        "a",
+        0,
+        b'{"bailed":false,"patch":[["log","append",{"a":[1]}],["draft","delete",null]]}',
+        b"1",
+    ),
+    "step suspended": Record(
+        1, 0, True, "step-suspended", 1, 5, "a", 1, b'{"label":null,"due_at_ms":null,"patch":[]}', b"1"
+    ),
+    "step resumed": Record(1, 0, True, "step-resumed", 1, 5, "each[3]", 0, None, b"1"),
+    "suspension timed out": Record(1, 0, True, "suspension-timed-out", 1, 5, "a", 0, None, b"1"),
+    "step canceled": Record(1, 0, True, "step-canceled", 1, 5, "a", 2, None, b"1"),
+    "condition was false": Record(1, 0, True, "evaluated", 1, 5, "route?big", 0, b'{"value":0}', b"1"),
+    "sleep started": Record(1, 0, True, "sleep-started", 1, 5, "nap", 0, b'{"due_at_ms":1767225600000}', b"1"),
+    "cancel requested": Record(1, 0, True, "cancel-requested", 1, 5, "", 0, b'{"reason":null}', b"1"),
     "timer fired": Record(1, 0, True, "timer-fired", 1, 5, "a", 0, None, b"1"),
     "workflow opened": Record(1, 0, True, "block-opened", 1, 5, "child", 0, None, b"1"),
     "foreach opened": Record(1, 0, True, "block-opened", 1, 5, "each", 0, b'{"length":3,"concurrency":2}', b"1"),

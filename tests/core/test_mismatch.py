@@ -120,7 +120,7 @@ CASES = {
     "opening of a workflow with a length": (
         at_workflow,
         BlockOpened(T0, "child", 1, 1),
-        "'child' is recorded as a foreach, where this graph has a workflow",
+        "'child' is recorded as a foreach, where this graph has none",
     ),
     "success of an unopened block": (at_workflow, BlockSucceeded(T0, "child"), NOT_WAITED_FOR.format("'child'")),
     "success of a failed block": (

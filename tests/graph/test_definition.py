@@ -325,11 +325,11 @@ NOT_STEPS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "map of text": (
         lambda: Workflow("w").map("input"),
-        "workflow 'w': map takes a function of one context, as .map(lambda ctx: ...), not 'input'",
+        "workflow 'w': map takes a function of one context, as lambda ctx: ..., not 'input'",
     ),
     "map of a step": (
         lambda: Workflow("w").map(fetch),
-        "workflow 'w': map takes a function of one context, as .map(lambda ctx: ...), not Step('fetch': int -> Order)",
+        "workflow 'w': map takes a function of one context, as lambda ctx: ..., not Step('fetch': int -> Order)",
     ),
 }
 

@@ -280,12 +280,12 @@ def test_retries_that_are_no_number_and_no_policy_are_refused(retries):
 
 
 def test_retries_below_zero_are_refused():
-    with pytest.raises(DefinitionError, match="limit and delay must not be below zero"):
+    with pytest.raises(DefinitionError, match="limit is how many attempts follow the first one, 0 or more, not -1"):
         step(retries=-1)
 
 
 def test_delay_below_zero_is_refused():
-    with pytest.raises(DefinitionError, match="limit and delay must not be below zero"):
+    with pytest.raises(DefinitionError, match="delay must be between 0 and ten years"):
         Retry(limit=1, delay=timedelta(seconds=-1))
 
 

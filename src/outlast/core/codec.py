@@ -7,7 +7,7 @@ and add a golden journal that holds the old shape (`tests/core/histories`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, assert_never, cast
+from typing import Final, TypeAlias, assert_never, cast
 
 from outlast.core.events import (
     BlockFailed,
@@ -58,6 +58,8 @@ EVENT_VERSIONS: Final[Mapping[str, int]] = {
 }
 """Event types that this version reads, each up to this version of its shape."""
 
+_NameAndBody: TypeAlias = tuple[str, bytes | None]
+
 _RECOVERED: Final = encode({"recovered": True})
 _BAILED: Final = encode({"bailed": True})
 
@@ -75,58 +77,22 @@ class UnknownEventError(Exception):
 
 def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | None) -> Record:
     """Return the stored form of an event."""
+    path, attempt = "", 0
     match event:
-        case StepStarted():
-            body = _RECOVERED if event.is_recovered else None
-            return _record(seq, execution, "step-started", event.at_ms, event.path, event.attempt, body, payload)
-        case StepSucceeded():
-            body = None
-            if event.patch:
-                body = encode({"bailed": event.is_bail, "patch": patch_to_json(event.patch)})
-            elif event.is_bail:
-                body = _BAILED
-            return _record(seq, execution, "step-succeeded", event.at_ms, event.path, event.attempt, body, payload)
-        case StepFailed():
-            body = encode({"failure": failure_to_json(event.failure), "retry_at_ms": event.retry_at_ms})
-            return _record(seq, execution, "step-failed", event.at_ms, event.path, event.attempt, body, payload)
-        case TimerFired():
-            return _record(seq, execution, "timer-fired", event.at_ms, event.path, 0, None, payload)
-        case StepSuspended():
-            patch = patch_to_json(event.patch)
-            body = encode({"label": event.label, "due_at_ms": event.due_at_ms, "patch": patch})
-            return _record(seq, execution, "step-suspended", event.at_ms, event.path, event.attempt, body, payload)
-        case StepResumed():
-            body = encode({"request_context": event.request_context}) if event.request_context else None
-            return _record(seq, execution, "step-resumed", event.at_ms, event.path, 0, body, payload)
-        case SuspensionTimedOut():
-            return _record(seq, execution, "suspension-timed-out", event.at_ms, event.path, 0, None, payload)
-        case StepCanceled():
-            return _record(seq, execution, "step-canceled", event.at_ms, event.path, event.attempt, None, payload)
-        case Evaluated() | EvaluationFailed() | SleepStarted() | CancelRequested():
-            name, fields = _small_body(event)
-            path = "" if isinstance(event, CancelRequested) else event.path
-            return _record(seq, execution, name, event.at_ms, path, 0, encode(fields), payload)
-        case BlockOpened():
-            body = None
-            if event.length is not None:
-                body = encode({"length": event.length, "concurrency": event.concurrency})
-            return _record(seq, execution, "block-opened", event.at_ms, event.path, 0, body, payload)
-        case BlockSucceeded():
-            return _record(seq, execution, "block-succeeded", event.at_ms, event.path, 0, None, payload)
-        case BlockFailed():
-            body = encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
-            return _record(seq, execution, "block-failed", event.at_ms, event.path, 0, body, payload)
-        case RunStarted():
-            return _record(seq, execution, "run-started", event.at_ms, "", 0, _start_body(event), payload)
-        case RunFinished():
-            if event.status is RunStatus.SUCCESS:
-                body = None if event.output_seq is None else b'{"output_seq":%d}' % event.output_seq
-            else:
-                failure = _optional_failure(event.failure)
-                body = encode({"status": event.status, "cause": event.cause, "failure": failure})
-            return _record(seq, execution, "run-finished", event.at_ms, "", 0, body, payload)
+        case StepStarted() | StepSucceeded() | StepFailed() | StepSuspended() | StepCanceled():
+            name, body = _of_attempt(event)
+            path, attempt = event.path, event.attempt
+        case BlockOpened() | BlockSucceeded() | BlockFailed():
+            name, body = _of_block(event)
+            path = event.path
+        case StepResumed() | SuspensionTimedOut() | Evaluated() | EvaluationFailed() | SleepStarted() | TimerFired():
+            name, body = _of_node(event)
+            path = event.path
+        case RunStarted() | CancelRequested() | RunFinished():
+            name, body = _of_run(event)
         case _:
             assert_never(event)
+    return Record(seq, execution, True, name, EVENT_VERSIONS[name], event.at_ms, path, attempt, body, payload)  # noqa: FBT003
 
 
 def decode_event(record: Record) -> Event:
@@ -140,24 +106,72 @@ def decode_event(record: Record) -> Event:
     return _DECODERS[record.type](record)
 
 
-def _record(
-    seq: int, execution: int, name: str, at_ms: int, path: str, attempt: int, body: bytes | None, payload: bytes | None
-) -> Record:
-    return Record(seq, execution, True, name, EVENT_VERSIONS[name], at_ms, path, attempt, body, payload)  # noqa: FBT003
-
-
-def _small_body(
-    event: Evaluated | EvaluationFailed | SleepStarted | CancelRequested,
-) -> tuple[str, dict[str, JsonValue]]:
+def _of_attempt(event: StepStarted | StepSucceeded | StepFailed | StepSuspended | StepCanceled) -> _NameAndBody:
     match event:
+        case StepStarted():
+            return "step-started", _RECOVERED if event.is_recovered else None
+        case StepSucceeded():
+            if event.patch:
+                return "step-succeeded", encode({"bailed": event.is_bail, "patch": patch_to_json(event.patch)})
+            return "step-succeeded", _BAILED if event.is_bail else None
+        case StepFailed():
+            failure = failure_to_json(event.failure)
+            return "step-failed", encode({"failure": failure, "retry_at_ms": event.retry_at_ms})
+        case StepSuspended():
+            patch = patch_to_json(event.patch)
+            return "step-suspended", encode({"label": event.label, "due_at_ms": event.due_at_ms, "patch": patch})
+        case StepCanceled():
+            return "step-canceled", None
+        case _:
+            assert_never(event)
+
+
+def _of_node(
+    event: StepResumed | SuspensionTimedOut | Evaluated | EvaluationFailed | SleepStarted | TimerFired,
+) -> _NameAndBody:
+    match event:
+        case StepResumed():
+            given = event.request_context
+            return "step-resumed", encode({"request_context": given}) if given else None
+        case SuspensionTimedOut():
+            return "suspension-timed-out", None
         case Evaluated():
-            return "evaluated", {"value": event.value}
+            return "evaluated", encode({"value": event.value})
         case EvaluationFailed():
-            return "evaluation-failed", {"failure": failure_to_json(event.failure)}
+            return "evaluation-failed", encode({"failure": failure_to_json(event.failure)})
         case SleepStarted():
-            return "sleep-started", {"due_at_ms": event.due_at_ms}
+            return "sleep-started", encode({"due_at_ms": event.due_at_ms})
+        case TimerFired():
+            return "timer-fired", None
+        case _:
+            assert_never(event)
+
+
+def _of_block(event: BlockOpened | BlockSucceeded | BlockFailed) -> _NameAndBody:
+    match event:
+        case BlockOpened(length=None):
+            return "block-opened", None
+        case BlockOpened():
+            return "block-opened", encode({"length": event.length, "concurrency": event.concurrency})
+        case BlockSucceeded():
+            return "block-succeeded", None
+        case BlockFailed():
+            return "block-failed", encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
+        case _:
+            assert_never(event)
+
+
+def _of_run(event: RunStarted | CancelRequested | RunFinished) -> _NameAndBody:
+    match event:
+        case RunStarted():
+            return "run-started", _start_body(event)
         case CancelRequested():
-            return "cancel-requested", {"reason": event.reason}
+            return "cancel-requested", encode({"reason": event.reason})
+        case RunFinished(status=RunStatus.SUCCESS, output_seq=seq):
+            return "run-finished", None if seq is None else b'{"output_seq":%d}' % seq
+        case RunFinished():
+            failure = _optional_failure(event.failure)
+            return "run-finished", encode({"status": event.status, "cause": event.cause, "failure": failure})
         case _:
             assert_never(event)
 

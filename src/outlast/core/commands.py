@@ -119,7 +119,7 @@ class CloseBlock:
 
 @immutable
 class Evaluate:
-    """Call a function of the reading context whose answer steers the run. Answered by `Evaluated` or `EvaluationFailed`."""
+    """Call a function whose answer steers the run. Answered by `Evaluated` or `EvaluationFailed`."""
 
     path: str
     """The node and what of it, as `route?big`."""

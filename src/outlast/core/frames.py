@@ -105,8 +105,8 @@ class _Block(_Frame):
     """How many of these can do nothing until somebody resumes them."""
     outputs: list[Ref | None] = field(default_factory=list["Ref | None"])
     """Outputs by slot; None where a child has none."""
-    failed_at: int = -1
-    """Lowest slot of a failed child; -1 if none failed."""
+    stopped_at: int = -1
+    """Lowest slot of a child that failed, or that bailed out of a foreach: it decides how the block ends. -1: none."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -121,7 +121,7 @@ class ForeachFrame(_Block):
     cursor: int = 0
     """Index of the next item to start."""
     bail: Ref | None = None
-    """The value with which an item ended the workflow."""
+    """The value with which an item ends the workflow."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -154,7 +154,7 @@ class LoopFrame(_Frame):
     verdict: bool | None = None
     """The condition's answer to the last pass; None if it is not known."""
     bail: Ref | None = None
-    """The value with which the body ended the workflow."""
+    """The value with which the body ends the workflow."""
 
 
 Block: TypeAlias = ForeachFrame | GroupFrame

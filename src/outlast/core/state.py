@@ -32,6 +32,7 @@ class RunState:
     __slots__ = (
         "_awaits",
         "_timers",
+        "abandoned",
         "agenda",
         "data",
         "finished",
@@ -61,6 +62,8 @@ class RunState:
         """Commands given whose answer is not recorded, in the order given, by path."""
         self.issued: list[Command] = []
         """Commands that `decide` has issued and not returned yet."""
+        self.abandoned: list[str] = []
+        """Paths that the latest `decide` gave up because a block around them ended without them."""
         self.agenda: deque[Frame] = deque()
         """Frames that an applied event moved and `decide` has not looked at."""
         self.is_canceling = False
@@ -89,7 +92,7 @@ class RunState:
         return RunStatus.WAITING if self._timers else RunStatus.SUSPENDED
 
     def next_due(self) -> int | None:
-        """Return the earliest due time among the open timers and suspensions, in milliseconds; None if there is none."""
+        """Return the earliest due time of the open timers and suspensions, in milliseconds; None if there is none."""
         if not self._timers and not self._awaits:
             return None
         dues = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from outlast.core.commands import AwaitResume
 from outlast.core.state import RunState
 
@@ -15,41 +18,53 @@ class TargetUnclearError(Exception):
 def choose_suspensions(
     state: RunState, *, path: str | None = None, label: str | None = None, index: int | None = None
 ) -> list[AwaitResume]:
-    """Return the suspensions that are meant: by label, else by path, else the only ones; narrowed by an item's index.
+    """Return the suspensions that are meant: those that all that is given fits.
 
-    The suspended items of one foreach count as one: without an index all of them are meant.
+    The suspensions of one node in several items of a foreach count as one: without an index all of them are meant.
+
+    Args:
+        path: A node, or one that it stands in. Items and passes may be left out: `each.approve` is `each[3].approve`.
+        label: The name that the suspension was given.
+        index: The item of a foreach, where `path` does not say it.
 
     Raises:
-        TargetUnclearError: None fits, or several that do not belong to one foreach.
+        TargetUnclearError: None fits, or several that do not count as one.
     """
     suspended = state.suspensions()
-    if label is not None:
-        chosen = [each for each in suspended if each.label == label]
-        wanted = f"the label '{label}'"
-    elif path is not None:
-        chosen = [each for each in suspended if _is_at(each.path, path)]
-        wanted = f"'{path}'"
-    else:
-        chosen, wanted = suspended, "any"
-    if index is not None:
-        chosen = [each for each in chosen if f"[{index}]" in each.path]
-        wanted = f"{wanted} with index {index}"
+    chosen = [each for each in suspended if label is None or each.label == label]
+    chosen = [each for each in chosen if _fits(each.path, path, index)]
     if not chosen:
-        message = f"nothing that is suspended has {wanted}; {_listed(suspended)}"
+        message = f"nothing that is suspended has {_wanted(path, label, index)}; {_listed(suspended)}"
         raise TargetUnclearError(message)
-    if len({_owner(each.path) for each in chosen}) > 1:
+    nodes = {_ITEM.sub("[]", each.path) for each in chosen}
+    if len(nodes) > 1 or (index is not None and len(chosen) > 1):
         message = f"more than one suspension is meant; name one with step=, label= or index=: {_listed(chosen)}"
         raise TargetUnclearError(message)
     return chosen
 
 
-def _is_at(path: str, target: str) -> bool:
-    return path == target or (path.startswith(target) and path[len(target)] in ".[#")
+_ITEM: Final = re.compile(r"\[(\d+)\]")
+_SUFFIX: Final = r"(?:\[(\d+)\]|#\d+)?"
+_END: Final = r"(?=$|[.\[#])"
 
 
-def _owner(path: str) -> str:
-    """Return what items of one foreach have in common, and what is a suspension's own otherwise."""
-    return path.partition("[")[0] + "[" if "[" in path else path
+def _fits(path: str, target: str | None, index: int | None) -> bool:
+    """Say whether it is at or in the target. The index may be that of any item that the target leaves open."""
+    named = re.match((_SUFFIX + r"\.").join(map(re.escape, target.split("."))) + _END, path) if target else None
+    if target is not None and named is None:
+        return False
+    given, rest = (named.groups(), path[named.end() :]) if named else ((), path)
+    return index is None or str(index) in (*given, *_ITEM.findall(rest))
+
+
+def _wanted(path: str | None, label: str | None, index: int | None) -> str:
+    """Put into words what was looked for."""
+    parts = [
+        "" if path is None else f"the path '{path}'",
+        "" if label is None else f"the label '{label}'",
+        "" if index is None else f"the index {index}",
+    ]
+    return " and ".join(part for part in parts if part) or "any path"
 
 
 def _listed(suspended: list[AwaitResume]) -> str:

@@ -8,7 +8,7 @@ from typing import TypeAlias, assert_never
 
 from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
-from outlast.core.commands import Cause, CloseBlock, Sleep
+from outlast.core.commands import Cause, CloseBlock, Evaluate, Sleep
 from outlast.core.events import (
     BlockFailed,
     BlockOpened,
@@ -133,53 +133,71 @@ def fold_view(graph: Graph, records: Iterable[Record]) -> RunView:
             _note(view, record.seq, event)
             apply(state, record.seq, event)
             decide(state)
+            for path in state.abandoned:
+                if path in view.steps:
+                    _cancel(view.steps[path], event.at_ms)
     return view
 
 
 def _note(view: RunView, seq: int, event: Event) -> None:
     """Note what an event says; called before it is applied, while the command that it answers is still open."""
     match event:
-        case StepStarted() | BlockOpened() | SleepStarted():
+        case StepStarted() | SleepStarted() | BlockOpened():
             _begin(view, event)
-        case StepSucceeded(path=path):
-            status = StepStatus.BAILED if event.is_bail else StepStatus.SUCCESS
-            _succeed(view, path, Recorded(seq), event, status)
-        case BlockSucceeded(path=path):
-            command = view.state.open.get(path)
-            if isinstance(command, CloseBlock) and command.output is not None:
-                _succeed(view, path, command.output, event, StepStatus.SUCCESS)
-        case TimerFired(path=path):
-            step = view.steps.get(path)
-            if step is not None and isinstance(view.state.open.get(path), Sleep):
-                _succeed(view, path, step.input, event, StepStatus.SUCCESS)
+        case StepSucceeded() | BlockSucceeded() | TimerFired():
+            _note_success(view, seq, event)
         case StepFailed() | BlockFailed() | EvaluationFailed():
             _note_failure(view, event)
         case StepSuspended() | StepResumed() | SuspensionTimedOut():
             _note_suspension(view, seq, event)
         case StepCanceled(path=path):
-            step = view.steps.get(path) or _begin(view, event)
-            step.status, step.ended_at_ms = StepStatus.CANCELED, event.at_ms
-        case RunFinished(failure=failure):
-            if failure is not None:
-                view.failure = Cause(event.cause or "", failure)
-            for step in view.steps.values():
-                if step.ended_at_ms is None:
-                    step.status, step.ended_at_ms = StepStatus.CANCELED, event.at_ms
-        case RunStarted():
-            view.request_context = event.request_context
-            view.include_state = event.include_state
+            _cancel(view.steps.get(path) or _begin(view, event), event.at_ms)
+        case RunStarted() | CancelRequested() | RunFinished():
+            _note_run(view, event)
         case Evaluated():
             pass
-        case CancelRequested():
-            view.cancel_reason = event.reason
         case _:
             assert_never(event)
     _note_pass(view, event)
 
 
+def _note_run(view: RunView, event: RunStarted | CancelRequested | RunFinished) -> None:
+    match event:
+        case RunStarted():
+            view.request_context = event.request_context
+            view.include_state = event.include_state
+        case CancelRequested():
+            view.cancel_reason = event.reason
+        case RunFinished():
+            if event.failure is not None:
+                view.failure = Cause(event.cause or "", event.failure)
+            for step in view.steps.values():
+                if step.ended_at_ms is None:
+                    _cancel(step, event.at_ms)
+        case _:
+            assert_never(event)
+
+
+def _note_success(view: RunView, seq: int, event: StepSucceeded | BlockSucceeded | TimerFired) -> None:
+    command = view.state.open.get(event.path)
+    match event:
+        case StepSucceeded():
+            status = StepStatus.BAILED if event.is_bail else StepStatus.SUCCESS
+            _succeed(view, event.path, Recorded(seq), event, status)
+        case BlockSucceeded():
+            if isinstance(command, CloseBlock) and command.output is not None:
+                _succeed(view, event.path, command.output, event, StepStatus.SUCCESS)
+        case TimerFired():
+            if isinstance(command, Sleep):
+                _succeed(view, event.path, view.state.frame(event.path).input, event, StepStatus.SUCCESS)
+        case _:
+            assert_never(event)
+
+
 def _note_failure(view: RunView, event: StepFailed | BlockFailed | EvaluationFailed) -> None:
     if isinstance(event, EvaluationFailed):
-        return  # it is the failure of the node around it, which ends with an event of its own or with the run
+        _note_failed_evaluation(view, event)
+        return
     step = view.steps.get(event.path) or _begin(view, event)
     if isinstance(event, StepFailed):
         step.failure, step.status = event.failure, StepStatus.WAITING
@@ -190,14 +208,23 @@ def _note_failure(view: RunView, event: StepFailed | BlockFailed | EvaluationFai
     step.status, step.ended_at_ms = StepStatus.FAILED, event.at_ms
 
 
+def _note_failed_evaluation(view: RunView, event: EvaluationFailed) -> None:
+    """Let a sleep fail with its function. Other nodes end with an event of their own, and a branch has no record."""
+    command = view.state.open.get(event.path)
+    if isinstance(command, Evaluate) and command.purpose in ("duration", "until"):
+        value = view.state.frame(command.node_path).input
+        step = StepView(status=StepStatus.FAILED, input=value, started_at_ms=event.at_ms, failure=event.failure)
+        step.ended_at_ms = event.at_ms
+        view.steps[command.node_path] = step
+
+
 def _note_suspension(view: RunView, seq: int, event: StepSuspended | StepResumed | SuspensionTimedOut) -> None:
     step = view.steps.get(event.path) or _begin(view, event)
     if isinstance(event, StepSuspended):
         step.status, step.suspended_at_ms, step.suspend_payload = StepStatus.SUSPENDED, event.at_ms, Recorded(seq)
         return
-    step.resumed_at_ms = event.at_ms
     if isinstance(event, StepResumed):
-        step.resume_payload = Recorded(seq)
+        step.resumed_at_ms, step.resume_payload = event.at_ms, Recorded(seq)
         view.request_context = {**view.request_context, **event.request_context}
     step.status = StepStatus.RUNNING
     frame = view.state.frames.get(event.path)
@@ -237,6 +264,10 @@ def _begin(view: RunView, event: _StepEvent) -> StepView:
 def _succeed(view: RunView, path: str, output: Ref, event: _StepEvent, status: StepStatus) -> None:
     step = view.steps.get(path) or _begin(view, event)
     step.status, step.output, step.ended_at_ms, step.failure = status, output, event.at_ms, None
+
+
+def _cancel(step: StepView, at_ms: int) -> None:
+    step.status, step.ended_at_ms = StepStatus.CANCELED, at_ms
 
 
 def _cause_of_block(view: RunView, path: str) -> FailureInfo | None:

@@ -324,8 +324,8 @@ class StepContext(ReadContext[Any]):
     def set_state(self, patch: Mapping[str, object]) -> None:
         """Change fields of the run's state; recorded with the outcome of this call of the body, dropped if it fails.
 
-        Calls merge in order. A field with a reducer (`Annotated[list[str], Append]`) is merged by it, every other one is
-        replaced; `None` sets null, `DELETE` removes. Other steps see the change when this one has ended.
+        Calls merge in order. A field with a reducer (`Annotated[list[str], Append]`) is merged by it, every other one
+        is replaced; `None` sets null, `DELETE` removes. Other steps see the change when this one has ended.
 
         Raises:
             InvalidValueError: A field is unknown or its value does not fit; names each path. Nothing was changed.
@@ -350,7 +350,7 @@ class StepContext(ReadContext[Any]):
         self._leave(SuspendCall(payload, label, _to_timedelta(timeout)))
 
     def bail(self, value: object = None) -> NoReturn:
-        """End the workflow in which the step stands with success and this value; in a parallel or branch only the step."""
+        """End the workflow in which the step stands with success and this value; in a parallel or branch the step."""
         self._leave(BailCall(value))
 
     def abort(self) -> NoReturn:

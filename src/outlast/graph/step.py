@@ -26,8 +26,8 @@ __all__ = [
     "check_id",
     "check_metadata",
     "step",
-    "to_retry",
     "to_milliseconds",
+    "to_retry",
 ]
 
 In = TypeVar("In")

@@ -490,8 +490,10 @@ class Workflow(Generic[In, Out, Cur_co]):
         from `value(...)`, `from_input(path)`, `from_init(path)`, `from_step(step, path)`, `from_state(path)`,
         `from_context(key)` or `template("... ${inputData.x} ...")`. A path that is not there fails the node.
         """
-        if isinstance(function, Mapping):
-            return self._add(Placement(kind="map", id=id, sources=dict(function)))
+        given: object = function
+        if isinstance(given, Mapping):
+            sources = cast("Mapping[str, Source]", given)
+            return self._add(Placement(kind="map", id=id, sources=dict(sources)))
         return self._add(Placement(kind="map", id=id, function=self._inspected(function, "map")))
 
     def commit(self: Workflow[In, Out, Out]) -> CommittedWorkflow[In, Out]:

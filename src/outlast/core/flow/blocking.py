@@ -34,16 +34,19 @@ def became_free(frame: Frame) -> None:
 
 
 def has_stopped(block: Block) -> bool:
-    """Say whether a block starts no more children and ends without those that are suspended."""
-    return block.failed_at >= 0 or (isinstance(block, ForeachFrame) and block.bail is not None)
+    """Say whether a block ends without those of its children that are suspended."""
+    return block.stopped_at >= 0
 
 
 def abandon_children(state: RunState, block: Block) -> None:
     """Forget everything that is alive under a block: all of it is suspended, and the block ends without it."""
+    if block.running == 0:
+        return
     for path, frame in list(state.frames.items()):
         if _stands_under(frame, block):
             state.drop(path)
             del state.frames[path]
+            state.abandoned.append(path)
     block.running = block.blocked = 0
 
 

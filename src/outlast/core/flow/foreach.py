@@ -37,7 +37,7 @@ def answered(state: RunState, frame: ForeachFrame, value: int) -> None:
 
 def evaluation_failed(state: RunState, frame: ForeachFrame, cause: Cause) -> None:
     """Fold the failure of the function that says how many items may run at a time."""
-    frame.failed_at, frame.cause = 0, cause
+    frame.stopped_at, frame.cause = 0, cause
     state.agenda.append(frame)
 
 
@@ -53,17 +53,16 @@ def opened(state: RunState, frame: ForeachFrame, event: BlockOpened) -> None:
 
 
 def child_done(state: RunState, frame: ForeachFrame, child: Frame, start_node: StartNode) -> None:
-    """Note an item's end. After a failure or a bail no item starts any more; those in flight end first."""
+    """Note an item's end. After a failure or a bail no item starts any more; those in flight end first.
+
+    Then the lowest of the items that failed or bailed decides: the same as if the items ran one after the other.
+    """
     frame.running -= 1
-    if child.cause is None:
-        frame.outputs[child.slot] = child.output
-        if child.is_bail:
-            frame.bail = child.output
-    elif frame.node.is_collecting:
-        frame.outputs[child.slot] = Recorded(child.ended_seq)
-    elif frame.failed_at < 0 or child.slot < frame.failed_at:
-        frame.failed_at = child.slot
-        frame.cause = child.cause
+    is_collected = child.cause is not None and frame.node.is_collecting
+    frame.outputs[child.slot] = Recorded(child.ended_seq) if is_collected else child.output
+    is_stop = child.is_bail or (child.cause is not None and not is_collected)
+    if is_stop and (not has_stopped(frame) or child.slot < frame.stopped_at):
+        frame.stopped_at, frame.cause, frame.bail = child.slot, child.cause, child.output
     proceed(state, frame, start_node)
 
 

@@ -1,4 +1,4 @@
-"""Several bodies with the same input: all of them (parallel, rule 5.2), or those whose condition is true (branch, 5.3)."""
+"""Several bodies with the same input: all (parallel, rule 5.2), or those whose condition is true (branch, 5.3)."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def proceed(state: RunState, frame: GroupFrame, start_node: StartNode) -> None:
             return
         frame.chosen = [slot for slot, verdict in enumerate(frame.verdicts) if verdict]
         frame.is_chosen = True
+    if has_stopped(frame) and frame.blocked == frame.running:
+        abandon_children(state, frame)  # before the rest starts: it may have waited for their places
     _start_children(state, frame, start_node)
-    if has_stopped(frame) and frame.blocked == frame.running and frame.cursor >= len(frame.chosen):
-        abandon_children(state, frame)
     if frame.running == 0:
         _end(state, frame)
     elif frame.blocked == frame.running:
@@ -103,8 +103,8 @@ def _start_children(state: RunState, frame: GroupFrame, start_node: StartNode) -
 
 
 def _note_failure(frame: GroupFrame, slot: int, cause: Cause) -> None:
-    if frame.failed_at < 0 or slot < frame.failed_at:
-        frame.failed_at = slot
+    if not has_stopped(frame) or slot < frame.stopped_at:
+        frame.stopped_at = slot
         frame.cause = cause
 
 
