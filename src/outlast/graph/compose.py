@@ -277,7 +277,8 @@ class _Work:
             self._give(JSON, self.giver)
         body = self._task(task, node_id)
         output = _output_of(task)
-        outputs = Schema.of(list[Any] if output.is_json else list[output.annotation])  # type: ignore[name-defined]
+        is_open = output.is_json or placement.is_collecting  # a failed item leaves its error in its place
+        outputs = Schema.of(list[Any] if is_open else list[output.annotation])  # type: ignore[name-defined]
         self._give(outputs, f"foreach '{node_id}' gives a list of {output.name}")
         return ForeachNode(id=node_id, body=body, concurrency=concurrency, is_collecting=placement.is_collecting)
 

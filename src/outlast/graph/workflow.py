@@ -445,14 +445,32 @@ class Workflow(Generic[In, Out, Cur_co]):
             )
         )
 
+    @overload
     def foreach(
         self: Workflow[In, Out, Sequence[ItemIn]],
         step: Step[ItemIn, ItemOut] | CommittedWorkflow[ItemIn, ItemOut],
         *,
         concurrency: int | Callable[[ReadContext[Any]], int | Awaitable[int]] = 1,
+        on_error: Literal["fail"] = "fail",
+        id: str | None = None,
+    ) -> Workflow[In, Out, list[ItemOut]]: ...
+    @overload
+    def foreach(
+        self: Workflow[In, Out, Sequence[ItemIn]],
+        step: Step[ItemIn, Any] | CommittedWorkflow[ItemIn, Any],
+        *,
+        concurrency: int | Callable[[ReadContext[Any]], int | Awaitable[int]] = 1,
+        on_error: Literal["collect"],
+        id: str | None = None,
+    ) -> Workflow[In, Out, list[Any]]: ...
+    def foreach(
+        self: Workflow[In, Out, Sequence[ItemIn]],
+        step: Step[ItemIn, Any] | CommittedWorkflow[ItemIn, Any],
+        *,
+        concurrency: int | Callable[[ReadContext[Any]], int | Awaitable[int]] = 1,
         on_error: Literal["fail", "collect"] = "fail",
         id: str | None = None,
-    ) -> Workflow[In, Out, list[ItemOut]]:
+    ) -> Workflow[In, Out, list[Any]]:
         """Add a step or workflow that runs once per item of the list before it (rule 5.5).
 
         The next node gets the list of outputs in the order of the items. At most `concurrency` items run at a time;
@@ -469,7 +487,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             concurrency=self._inspected(concurrency, "concurrency") if callable(concurrency) else concurrency,
             is_collecting=on_error == "collect",
         )
-        return cast("Workflow[In, Out, list[ItemOut]]", self._add(placement))
+        return cast("Workflow[In, Out, list[Any]]", self._add(placement))
 
     @overload
     def map(

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 from outlast.core.advance import apply, decide, reissue
-from outlast.core.backoff import retry_at
 from outlast.core.commands import (
     AwaitResume,
     CloseBlock,
@@ -30,21 +28,17 @@ from outlast.core.commands import (
 )
 from outlast.core.events import (
     CancelRequested,
-    Evaluated,
-    EvaluationFailed,
     Event,
     RunStarted,
     SleepStarted,
     StepCanceled,
-    StepFailed,
     StepResumed,
     StepStarted,
-    StepSucceeded,
     StepSuspended,
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.frames import ForeachFrame, LeafFrame
+from outlast.core.frames import LeafFrame
 from outlast.core.record import Record
 from outlast.core.ref import Ref
 from outlast.core.status import RunStatus
@@ -52,9 +46,9 @@ from outlast.engines.local.answers import close_block, converter, finish, open_b
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.live import Body, Calling, LiveRun, Lookup
 from outlast.engines.local.options import LocalOptions
-from outlast.engines.perform import Aborted, Answered, Bailed, Call, Outcome, Raised, Returned, Suspended
+from outlast.engines.local.outcomes import Fact, collected, fact_of
+from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
-from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import StepNode
 from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey
@@ -64,8 +58,6 @@ __all__ = ["Driver"]
 
 _RESIDENT_WAIT_MS = 1_000
 """A run that only waits, and longer than this, is given back to the store: asleep it costs a row and nothing else."""
-
-_Fact: TypeAlias = tuple[Event, bytes | None]
 
 
 class Driver:
@@ -100,7 +92,7 @@ class Driver:
         A first step starts within the same commit. Anything else that comes first may take long and waits.
         """
         run.request_context = event.request_context
-        facts: deque[_Fact] = deque()
+        facts: deque[Fact] = deque()
         for command in self._fold(run, event, payload):
             if isinstance(command, RunStep) and not self.is_draining and self.bodies.take_slot():
                 self._announce(run, command, facts)
@@ -124,7 +116,7 @@ class Driver:
             run.canceled.set()
         self._take_all(run, reissue(run.state), requests)
 
-    def absorb(self, run: LiveRun, *facts: _Fact) -> None:
+    def absorb(self, run: LiveRun, *facts: Fact) -> None:
         """Record facts and all that follows from them at once, in one write."""
         if not run.is_gone:
             self._absorb(run, deque(facts))
@@ -134,7 +126,7 @@ class Driver:
         if not run.is_gone:
             self._absorb(run, deque(), requests)
 
-    def _requested(self, run: LiveRun, row: InboxRow) -> list[_Fact]:
+    def _requested(self, run: LiveRun, row: InboxRow) -> list[Fact]:
         """Read one request. What nothing waits for any more is put aside: its row is taken without a fact."""
         if row.key in run.seen:
             return []
@@ -147,7 +139,7 @@ class Driver:
             return self._canceled(run, reason if isinstance(reason, str) else None)
         return self._resumed(run, fields)
 
-    def _resumed(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[_Fact]:
+    def _resumed(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[Fact]:
         command = run.state.open.get(str(fields.get("path")))
         if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
             return []
@@ -158,7 +150,7 @@ class Driver:
         event = StepResumed(self._now_ms(), command.path, request_context)
         return [(event, encode(fields.get("data")))]
 
-    def _canceled(self, run: LiveRun, reason: str | None) -> list[_Fact]:
+    def _canceled(self, run: LiveRun, reason: str | None) -> list[Fact]:
         """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
         if run.state.is_canceling or run.state.finished is not None:
             return []
@@ -185,12 +177,12 @@ class Driver:
         self.absorb(run)
 
     def _take_all(self, run: LiveRun, commands: Sequence[Command], requests: Sequence[InboxRow] = ()) -> None:
-        facts: deque[_Fact] = deque()
+        facts: deque[Fact] = deque()
         for command in commands:
             self._take(run, command, facts)
         self._absorb(run, facts, requests)
 
-    def _absorb(self, run: LiveRun, facts: deque[_Fact], requests: Sequence[InboxRow] = ()) -> None:
+    def _absorb(self, run: LiveRun, facts: deque[Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:
             self._advance(run, facts)
             for row in requests:
@@ -200,7 +192,7 @@ class Driver:
         else:
             self._write(run)
 
-    def _advance(self, run: LiveRun, facts: deque[_Fact]) -> None:
+    def _advance(self, run: LiveRun, facts: deque[Fact]) -> None:
         while facts:
             for command in self._fold(run, *facts.popleft()):
                 self._take(run, command, facts)
@@ -210,7 +202,7 @@ class Driver:
         apply(run.state, seq, event)
         return decide(run.state)
 
-    def _take(self, run: LiveRun, command: Command, facts: deque[_Fact]) -> None:
+    def _take(self, run: LiveRun, command: Command, facts: deque[Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""
         missing = run.values.missing(*_refs_of(command))
         if missing:
@@ -227,7 +219,7 @@ class Driver:
                 facts.append((open_block(run, command, self._now_ms()), None))
             case CloseBlock():
                 event = close_block(run, command, self._now_ms())
-                facts.append((event, self._collected(run, command.path, getattr(event, "failure", None), command)))
+                facts.append((event, collected(run, command.path, getattr(event, "failure", None), command)))
             case StartTimer() | Sleep() | Suspend() | AwaitResume():
                 self._take_wait(run, command, facts)
             case FinishRun():
@@ -235,9 +227,7 @@ class Driver:
             case _:
                 assert_never(command)
 
-    def _take_wait(
-        self, run: LiveRun, command: StartTimer | Sleep | Suspend | AwaitResume, facts: deque[_Fact]
-    ) -> None:
+    def _take_wait(self, run: LiveRun, command: StartTimer | Sleep | Suspend | AwaitResume, facts: deque[Fact]) -> None:
         now = self._now_ms()
         match command:
             case StartTimer():
@@ -255,7 +245,7 @@ class Driver:
             case _:
                 assert_never(command)
 
-    def _take_step(self, run: LiveRun, command: RunStep, facts: deque[_Fact]) -> None:
+    def _take_step(self, run: LiveRun, command: RunStep, facts: deque[Fact]) -> None:
         if run.state.is_canceling:
             facts.append((StepCanceled(self._now_ms(), command.path, command.attempt), None))
         elif self.is_draining:
@@ -265,7 +255,7 @@ class Driver:
         else:
             self.bodies.queue(run, command)
 
-    def _announce(self, run: LiveRun, command: RunStep, facts: deque[_Fact]) -> None:
+    def _announce(self, run: LiveRun, command: RunStep, facts: deque[Fact]) -> None:
         facts.append((StepStarted(self._now_ms(), command.path, command.attempt, command.was_started), None))
         run.starting.append((command, self._call_of(run, command)))
 
@@ -287,24 +277,24 @@ class Driver:
         if not run.is_gone and run.state.open.get(command.path) is command:
             self._take_all(run, [command])
 
-    def _take_map(self, run: LiveRun, command: RunMap, facts: deque[_Fact]) -> None:
+    def _take_map(self, run: LiveRun, command: RunMap, facts: deque[Fact]) -> None:
         if run.state.is_canceling:
             facts.append((StepCanceled(self._now_ms(), command.path, 0), None))
         elif not self.is_draining:
             facts.append((StepStarted(self._now_ms(), command.path, 0, command.was_started), None))
             self._call_inline(run, command, facts)
 
-    def _take_evaluation(self, run: LiveRun, command: Evaluate, facts: deque[_Fact]) -> None:
+    def _take_evaluation(self, run: LiveRun, command: Evaluate, facts: deque[Fact]) -> None:
         if not self.is_draining:
             self._call_inline(run, command, facts)
 
-    def _call_inline(self, run: LiveRun, command: RunMap | Evaluate, facts: deque[_Fact]) -> None:
+    def _call_inline(self, run: LiveRun, command: RunMap | Evaluate, facts: deque[Fact]) -> None:
         """Call a sync function now, so that its answer joins this commit; an async one when the commit is durable."""
         call = self._call_of(run, command)
         if call.function.is_async:
             run.starting.append((command, call))
         else:
-            facts.append(self._fact_of(run, command, self.bodies.evaluate(call)))
+            facts.append(fact_of(run, command, self.bodies.evaluate(call), self._now_ms()))
 
     def _call_of(self, run: LiveRun, command: Calling) -> Call:
         function = run.program.functions[command.function]
@@ -343,7 +333,7 @@ class Driver:
 
     def _cancel_bodies(self, run: LiveRun) -> None:
         """The grace period after a cancel is over."""
-        facts: list[_Fact] = []
+        facts: list[Fact] = []
         for body in list(run.bodies.values()):
             attempt = body.command.attempt if isinstance(body.command, RunStep) else 0
             facts.append((StepCanceled(self._now_ms(), body.command.path, attempt), None))
@@ -358,72 +348,21 @@ class Driver:
         if isinstance(command, RunStep):
             self._slot_came_free()
         if isinstance(outcome, Aborted) and not run.is_gone:
-            self.absorb(run, *self._canceled(run, f"'{command.path}' aborted it"), self._fact_of(run, command, outcome))
+            self.absorb(
+                run,
+                *self._canceled(run, f"'{command.path}' aborted it"),
+                fact_of(run, command, outcome, self._now_ms()),
+            )
         elif not run.is_gone:
-            self.absorb(run, self._fact_of(run, command, outcome))
+            self.absorb(run, fact_of(run, command, outcome, self._now_ms()))
 
     def _slot_came_free(self) -> None:
         following = self.bodies.give_slot(is_draining=self.is_draining)
         if following is not None:
             run, command = following
-            facts: deque[_Fact] = deque()
+            facts: deque[Fact] = deque()
             self._announce(run, command, facts)
             self._absorb(run, facts)
-
-    def _fact_of(self, run: LiveRun, command: Calling, outcome: Outcome) -> _Fact:
-        now = self._now_ms()
-        path = command.path
-        attempt = command.attempt if isinstance(command, RunStep) else 0
-        match outcome:
-            case Returned(payload=payload, patch=patch):
-                return StepSucceeded(now, path, attempt, patch=patch), payload
-            case Bailed(payload=payload, patch=patch):
-                return StepSucceeded(now, path, attempt, is_bail=True, patch=patch), payload
-            case Suspended(payload=payload, label=label, timeout=timeout, patch=patch):
-                due = None if timeout is None else now + round(timeout / timedelta(milliseconds=1))
-                return StepSuspended(now, path, attempt, label, due, patch), payload
-            case Answered(value=value):
-                return Evaluated(now, path, value), None
-            case Raised(failure=failure):
-                return self._failed(run, command, failure, now)
-            case Aborted():
-                return StepCanceled(now, path, attempt), None
-            case _:
-                assert_never(outcome)
-
-    def _failed(self, run: LiveRun, command: Calling, failure: FailureInfo, now: int) -> _Fact:
-        if isinstance(command, Evaluate):
-            return EvaluationFailed(now, command.path, failure), None
-        attempt = command.attempt if isinstance(command, RunStep) else 0
-        due = None if run.state.is_canceling else self._retry_at(run, command.path, attempt, failure, now)
-        payload = self._collected(run, command.path, failure, None) if due is None else None
-        return StepFailed(now, command.path, attempt, failure, due), payload
-
-    def _retry_at(self, run: LiveRun, path: str, attempt: int, failure: FailureInfo, now: int) -> int | None:
-        frame = run.state.frame(path)
-        if not isinstance(frame, LeafFrame) or not isinstance(frame.node, StepNode):
-            return None
-        return retry_at(
-            frame.node.retry,
-            run_id=run.run_id,
-            path=path,
-            attempt=attempt,
-            first_at_ms=frame.begun_at_ms or now,
-            at_ms=now,
-            failure=failure,
-        )
-
-    def _collected(
-        self, run: LiveRun, path: str, failure: FailureInfo | None, closing: CloseBlock | None
-    ) -> bytes | None:
-        """Return what a failed item of a collecting foreach leaves in the output; None for everything else."""
-        if failure is None and closing is not None and closing.cause is not None:
-            failure = closing.cause.failure
-        parent = run.state.frame(path).parent
-        if failure is None or not isinstance(parent, ForeachFrame) or not parent.node.is_collecting:
-            return None
-        error: JsonValue = failure_to_json(failure)
-        return encode({"error": error})
 
     def _write(self, run: LiveRun) -> None:
         """Hand over what is fresh, and give the run up with it if it ended or has nothing to do for long."""
