@@ -101,8 +101,9 @@ def decide(state: RunState) -> list[Command]:
             state.issue(FinishRun("", None, None, is_canceled=True))
     while state.agenda:
         _move(state, state.agenda.popleft())
-    commands = state.issued
-    state.issued = []
+    commands, state.issued = state.issued, []
+    if state.abandoned:  # what this very event suspended may be given up already
+        commands = [command for command in commands if command.path in state.open]
     return commands
 
 
