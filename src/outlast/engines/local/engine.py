@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from outlast.core.codec import encode_event
-from outlast.core.events import RunStarted
 from outlast.core.status import RunStatus
 from outlast.engines.base import History, Standing, StartRequest
 from outlast.engines.local.live import LiveRun
@@ -29,6 +28,10 @@ _BUSY_LOOK = 0.02
 _IDLE_LOOK = 0.1
 _BURY_EVERY = 0.25
 _MAX_UNSETTLED_STARTS = 5_000
+
+
+def _has_come_to_rest(status: RunStatus, head: int, after: int) -> bool:
+    return status.is_terminal or (status.is_rest and head > after)
 
 
 class LocalEngine:
