@@ -61,6 +61,7 @@ class Outlast:
         max_runs: int = 1_000,
         max_steps: int = 1_000,
         grace: timedelta = timedelta(seconds=5),
+        max_recoveries: int = 5,
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -75,6 +76,9 @@ class Outlast:
             lease: After how long without a sign of life a worker that holds its lock is taken for dead.
             max_runs: How many runs this process drives at a time; more wait in the store.
             max_steps: How many steps run at a time in this process.
+            max_recoveries: How often processes may end by themselves (SIGKILL, out of memory) while they call bodies of
+                one run before it fails with `PoisonRunError`. From the second time on such runs are driven one at a
+                time on a machine.
             grace: How long a body may go on after its run was canceled, or after it asked to suspend, bail or abort.
 
         Raises:
@@ -90,6 +94,7 @@ class Outlast:
             max_runs=max_runs,
             max_steps=max_steps,
             grace=grace,
+            max_recoveries=max_recoveries,
         )
         self._engine = LocalEngine(_make_store(store, durability), list(self._workflows.values()), options)
         self._functions = {

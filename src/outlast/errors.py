@@ -18,6 +18,8 @@
     │   ├── ResumeTargetError
     │   ├── StepFailedError
     │   ├── RunCanceledError
+    │   ├── RunTimedOutError
+    │   ├── PoisonRunError
     │   └── RunSuspendedError
     ├── NonRetryableError               raised by authors: do not try this step again
     ├── StoreError                      the operator acts
@@ -47,6 +49,7 @@ __all__ = [
     "OutlastError",
     "OutputError",
     "PayloadTooLargeError",
+    "PoisonRunError",
     "Problem",
     "ResumeConflictError",
     "ResumeTargetError",
@@ -56,6 +59,7 @@ __all__ = [
     "RunNotFoundError",
     "RunStateError",
     "RunSuspendedError",
+    "RunTimedOutError",
     "SchemaVersionError",
     "StaleRunError",
     "StepFailedError",
@@ -220,6 +224,14 @@ class RunCanceledError(RunError):
         self.args = (run_id, reason)
         self.reason = reason
         """The words of who canceled it; may be empty."""
+
+
+class RunTimedOutError(RunError):
+    """The run did not end in time. Raised by `RunResult.unwrap()`."""
+
+
+class PoisonRunError(RunError):
+    """Processes ended by themselves too often while they called bodies of this run. Raised by `RunResult.unwrap()`."""
 
 
 class RunSuspendedError(RunError):

@@ -15,7 +15,14 @@ from outlast.core.ref import Ref, Resolver
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_view
 from outlast.engines.base import History
-from outlast.errors import RunCanceledError, RunStateError, RunSuspendedError, StepFailedError
+from outlast.errors import (
+    PoisonRunError,
+    RunCanceledError,
+    RunStateError,
+    RunSuspendedError,
+    RunTimedOutError,
+    StepFailedError,
+)
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms, to_ms
@@ -114,11 +121,15 @@ class RunResult(Generic[Out_co]):
         Raises:
             StepFailedError: The run failed; `error` has the whole story.
             RunCanceledError: The run was canceled.
+            RunTimedOutError: The run did not end in time.
+            PoisonRunError: It was ended because it killed too many processes.
             RunSuspendedError: The run waits to be resumed.
             RunStateError: It has not ended; wait for it with `await run.result()`.
         """
         if self.status is RunStatus.SUCCESS:
             return cast("Out_co", self.result)
+        if self.error is not None and self.error.type in _ENDINGS and not self.error.bases:
+            raise _ENDINGS[self.error.type](self.run_id, self.error.message)
         if self.error is not None:
             raise StepFailedError(self.run_id, self.error_path, self.error.type, self.error.message)
         if self.status is RunStatus.CANCELED:
@@ -147,6 +158,13 @@ class RunResult(Generic[Out_co]):
         if self.suspended:
             wire |= {"suspended": list(self.suspended), "suspendPayload": dict(self.suspend_payload)}
         return wire
+
+
+_ENDINGS: Final[Mapping[str, type[RunTimedOutError | PoisonRunError]]] = {
+    "RunTimedOutError": RunTimedOutError,
+    "PoisonRunError": PoisonRunError,
+}
+"""Failures of the run as a whole, recorded by the core; a class of that name in user code has bases."""
 
 
 class CancelOutcome(StrEnum):

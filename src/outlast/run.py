@@ -272,7 +272,7 @@ class Run(Generic[In, Out_co]):
         *,
         input_data: In | None = None,
         initial_state: object = None,
-        request_context: Mapping[str, JsonValue] | None = None,
+        request_context: object = None,
         output_options: OutputOptions | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
@@ -283,7 +283,7 @@ class Run(Generic[In, Out_co]):
         Args:
             input_data: The input; validated against the workflow's declared type.
             initial_state: The state to begin with; validated as a whole, with defaults filled in.
-            request_context: JSON that all steps can read.
+            request_context: What all steps can read: an object of JSON, or of the workflow's declared type.
             output_options: What results of this run show.
 
         Raises:
@@ -292,9 +292,7 @@ class Run(Generic[In, Out_co]):
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
-        context = dict(request_context or {})
-        if context:
-            _encode(JSON, context, "request_context")
+        context = _request_context(self._workflow, request_context)
         request = StartRequest(
             workflow=self._workflow,
             run_id=self.run_id,
@@ -312,7 +310,7 @@ class Run(Generic[In, Out_co]):
         *,
         input_data: In | None = None,
         initial_state: object = None,
-        request_context: Mapping[str, JsonValue] | None = None,
+        request_context: object = None,
         output_options: OutputOptions | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
@@ -356,6 +354,16 @@ def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
         raise PayloadTooLargeError("initial_state", len(raw), DEFAULT_PAYLOAD_LIMIT)
     return cast("dict[str, JsonValue]", decode(raw))
+
+
+def _request_context(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
+    schema = workflow.request_context
+    if schema.is_json and not value:
+        return {}
+    context = decode(_encode(schema, {} if value is None else value, "request_context"))
+    if not isinstance(context, dict):
+        raise InputError("request_context", (Problem("", "an object is needed"),))
+    return context
 
 
 def _path_of(step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None) -> str | None:

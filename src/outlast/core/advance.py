@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from outlast.core.commands import (
+    AwaitDeadline,
     AwaitResume,
     Cause,
     CloseBlock,
@@ -35,8 +36,10 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunCrashed,
     RunFinished,
     RunStarted,
+    RunTimedOut,
     SleepStarted,
     StepCanceled,
     StepFailed,
@@ -47,7 +50,8 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.flow import foreach, group, leaf, loop, pause, scope
+from outlast.core.flow import ending, foreach, group, leaf, loop, pause, scope
+from outlast.core.flow.ending import DEADLINE_PATH
 from outlast.core.flow.start import start_node
 from outlast.core.frames import ForeachFrame, Frame, GroupFrame, LeafFrame, LoopFrame, PauseFrame, ScopeFrame
 from outlast.core.ref import Recorded, Ref
@@ -86,7 +90,7 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_to_block(state, event)
         case StepCanceled(path=path):
             state.close(path, RunStep, RunMap)
-        case RunStarted() | CancelRequested() | RunFinished():
+        case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunFinished():
             _apply_to_run(state, seq, event)
         case _:
             assert_never(event)
@@ -98,7 +102,7 @@ def decide(state: RunState) -> list[Command]:
     if state.is_canceling:
         state.agenda.clear()
         if not state.open and state.finished is None:
-            state.issue(FinishRun("", None, None, is_canceled=True))
+            state.issue(FinishRun("", None, state.ending, is_canceled=state.ending is None))
     while state.agenda:
         _move(state, state.agenda.popleft())
     commands, state.issued = state.issued, []
@@ -112,22 +116,28 @@ def reissue(state: RunState) -> list[Command]:
     return list(state.open.values())
 
 
-def _apply_to_run(state: RunState, seq: int, event: RunStarted | CancelRequested | RunFinished) -> None:
+def _apply_to_run(
+    state: RunState, seq: int, event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunFinished
+) -> None:
     match event:
         case RunStarted():
             if state.root is not None:
                 message = "the start of the run is recorded twice"
                 raise JournalMismatchError(message)
             state.data = event.state
+            if event.deadline_ms is not None:
+                state.issue(AwaitDeadline(DEADLINE_PATH, event.deadline_ms))
             state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=Recorded(seq))
             state.agenda.append(state.root)
         case CancelRequested():
-            state.is_canceling = True
-            for command in list(state.open.values()):
-                if not (isinstance(command, RunStep | RunMap) and command.was_started):
-                    state.drop(command.path)
+            ending.cancel(state)
+        case RunTimedOut():
+            ending.time_out(state)
+        case RunCrashed():
+            ending.crash(state, event)
         case RunFinished():
             command = state.close("", FinishRun)
+            state.drop(DEADLINE_PATH)
             state.finished = event.status
             state.result = command.output if event.failure is None else None
             state.frames.clear()

@@ -17,8 +17,10 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunCrashed,
     RunFinished,
     RunStarted,
+    RunTimedOut,
     SleepStarted,
     StepCanceled,
     StepFailed,
@@ -29,6 +31,7 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
+from outlast.core.flow.ending import DEADLINE_PATH
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
@@ -50,6 +53,8 @@ EVENT_VERSIONS: Final[Mapping[str, int]] = {
     "evaluation-failed": 1,
     "sleep-started": 1,
     "cancel-requested": 1,
+    "run-timed-out": 1,
+    "run-crashed": 1,
     "timer-fired": 1,
     "block-opened": 1,
     "block-succeeded": 1,
@@ -88,7 +93,7 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
         case StepResumed() | SuspensionTimedOut() | Evaluated() | EvaluationFailed() | SleepStarted() | TimerFired():
             name, body = _of_node(event)
             path = event.path
-        case RunStarted() | CancelRequested() | RunFinished():
+        case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunFinished():
             name, body = _of_run(event)
         case _:
             assert_never(event)
@@ -161,12 +166,16 @@ def _of_block(event: BlockOpened | BlockSucceeded | BlockFailed) -> _NameAndBody
             assert_never(event)
 
 
-def _of_run(event: RunStarted | CancelRequested | RunFinished) -> _NameAndBody:
+def _of_run(event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunFinished) -> _NameAndBody:
     match event:
         case RunStarted():
             return "run-started", _start_body(event)
         case CancelRequested():
             return "cancel-requested", encode({"reason": event.reason})
+        case RunTimedOut():
+            return "run-timed-out", None
+        case RunCrashed():
+            return "run-crashed", encode({"poison": event.is_poison})
         case RunFinished(status=RunStatus.SUCCESS, output_seq=seq):
             return "run-finished", None if seq is None else b'{"output_seq":%d}' % seq
         case RunFinished():
@@ -249,6 +258,8 @@ def _start_body(event: RunStarted) -> bytes | None:
         fields["state"] = dict(event.state)
     if event.include_state:
         fields["include_state"] = True
+    if event.deadline_ms is not None:
+        fields["deadline_ms"] = event.deadline_ms
     return encode(fields) if fields else None
 
 
@@ -260,6 +271,7 @@ def _run_started(record: Record) -> RunStarted:
         _request_context(record),
         state if isinstance(state, dict) else {},
         bool(body.get("include_state")),
+        _number(body.get("deadline_ms")),
     )
 
 
@@ -279,6 +291,8 @@ _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
     "evaluated": lambda record: Evaluated(record.at_ms, record.path, _number(_body(record)["value"]) or 0),
     "evaluation-failed": _evaluation_failed,
     "sleep-started": lambda record: SleepStarted(record.at_ms, record.path, _number(_body(record)["due_at_ms"]) or 0),
+    "run-timed-out": lambda record: RunTimedOut(record.at_ms, DEADLINE_PATH),
+    "run-crashed": lambda record: RunCrashed(record.at_ms, bool(_body(record)["poison"])),
     "cancel-requested": lambda record: CancelRequested(record.at_ms, _text(_body(record).get("reason"))),
     "step-failed": _step_failed,
     "timer-fired": lambda record: TimerFired(record.at_ms, record.path),

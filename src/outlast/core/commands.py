@@ -13,6 +13,7 @@ from outlast.immutable import immutable
 from outlast.values import JsonValue
 
 __all__ = [
+    "AwaitDeadline",
     "AwaitResume",
     "Cause",
     "CloseBlock",
@@ -186,6 +187,16 @@ class StartTimer:
 
 
 @immutable
+class AwaitDeadline:
+    """Do nothing until the run's deadline. Answered by `RunTimedOut`, or by the end of the run."""
+
+    path: str
+    """Always `?deadline`."""
+    due_at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+
+
+@immutable
 class FinishRun:
     """End the run. Answered by `RunFinished`."""
 
@@ -200,6 +211,16 @@ class FinishRun:
 
 
 Command: TypeAlias = (
-    RunStep | RunMap | Evaluate | OpenBlock | CloseBlock | StartTimer | Sleep | Suspend | AwaitResume | FinishRun
+    RunStep
+    | RunMap
+    | Evaluate
+    | OpenBlock
+    | CloseBlock
+    | StartTimer
+    | Sleep
+    | Suspend
+    | AwaitResume
+    | AwaitDeadline
+    | FinishRun
 )
 """Closed on purpose: a new member breaks the type check until every engine handles it."""

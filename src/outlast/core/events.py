@@ -24,8 +24,10 @@ __all__ = [
     "Evaluated",
     "EvaluationFailed",
     "Event",
+    "RunCrashed",
     "RunFinished",
     "RunStarted",
+    "RunTimedOut",
     "SleepStarted",
     "StepCanceled",
     "StepFailed",
@@ -50,6 +52,8 @@ class RunStarted:
     """The initial state."""
     include_state: bool = False
     """Whether results show the state."""
+    deadline_ms: int | None = None
+    """When the run times out, in milliseconds since 1970, UTC; None for never."""
 
 
 @immutable
@@ -197,6 +201,26 @@ class CancelRequested:
 
 
 @immutable
+class RunTimedOut:
+    """The run did not end in time; nothing new starts from here on, and it ends `failed`."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """Always `?deadline`."""
+
+
+@immutable
+class RunCrashed:
+    """A process ended by itself while it called a body of this run (rule 9.6)."""
+
+    at_ms: int
+    """When that was noticed, in milliseconds since 1970, UTC."""
+    is_poison: bool
+    """Whether it happened too often: the run ends `failed`."""
+
+
+@immutable
 class TimerFired:
     """A recorded due time has come."""
 
@@ -273,6 +297,8 @@ Event: TypeAlias = (
     | EvaluationFailed
     | SleepStarted
     | CancelRequested
+    | RunTimedOut
+    | RunCrashed
     | TimerFired
     | BlockOpened
     | BlockSucceeded

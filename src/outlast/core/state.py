@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TypeVar
 
-from outlast.core.commands import AwaitResume, Cause, Command, Sleep, StartTimer
+from outlast.core.commands import AwaitDeadline, AwaitResume, Cause, Command, Sleep, StartTimer
 from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
 from outlast.core.status import RunStatus
@@ -31,10 +31,13 @@ class RunState:
 
     __slots__ = (
         "_awaits",
+        "_deadlines",
         "_timers",
         "abandoned",
         "agenda",
+        "crashes",
         "data",
+        "ending",
         "finished",
         "frames",
         "graph",
@@ -67,7 +70,11 @@ class RunState:
         self.agenda: deque[Frame] = deque()
         """Frames that an applied event moved and `decide` has not looked at."""
         self.is_canceling = False
-        """Whether nothing new may start because the run is to end `canceled`."""
+        """Whether nothing new may start because the run is to end: `canceled`, or `failed` if there is an `ending`."""
+        self.ending: Cause | None = None
+        """With `is_canceling`: why it ends `failed` instead of `canceled`."""
+        self.crashes = 0
+        """How often a process ended by itself while it called a body of this run."""
         self.data: Mapping[str, JsonValue] = {}
         """The author's state of the run; replaced, never changed, so that whoever holds it keeps a snapshot."""
         self.finished: RunStatus | None = None
@@ -76,6 +83,7 @@ class RunState:
         """The run's result, if it ended well."""
         self._timers = 0
         self._awaits = 0
+        self._deadlines = 0
 
     def status(self) -> RunStatus:
         """Say what the run is doing: the one table of rule 4.
@@ -87,18 +95,19 @@ class RunState:
             return self.finished
         if self.root is None:
             return RunStatus.PENDING
-        if not self.open or self._timers + self._awaits < len(self.open):
+        idle = self._timers + self._awaits
+        if not idle or idle + self._deadlines < len(self.open):
             return RunStatus.RUNNING
         return RunStatus.WAITING if self._timers else RunStatus.SUSPENDED
 
     def next_due(self) -> int | None:
         """Return the earliest due time of the open timers and suspensions, in milliseconds; None if there is none."""
-        if not self._timers and not self._awaits:
+        if not self._timers and not self._awaits and not self._deadlines:
             return None
         dues = (
             command.due_at_ms
             for command in self.open.values()
-            if isinstance(command, StartTimer | Sleep | AwaitResume) and command.due_at_ms is not None
+            if isinstance(command, StartTimer | Sleep | AwaitResume | AwaitDeadline) and command.due_at_ms is not None
         )
         return min(dues, default=None)
 
@@ -183,3 +192,5 @@ class RunState:
             self._timers += step
         elif isinstance(command, AwaitResume):
             self._awaits += step
+        elif isinstance(command, AwaitDeadline):
+            self._deadlines += step

@@ -17,8 +17,10 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunCrashed,
     RunFinished,
     RunStarted,
+    RunTimedOut,
     SleepStarted,
     StepCanceled,
     StepFailed,
@@ -154,7 +156,7 @@ def _note(view: RunView, seq: int, event: Event) -> None:
             _cancel(view.steps.get(path) or _begin(view, event), event.at_ms)
         case RunStarted() | CancelRequested() | RunFinished():
             _note_run(view, event)
-        case Evaluated():
+        case Evaluated() | RunTimedOut() | RunCrashed():
             pass
         case _:
             assert_never(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from outlast.core.commands import (
+    AwaitDeadline,
     AwaitResume,
     CloseBlock,
     Command,
@@ -40,7 +41,7 @@ def explain(view: RunView, *, status: RunStatus, workflow_id: str, owner: str | 
         return _failed(view)
     if status.is_terminal:
         return f"the run has ended: {status}"
-    work = list(view.state.open.values())
+    work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
     if not view.steps and owner is None:
         return f"the run is recorded and waits for a worker; {_who(workflow_id, candidates)}"
     sentences = [_sentence(view, command) for command in work[:_SHOWN]]
@@ -84,6 +85,8 @@ def _sentence(view: RunView, command: Command) -> str:
             until = f", at the latest until {render_ms(command.due_at_ms)}" if command.due_at_ms is not None else ""
             label = f" (label '{command.label}')" if command.label else ""
             return f"'{command.path}'{label} waits for somebody to resume it{until}"
+        case AwaitDeadline():
+            return f"the run times out at {render_ms(command.due_at_ms)}"
         case OpenBlock():
             return f"'{command.path}' is about to begin"
         case CloseBlock():

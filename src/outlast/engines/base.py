@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from outlast.core.events import RunStarted
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.graph.nodes import Graph
@@ -33,6 +34,12 @@ class StartRequest:
     """The initial state."""
     include_state: bool
     """Whether results show the state."""
+
+    def to_event(self, now_ms: int) -> RunStarted:
+        """Return the first event of the run's journal; its payload is the input."""
+        timeout_ms = self.workflow.graph.root.timeout_ms
+        deadline_ms = None if timeout_ms is None else now_ms + timeout_ms
+        return RunStarted(now_ms, self.request_context, self.state, self.include_state, deadline_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,8 @@ class Call:
     """Its input as JSON."""
     subject: str
     """What it is, in words: `step 'fetch'`."""
+    request_context: bytes
+    """What the caller told all steps, as JSON."""
     make_context: Callable[[object], ReadContext[Any]]
     """Makes the context for the decoded input."""
     convert: Callable[[object], int] | None = None
@@ -169,6 +171,11 @@ _USER_ERRORS = (Exception, SystemExit, BodySignal)
 
 def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[str, object]]:
     function = call.function
+    if function.request_context is not None:
+        try:
+            function.request_context.decode(call.request_context)
+        except InvalidValueError as error:
+            raise InputError(f"request context of {call.subject}", error.problems) from None
     try:
         value = function.input.decode(call.raw)
     except InvalidValueError as error:

@@ -52,6 +52,8 @@ class WorkflowTypes:
     """The workflow itself, to tell it from another one that is called the same."""
     state: StateType = field(compare=False)
     """Of the run's state, as far as the workflow uses it."""
+    request_context: Schema[Any]
+    """Of the request context that a run of it must be started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,15 @@ class Placement:
     """Of a map that no function describes."""
 
 
-def compose(
+def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
     workflow_id: str,
     *,
     input: object,
     output: object,
     state: object,
+    request_context: object,
     retries: Retry | None,
+    timeout_ms: int | None,
     description: str,
     metadata: Mapping[str, JsonValue],
     placements: tuple[Placement, ...],
@@ -146,9 +150,13 @@ def compose(
         output=_declared(given, "serialization"),
     )
     described = None if declared.schema.is_json else declared.to_json_schema()
-    root = WorkflowNode(id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, info=info)
+    root = WorkflowNode(
+        id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, timeout_ms=timeout_ms, info=info
+    )
     return Composition(
-        Graph(root=root), work.functions, {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared)}
+        Graph(root=root),
+        work.functions,
+        {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared, Schema.of(request_context))},
     )
 
 

@@ -43,6 +43,8 @@ class Function:
     """Declared type of what it tells when it suspends."""
     state: StateType | None = None
     """Declared type of the part of the state that it uses; None for the workflow's."""
+    request_context: Schema[Any] | None = None
+    """Declared type of what it needs of the request context; None for nothing."""
 
     @property
     def code(self) -> str:

@@ -87,6 +87,8 @@ class WorkflowNode:
     """What runs one after the other; at least one."""
     state: JsonValue = None
     """JSON Schema of the state that it declares, None if it declares none."""
+    timeout_ms: int | None = None
+    """How long a run of it may take; None for ever. Means nothing where it is used as a step."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 

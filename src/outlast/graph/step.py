@@ -129,14 +129,14 @@ class StepDecorator:
     Options: `id` (default: the function's name), `description`, `retries`, `timeout` of one attempt in seconds (an
     async body is canceled, a thread is left to itself and its late result refused), `resume` and `suspend` (types of
     what a suspended step is resumed with and of what it tells when it suspends), `state` (type of the part of the
-    state that it uses), `metadata`.
+    state that it uses), `request_context` (type of what it needs of it; a run without that fails there), `metadata`.
 
     Raises:
         StepSignatureError: The function cannot be a step; the message names the parameter.
         DefinitionError: An annotation or an option cannot work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the decorator's options, each by its name
         self,
         *,
         id: str | None = None,
@@ -146,6 +146,7 @@ class StepDecorator:
         resume: object = Any,
         suspend: object = Any,
         state: object = None,
+        request_context: object = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self._id = id
@@ -155,6 +156,7 @@ class StepDecorator:
         self._resume = Schema.of(resume)
         self._suspend = Schema.of(suspend)
         self._state = None if state is None else StateType.of(state)
+        self._request_context = None if request_context is None else Schema.of(request_context)
         self._metadata: Mapping[str, JsonValue] = {} if metadata is None else metadata
 
     # The first one that fits is meant: a coroutine is also something that a sync function may return.
@@ -190,6 +192,7 @@ class StepDecorator:
         resume: object = Any,
         suspend: object = Any,
         state: object = None,
+        request_context: object = None,
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> StepDecorator: ...
     def __call__(self, function: object = None, /, **options: Any) -> Any:

@@ -125,6 +125,11 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
         """Declared type of the run's state."""
         return self.composition.types[self.id].state
 
+    @property
+    def request_context(self) -> Schema[Any]:
+        """Declared type of the request context."""
+        return self.composition.types[self.id].request_context
+
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the graph as a JSON object of the caller's own: what is stored with each run."""
         return cast("dict[str, JsonValue]", decode(self.document))
@@ -195,8 +200,12 @@ class Workflow(Generic[In, Out, Cur_co]):
     """Declared type of the result."""
     state: object
     """Declared type of the run's state."""
+    request_context: object
+    """Declared type of the request context."""
     retries: Retry | None
     """Default for its own steps; not for those of nested workflows."""
+    timeout_ms: int | None
+    """How long a run of it may take, in milliseconds; None for ever."""
     description: str
     """The author's words."""
     metadata: Mapping[str, JsonValue]
@@ -212,7 +221,9 @@ class Workflow(Generic[In, Out, Cur_co]):
         input: type[I_in],
         output: type[O_out],
         state: object = None,
+        request_context: object = _ANY,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None: ...
@@ -223,7 +234,9 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: type[I_in],
         state: object = None,
+        request_context: object = _ANY,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None: ...
@@ -234,7 +247,9 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         output: type[O_out],
         state: object = None,
+        request_context: object = _ANY,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None: ...
@@ -246,18 +261,22 @@ class Workflow(Generic[In, Out, Cur_co]):
         input: object = _ANY,
         output: object = _ANY,
         state: object = None,
+        request_context: object = _ANY,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None: ...
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a workflow, each by its name
         self,
         id: str,
         *,
         input: object = _ANY,
         output: object = _ANY,
         state: object = None,
+        request_context: object = _ANY,
         retries: int | Retry | None = None,
+        timeout: float | timedelta | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None:
@@ -269,7 +288,10 @@ class Workflow(Generic[In, Out, Cur_co]):
             output: Type of the result; any JSON value if it is left out.
             state: Type of the state that the steps of a run share: a model, TypedDict or dataclass, whose fields may
                 name reducers, as `Annotated[list[str], Append]`; any JSON object if it is left out.
+            request_context: Type of the request context that runs are started with; any JSON object if it is left out.
             retries: Default for the steps of this workflow that say nothing of their own.
+            timeout: How many seconds a run may take from its start to its end, all waiting included; then it ends
+                `failed` with `RunTimedOutError`. It does not count where the workflow is used as a step.
             description: Shown with the graph.
             metadata: JSON, shown with the graph.
 
@@ -281,6 +303,8 @@ class Workflow(Generic[In, Out, Cur_co]):
             "input": input,
             "output": output,
             "state": state,
+            "request_context": request_context,
+            "timeout_ms": to_milliseconds(timeout, "timeout", f"workflow '{id}'"),
             "retries": to_retry(retries, f"workflow '{id}'"),
             "description": description,
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
@@ -527,7 +551,9 @@ class Workflow(Generic[In, Out, Cur_co]):
                 input=self.input,
                 output=self.output,
                 state=self.state,
+                request_context=self.request_context,
                 retries=self.retries,
+                timeout_ms=self.timeout_ms,
                 description=self.description,
                 metadata=self.metadata,
                 placements=self.placements,

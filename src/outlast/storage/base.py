@@ -133,6 +133,8 @@ class ClaimedRun:
     """Whose run it is."""
     epoch: int
     """Its epoch from now on."""
+    has_crashed: bool = False
+    """Whether its last owner was a process of this boot that ended without giving it up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,6 +365,19 @@ class WorkerStore(Protocol):
             A run is given to one worker only, also when processes race. Its epoch is one higher than before. Durable
             when it returns. An empty list if the worker's life is over.
         """
+        ...
+
+    def try_take_turn(self) -> bool:
+        """Take the turn of the suspects, if nobody on this machine has it: runs whose bodies may have killed a process.
+
+        Guarantees:
+            At most one open store on this machine has the turn. Whoever has it keeps it until `give_turn`, and loses it
+            at once when its process ends. True also if this store has it already.
+        """
+        ...
+
+    def give_turn(self) -> None:
+        """Give the turn back. Idempotent."""
         ...
 
     async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:

@@ -60,7 +60,7 @@ def finish(run: LiveRun, command: FinishRun, now_ms: int) -> Event:
     if command.is_canceled:
         return RunFinished(now_ms, RunStatus.CANCELED)
     if command.cause is not None:
-        return RunFinished(now_ms, RunStatus.FAILED, command.cause.path, command.cause.failure)
+        return RunFinished(now_ms, RunStatus.FAILED, command.cause.path or None, command.cause.failure)
     failed = _check_output(run, command, run.workflow_id, "result of the workflow")
     if failed is not None:
         return RunFinished(now_ms, RunStatus.FAILED, None, failed)

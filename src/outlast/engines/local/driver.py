@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from outlast.core.advance import apply, decide, reissue
 from outlast.core.commands import (
+    AwaitDeadline,
     AwaitResume,
     CloseBlock,
     Command,
@@ -29,7 +30,9 @@ from outlast.core.commands import (
 from outlast.core.events import (
     CancelRequested,
     Event,
+    RunCrashed,
     RunStarted,
+    RunTimedOut,
     SleepStarted,
     StepCanceled,
     StepResumed,
@@ -91,7 +94,7 @@ class Driver:
 
         A first step starts within the same commit. Anything else that comes first may take long and waits.
         """
-        run.request_context = event.request_context
+        run.merge_request_context(event.request_context)
         facts: deque[Fact] = deque()
         for command in self._fold(run, event, payload):
             if isinstance(command, RunStep) and not self.is_draining and self.bodies.take_slot():
@@ -109,12 +112,37 @@ class Driver:
         started = {command.path for command, _ in starting}
         self._take_all(run, [command for command in reissue(run.state) if command.path not in started])
 
-    def recover(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
-        """Do what is still open in a run that was folded from its journal, and what outsiders asked of it meanwhile."""
+    def recover(self, run: LiveRun, requests: Sequence[InboxRow], crash: RunCrashed | None) -> None:
+        """Do what is still open in a run that was folded from its journal, and what outsiders asked of it meanwhile.
+
+        A crash that counts is recorded first: it may end the run.
+        """
         run.became_durable(run.state.last_seq)
+        if crash is not None:
+            self._absorb(run, deque([(crash, None)]))
+        if run.is_gone:
+            return
         if run.state.is_canceling:
             run.canceled.set()
         self._take_all(run, reissue(run.state), requests)
+
+    def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None) -> None:
+        """Give a suspect back until it is its turn; a crash that counts is recorded with it."""
+        if crash is not None:
+            self._fold(run, crash, None)
+        run.is_gone = True
+        write = Append(
+            run=run.key,
+            owner=self.worker,
+            epoch=run.epoch,
+            records=run.fresh,
+            status=RunStatus.WAITING,
+            execution=run.execution,
+            is_released=True,
+            ready_at_ms=ready_at_ms,
+        )
+        run.fresh = []
+        self._store.append(write, partial(self._settled, run, [], run.state.last_seq))
 
     def absorb(self, run: LiveRun, *facts: Fact) -> None:
         """Record facts and all that follows from them at once, in one write."""
@@ -154,12 +182,16 @@ class Driver:
         """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
         if run.state.is_canceling or run.state.finished is not None:
             return []
+        self._stop_bodies(run)
+        return [(CancelRequested(self._now_ms(), reason), None)]
+
+    def _stop_bodies(self, run: LiveRun) -> None:
+        """Tell the bodies in flight that the run ends, and give them a grace period."""
         for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate)]:
             self.bodies.abandon(body)
         self._cancel_timers(run)
         run.canceled.set()
         self._loop.call_later(self._grace, self._cancel_bodies, run)
-        return [(CancelRequested(self._now_ms(), reason), None)]
 
     def discard(self, run: LiveRun) -> None:
         """Stop touching a run: its bodies are canceled, and what they still do is ignored."""
@@ -220,14 +252,16 @@ class Driver:
             case CloseBlock():
                 event = close_block(run, command, self._now_ms())
                 facts.append((event, collected(run, command.path, getattr(event, "failure", None), command)))
-            case StartTimer() | Sleep() | Suspend() | AwaitResume():
+            case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline():
                 self._take_wait(run, command, facts)
             case FinishRun():
                 facts.append((finish(run, command, self._now_ms()), None))
             case _:
                 assert_never(command)
 
-    def _take_wait(self, run: LiveRun, command: StartTimer | Sleep | Suspend | AwaitResume, facts: deque[Fact]) -> None:
+    def _take_wait(
+        self, run: LiveRun, command: StartTimer | Sleep | Suspend | AwaitResume | AwaitDeadline, facts: deque[Fact]
+    ) -> None:
         now = self._now_ms()
         match command:
             case StartTimer():
@@ -242,6 +276,8 @@ class Driver:
             case AwaitResume():
                 if command.due_at_ms is not None:
                     self._arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
+            case AwaitDeadline():
+                self._arm(run, command.path, command.due_at_ms, RunTimedOut)
             case _:
                 assert_never(command)
 
@@ -308,18 +344,22 @@ class Driver:
         raw = run.values.resolve(command.input)
         if isinstance(command, Evaluate):
             convert = converter(command, self._now_ms())
-            return Call(function, raw, f"'{command.path}'", make_context, convert)
+            return Call(function, raw, f"'{command.path}'", run.raw_request_context, make_context, convert)
         kind = "step" if isinstance(command, RunStep) else "map"
-        return Call(function, raw, f"{kind} '{command.path}'", make_context)
+        return Call(function, raw, f"{kind} '{command.path}'", run.raw_request_context, make_context)
 
-    def _arm(self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut]) -> None:
+    def _arm(
+        self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut | RunTimedOut]
+    ) -> None:
         delay = max(0, due_at_ms - self._now_ms()) / 1000
         run.timers[path] = self._loop.call_later(delay, self._timer_fired, run, path, due_at_ms, event)
 
     def _timer_fired(
-        self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut]
+        self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut | RunTimedOut]
     ) -> None:
         run.timers.pop(path, None)
+        if event is RunTimedOut and not run.is_gone:
+            self._stop_bodies(run)
         self.absorb(run, (event(max(self._now_ms(), due_at_ms), path), None))
 
     def _cancel_timer(self, run: LiveRun, path: str) -> None:
@@ -437,7 +477,7 @@ def _refs_of(command: Command) -> tuple[Ref | None, ...]:
             return (command.input,)
         case CloseBlock() | FinishRun():
             return (command.output,)
-        case StartTimer() | Sleep() | Suspend() | AwaitResume():
+        case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline():
             return ()
         case _:
             assert_never(command)

@@ -127,16 +127,17 @@ class LocalEngine:
                 waiter: asyncio.Future[History | None] = self._loop.create_future()
                 waiters.append(waiter)
                 try:
+                    is_at_rest = False
                     if not self._is_live(run_id):
                         row = await self._store.find_run(run_id)
                         if row is None:
                             raise RunNotFoundError(run_id)
-                        if row.status.is_terminal or (row.status.is_rest and row.head > after):
-                            return await self._load_known(run_id)
-                    history = await waiter
+                        is_at_rest = _has_come_to_rest(row.status, row.head, after)
+                    history = await (self._load_known(run_id) if is_at_rest else waiter)
                 finally:
                     waiters.remove(waiter)
-                if history is not None and (history.status.is_terminal or history.records[-1].seq > after):
+                # Somebody may have resumed it between the two reads: only what is returned counts.
+                if history is not None and _has_come_to_rest(history.status, history.records[-1].seq, after):
                     return history
         finally:
             if not waiters:
@@ -160,7 +161,7 @@ class LocalEngine:
 
     def _insert(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
         now = self._now_ms()
-        event = RunStarted(now, request.request_context, request.state, request.include_state)
+        event = request.to_event(now)
         new = NewRun(
             run_id=request.run_id,
             workflow_id=request.workflow.id,

@@ -68,6 +68,7 @@ class LiveRun:
         "key",
         "loading",
         "program",
+        "raw_request_context",
         "records",
         "request_context",
         "resource_id",
@@ -92,6 +93,8 @@ class LiveRun:
         self.execution = 0
         self.state = RunState(program.graph)
         self.request_context: Mapping[str, JsonValue] = {}
+        self.raw_request_context = b"{}"
+        """The same as JSON."""
         self.values = RunValues(store)
         """The recorded values."""
         self.records: list[Record] | None = []
@@ -206,6 +209,7 @@ class LiveRun:
         """Let the entries of a resumer win over the earlier ones."""
         if entries:
             self.request_context = {**self.request_context, **entries}
+            self.raw_request_context = encode(dict(self.request_context))
             self._facts.clear()
 
     def _resolve(self, ref: Ref | None) -> bytes | None:
@@ -220,7 +224,7 @@ class LiveRun:
                 workflow_id=workflow_id,
                 resource_id=self.resource_id,
                 execution=self.execution,
-                request_context=encode(dict(self.request_context)),
+                request_context=self.raw_request_context,
             )
         return facts
 

@@ -39,6 +39,8 @@ class LocalOptions:
     """How many sync bodies run at a time in this process."""
     grace: timedelta = timedelta(seconds=5)
     """How long a body may go on after the run was canceled, or after it asked to suspend, bail or abort."""
+    max_recoveries: int = 5
+    """How often processes may end by themselves while they call bodies of one run before it fails as poison."""
     now_ms: Callable[[], int] = wall_clock_ms
     """The clock."""
 
@@ -48,9 +50,13 @@ class LocalOptions:
         Raises:
             ConfigurationError: The message names the option and what it may be.
         """
-        for name, value in (("max_runs", self.max_runs), ("max_steps", self.max_steps)):
+        for name, value in (
+            ("max_runs", self.max_runs),
+            ("max_steps", self.max_steps),
+            ("max_recoveries", self.max_recoveries),
+        ):
             if isinstance(value, bool) or value < 1:
-                message = f"{name}={value!r} must be at least 1; with worker=False a process only starts and reads runs"
+                message = f"{name}={value!r} must be at least 1"
                 raise ConfigurationError(message)
         if self.lease < timedelta(seconds=1):
             message = f"lease={self.lease} must be at least a second: a busy machine delays heartbeats"

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from outlast.core.codec import UnknownEventError, decode_event
-from outlast.core.events import RunStarted, StepResumed
+from outlast.core.commands import RunMap, RunStep
+from outlast.core.events import RunCrashed, RunStarted, StepResumed
 from outlast.core.record import Record
 from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus
@@ -28,6 +29,8 @@ _log = logging.getLogger("outlast.worker")
 
 _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
+_PUT_OFF_FOR_MS = 500
+_SUSPECT_FROM = 2
 
 
 class Worker:
@@ -55,6 +58,7 @@ class Worker:
         self._has_backlog = False
         self._inserting = 0
         self._let_go = asyncio.Event()
+        self._suspect: str | None = None
         self._workflows: list[str] = []
         self._ended_while_draining: set[str] = set()
         self.live: dict[str, LiveRun] = {}
@@ -94,9 +98,7 @@ class Worker:
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
         run = LiveRun(request.run_id, program, store=self._store, resource_id=request.resource_id, created_at_ms=now)
-        records = self.driver.begin(
-            run, RunStarted(now, request.request_context, request.state, request.include_state), request.input
-        )
+        records = self.driver.begin(run, request.to_event(now), request.input)
         new = NewRun(
             run_id=run.run_id,
             workflow_id=run.workflow_id,
@@ -170,7 +172,8 @@ class Worker:
         for run in list(self.live.values()):
             self.driver.discard(run)
         await self.driver.bodies.close()
-        self.live.clear()
+        for run in list(self.live.values()):
+            self._forget(run)
         return len(left - self._ended_while_draining)
 
     async def end_life(self) -> None:
@@ -217,14 +220,34 @@ class Worker:
             self._park(run, error)
             return
         if isinstance(first, RunStarted):
-            run.request_context = first.request_context
+            run.merge_request_context(first.request_context)
         for record in records:
             if record.type == "step-resumed":
                 event = decode_event(record)
                 run.merge_request_context(event.request_context if isinstance(event, StepResumed) else {})
         run.execution = records[-1].execution
+        crash = self._count_crash(run, claimed)
+        if not self._may_drive(run, crash):
+            self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash)
+            return
         self._adopt(run, claimed.key, claimed.epoch)
-        self.driver.recover(run, requests)
+        self.driver.recover(run, requests, crash)
+
+    def _count_crash(self, run: LiveRun, claimed: ClaimedRun) -> RunCrashed | None:
+        """Count it if the process that drove the run ended by itself while one of its bodies was called (rule 9.6)."""
+        was_called = any(isinstance(each, RunStep | RunMap) and each.was_started for each in run.state.open.values())
+        if not claimed.has_crashed or not was_called:
+            return None
+        return RunCrashed(self._now_ms(), is_poison=run.state.crashes >= self._options.max_recoveries)
+
+    def _may_drive(self, run: LiveRun, crash: RunCrashed | None) -> bool:
+        """Say whether a run may go on now: those that may kill processes go on one at a time on a machine."""
+        crashes = run.state.crashes + (crash is not None)
+        if crashes < _SUSPECT_FROM or (crash is not None and crash.is_poison):
+            return True
+        if self._suspect is None and self._store.try_take_turn():
+            self._suspect = run.run_id
+        return self._suspect == run.run_id
 
     def _released(self, run: LiveRun) -> None:
         """A write that gave the run up is durable."""
@@ -273,7 +296,14 @@ class Worker:
 
     def _forget(self, run: LiveRun) -> None:
         self.live.pop(run.run_id, None)
+        if self._suspect == run.run_id:
+            self._give_turn()
         self._let_go.set()
+
+    def _give_turn(self) -> None:
+        self._suspect = None
+        self._store.give_turn()
+        self._wake()
 
     async def _reload(self, run_id: str) -> None:
         """Look up what became of a refused write, and go on from the journal if the run is still ours."""
@@ -302,7 +332,7 @@ class Worker:
         self._has_lost_lease = True
         for run in list(self.live.values()):
             self.driver.discard(run)
-        self.live.clear()
+            self._forget(run)
         self._wake()
 
     async def _begin_again(self) -> None:

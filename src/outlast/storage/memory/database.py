@@ -50,6 +50,8 @@ class MemoryDatabase:
         """The graph documents."""
         self.lives: dict[WorkerKey, Life] = {}
         """The workers that neither retired nor were buried."""
+        self.turn: object | None = None
+        """The store that has the turn of the suspects."""
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
         self._last_worker = 0
@@ -124,6 +126,7 @@ class MemoryDatabase:
                 break
             self._give(run, life)
             claimed.append(run.to_claimed())
+            run.has_crashed = False
         return claimed
 
     def next_ready_at(self, graphs: Iterable[GraphKey]) -> int | None:
@@ -240,6 +243,8 @@ class MemoryDatabase:
         dead = [life for life in self.lives.values() if not life.is_alive(now)]
         for life in dead:
             del self.lives[life.key]
+            for key in life.runs:
+                self.runs[key - 1].has_crashed = not life.is_held
         return sum(self._set_all_free(life, now_ms=now_ms) for life in dead)
 
     def _set_all_free(self, life: Life, *, now_ms: int | None) -> int:

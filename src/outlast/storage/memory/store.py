@@ -181,6 +181,22 @@ class MemoryStore:
                 for life in self._database.lives.values()
             ]
 
+    def try_take_turn(self) -> bool:
+        """Take the turn of the suspects, if no other store of this database has it."""
+        with self._database.lock:
+            if self._database.turn is None and self._is_open:
+                self._database.turn = self
+            return self._database.turn is self
+
+    def give_turn(self) -> None:
+        """Give the turn back. Idempotent."""
+        with self._database.lock:
+            self._let_turn_go()
+
+    def _let_turn_go(self) -> None:
+        if self._database.turn is self:
+            self._database.turn = None
+
     async def claim(
         self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
     ) -> list[ClaimedRun]:
@@ -236,6 +252,7 @@ class MemoryStore:
         for life in self._lives:
             life.is_held = False
         self._lives.clear()
+        self._let_turn_go()
 
 
 def _always(*_args: object) -> bool:

@@ -48,6 +48,8 @@ class Run:
     """How often somebody became its owner."""
     owner: WorkerKey | None = None
     """Worker that drives it."""
+    has_crashed: bool = False
+    """Whether nobody took it since its owner's store was closed without giving it up."""
     ready_at_ms: int | None = None
     """When it may be claimed, if it has no owner."""
     inbox: dict[InboxKey, InboxRow] = field(default_factory=dict[InboxKey, InboxRow])
@@ -69,6 +71,7 @@ class Run:
             graph=self.graph,
             resource_id=self.resource_id,
             epoch=self.epoch,
+            has_crashed=self.has_crashed,
         )
 
     def to_row(self) -> RunRow:

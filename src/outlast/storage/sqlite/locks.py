@@ -18,7 +18,7 @@ from typing import Final
 
 from outlast.errors import StoreUnavailableError
 
-__all__ = ["LifeLock", "WriterLock", "is_life_over"]
+__all__ = ["LifeLock", "TurnLock", "WriterLock", "is_life_over"]
 
 _POLL_S: Final = 0.000_2
 
@@ -127,6 +127,29 @@ class LifeLock(_Locks):
     def remove(self) -> None:
         """Let go, and leave no file behind."""
         Path(self._path).unlink(missing_ok=True)
+        self.close()
+
+
+class TurnLock(_Locks):
+    """Held while a process drives a run that may have killed one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = f"{path}.suspects"
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody holds it; True also if it is held by this object."""
+        if self._descriptors:
+            return True
+        try:
+            fcntl.flock(self.open(self._path), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let go. Idempotent."""
         self.close()
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from outlast.storage.base import CommitSeam, WorkerKey
 from outlast.storage.sqlite.commit import Committer
 from outlast.storage.sqlite.connection import Synchronous, connect
-from outlast.storage.sqlite.locks import LifeLock, WriterLock
+from outlast.storage.sqlite.locks import LifeLock, TurnLock, WriterLock
 from outlast.storage.sqlite.maintenance import Maintenance
 from outlast.storage.sqlite.readers import Readers
 from outlast.storage.sqlite.renewer import Renewer
@@ -23,8 +23,11 @@ __all__ = ["Machinery", "start"]
 class Machinery:
     """The parts of an open store."""
 
-    def __init__(self, *, writer: Writer, readers: Readers, renewer: Renewer, maintenance: Maintenance) -> None:
+    def __init__(
+        self, *, writer: Writer, readers: Readers, renewer: Renewer, maintenance: Maintenance, turn: TurnLock
+    ) -> None:
         self.writer = writer
+        self.turn = turn
         self.readers = readers
         self.renewer = renewer
         self.maintenance = maintenance
@@ -38,6 +41,7 @@ class Machinery:
         await self.maintenance.join()
         await self.readers.join()
         self.renewer.close()
+        self.turn.release()
         while self.lives:
             self.lives.popitem()[1].remove()
 
@@ -46,6 +50,7 @@ class Machinery:
         for life in self.lives.values():
             life.close()
         self.lives.clear()
+        self.turn.release()
         self.writer.kill()
         self._stop()
 
@@ -80,7 +85,7 @@ async def start(
         on_death=on_death,
     )
     renewer = Renewer(parts.renewing, parts.renewer_lock, on_death)
-    return Machinery(writer=writer, readers=readers, renewer=renewer, maintenance=maintenance)
+    return Machinery(writer=writer, readers=readers, renewer=renewer, maintenance=maintenance, turn=TurnLock(path))
 
 
 class _Parts(NamedTuple):

@@ -119,7 +119,7 @@ ORDER BY inbox.key
 
 -- The first few of each graph by its index, then the first of them all.
 -- name: select_claimable
-SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch
+SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed
 FROM (VALUES {rows}) AS wanted
 JOIN runs AS ready ON ready.key IN (
   SELECT key FROM runs
@@ -132,7 +132,7 @@ ORDER BY ready.ready_at_ms, ready.key
 LIMIT ?
 
 -- name: claim_runs
-UPDATE runs SET owner = ?, epoch = epoch + 1, ready_at_ms = NULL WHERE owner IS NULL AND key IN ({keys})
+UPDATE runs SET owner = ?, epoch = epoch + 1, ready_at_ms = NULL, crashed = 0 WHERE owner IS NULL AND key IN ({keys})
 
 -- name: is_claimed
 SELECT 1 FROM runs WHERE key = ? AND owner = ? AND epoch = ?
@@ -166,7 +166,7 @@ SELECT key, incarnation, pid, boot_id, lease_until_ns, workflows FROM workers OR
 UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms WHERE owner = ?
 
 -- name: free_runs_of_dead
-UPDATE runs SET owner = NULL, ready_at_ms = ? WHERE owner = ?
+UPDATE runs SET owner = NULL, ready_at_ms = ?, crashed = ? WHERE owner = ?
 
 -- name: delete_worker
 DELETE FROM workers WHERE key = ?

@@ -261,7 +261,7 @@ class SqliteStore:
         )
         if not dead:
             return 0
-        bury = Bury(dead, now_ms=now_ms)
+        bury = Bury(path, dead, now_ms=now_ms)
         freed = await self._perform(bury)
         await self._usable().readers.call(lambda: remove_lives(path, bury.buried))
         return freed
@@ -271,6 +271,15 @@ class SqliteStore:
         return await self._usable().readers.read(
             lambda connection: [worker_row(life, self._path) for life in read_lives(connection)]
         )
+
+    def try_take_turn(self) -> bool:
+        """Take the turn of the suspects, if nobody on this machine has it."""
+        return self._usable().turn.try_acquire()
+
+    def give_turn(self) -> None:
+        """Give the turn back. Idempotent, and nothing to do once the store is closed or dead."""
+        if self._machinery is not None:
+            self._machinery.turn.release()
 
     async def claim(
         self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int

@@ -32,6 +32,10 @@ class Life(NamedTuple):
         """Say whether the process is gone; true for ever once it is."""
         return self.boot_id != clock.boot_id() or is_life_over(life_path(path, self.incarnation))
 
+    def has_crashed(self, path: str) -> bool:
+        """Say whether the process ended while the machine went on; a power cut is nobody's crash."""
+        return self.boot_id == clock.boot_id() and is_life_over(life_path(path, self.incarnation))
+
     def is_dead(self, path: str) -> bool:
         """Say whether the process is gone or the lease is over; a lease that is over may still be renewed."""
         return clock.now_ns() > self.lease_until_ns or self.is_gone(path)
@@ -108,7 +112,8 @@ class Bury(Operation[int]):
 
     is_long: ClassVar[bool] = True
 
-    def __init__(self, dead: Sequence[Life], *, now_ms: int) -> None:
+    def __init__(self, path: str, dead: Sequence[Life], *, now_ms: int) -> None:
+        self._path = path
         self._dead = dead
         self._now_ms = now_ms
         self.buried: list[Life] = []
@@ -121,7 +126,10 @@ class Bury(Operation[int]):
             if connection.execute(one("delete_dead_worker"), (life.key, life.lease_until_ns)).rowcount
         ]
         free = one("free_runs_of_dead")
-        return sum(connection.execute(free, (self._now_ms, life.key)).rowcount for life in self.buried)
+        return sum(
+            connection.execute(free, (self._now_ms, life.has_crashed(self._path), life.key)).rowcount
+            for life in self.buried
+        )
 
     def stands(self, connection: sqlite3.Connection) -> bool:
         """Look whether the rows are gone."""
@@ -155,8 +163,9 @@ class Claim(Operation[list[ClaimedRun]]):
                 graph=GraphKey(graph),
                 resource_id=resource_id,
                 epoch=epoch + 1,
+                has_crashed=bool(crashed),
             )
-            for key, run_id, workflow_id, graph, resource_id, epoch in rows
+            for key, run_id, workflow_id, graph, resource_id, epoch, crashed in rows
         ]
         return self._claimed
 

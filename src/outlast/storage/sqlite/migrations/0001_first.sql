@@ -21,6 +21,7 @@ CREATE TABLE runs (
   epoch         INTEGER NOT NULL,
   owner         INTEGER,           -- key of the worker that drives it
   head          INTEGER NOT NULL,  -- seq of its latest event
+  crashed       INTEGER NOT NULL DEFAULT 0,  -- 1 while nobody took it since a process that drove it ended by itself
   ready_at_ms   INTEGER,           -- queue, timer and wake-up at once; NULL while owned, or if only the inbox wakes it
   created_at_ms INTEGER NOT NULL,
   updated_at_ms INTEGER NOT NULL

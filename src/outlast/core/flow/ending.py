@@ -1,0 +1,46 @@
+"""How a run ends before its graph does: canceled, out of time, or because it kills the processes that drive it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outlast.core.commands import AwaitDeadline, Cause, RunMap, RunStep
+from outlast.core.events import RunCrashed
+from outlast.core.state import RunState
+from outlast.failures import FailureInfo
+from outlast.instant import render_ms
+
+__all__ = ["DEADLINE_PATH", "cancel", "crash", "time_out"]
+
+DEADLINE_PATH: Final = "?deadline"
+"""Where the run's own deadline is open."""
+
+
+def cancel(state: RunState) -> None:
+    """Let nothing new start. Bodies in flight end first; the run is `canceled` then."""
+    state.is_canceling = True
+    for command in list(state.open.values()):
+        if not (isinstance(command, RunStep | RunMap) and command.was_started):
+            state.drop(command.path)
+
+
+def time_out(state: RunState) -> None:
+    """Let nothing new start. Bodies in flight end first; the run is `failed` then."""
+    command = state.close(DEADLINE_PATH, AwaitDeadline)
+    message = f"the run did not end until {render_ms(command.due_at_ms)}"
+    state.ending = Cause("", FailureInfo(type="RunTimedOutError", message=message, is_retryable=False))
+    cancel(state)
+
+
+def crash(state: RunState, event: RunCrashed) -> None:
+    """Count a crash; a run that crashed too often ends `failed` and none of its bodies is called again."""
+    state.crashes += 1
+    if not event.is_poison:
+        return
+    started = [command.path for command in state.open.values() if isinstance(command, RunStep | RunMap)]
+    message = f"processes ended by themselves {state.crashes} times while they called {', '.join(started[:3])}"
+    failure = FailureInfo(type="PoisonRunError", message=message, is_retryable=False)
+    state.ending = Cause(started[0] if started else "", failure)
+    state.is_canceling = True
+    for path in list(state.open):
+        state.drop(path)
