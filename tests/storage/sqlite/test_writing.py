@@ -17,7 +17,7 @@ import pytest
 from eventually import eventually
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError, StoreUnavailableError
-from outlast.storage.base import CommitSeam, Receipt
+from outlast.storage.base import CommitSeam, Receipt, RunKey
 from outlast.storage.sqlite import SqliteStore, writer
 from outlast.storage.sqlite.connection import Synchronous
 from outlast.testing.conformance.scenario import LEASE, NOW, Held, append, find, hold, insert, new_run, records
@@ -61,14 +61,28 @@ async def test_lone_append_costs_four_statements(tmp_path: Path, durability: Syn
         assert [text for text in statements.taken() if text != "PRAGMA"] == ["BEGIN", "UPDATE", "INSERT", "COMMIT"]
 
 
-async def test_lone_insert_costs_five_statements(tmp_path: Path) -> None:
+async def test_lone_insert_costs_four_statements_and_a_look_whether_others_wrote(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         held = await hold(store)
         statements = Statements(store)
 
         await insert(store, new_run(held.graph, "other", owner=held.worker))
 
-        assert statements.taken() == ["BEGIN", "SELECT", "INSERT", "INSERT", "COMMIT"]
+        assert statements.taken() == ["BEGIN", "PRAGMA", "INSERT", "INSERT", "COMMIT"]
+
+
+async def test_insert_after_a_failed_one_has_the_next_number(tmp_path: Path) -> None:
+    seam = Fail()
+    async with opened(tmp_path / "store.db", seam=seam) as store:
+        held = await hold(store)
+        seam.is_armed = True
+        failed = await insert(store, new_run(held.graph, "failed", owner=held.worker))
+        seam.is_armed = False
+
+        receipt = await insert(store, new_run(held.graph, "other", owner=held.worker))
+
+        assert isinstance(failed, StoreUnavailableError)
+        assert receipt == Receipt(RunKey(held.key + 1), 1, is_owned=True)
 
 
 async def test_writes_of_one_turn_are_one_transaction_of_few_statements(tmp_path: Path) -> None:

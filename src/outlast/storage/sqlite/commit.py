@@ -9,7 +9,9 @@ from typing import Final
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import CommitSeam
 from outlast.storage.sqlite.connection import rollback, translate
+from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.recording import Outcome, Write, proves, record, stands
+from outlast.storage.sqlite.sql import one
 
 __all__ = ["Committer", "NoSeam"]
 
@@ -33,11 +35,12 @@ class Committer:
         self._path = path
         self._connect = connect
         self._seam: CommitSeam = seam or NoSeam()
+        self._premises = Premises()
         self._connection = self._open()
 
     def data_version(self) -> int:
         """Return a number that changes when another connection committed."""
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        return int(self._connection.execute(one("data_version")).fetchone()[0])
 
     def try_commit(self, writes: Sequence[Write]) -> list[Outcome] | None:
         """Commit writes without waiting for anybody; None, and nothing happened, if that is not possible."""
@@ -74,7 +77,7 @@ class Committer:
     def _commit_begun(self, writes: Sequence[Write]) -> list[Outcome]:
         changes_before = self._connection.total_changes
         try:
-            outcomes = record(self._connection, writes)
+            outcomes = record(self._connection, writes, self._premises)
         except Exception as error:  # noqa: BLE001 - also what a value that cannot be bound raises
             self._undo()
             if len(writes) > 1 and not isinstance(error, sqlite3.OperationalError):
@@ -122,12 +125,14 @@ class Committer:
         return failure
 
     def _undo(self) -> None:
+        self._premises.forget()
         try:
             rollback(self._connection)
         except sqlite3.Error:
             self._reconnect()
 
     def _reconnect(self) -> None:
+        self._premises.forget()  # the count of foreign commits is the connection's own
         self._connection.close()
         self._connection = self._open()
 

@@ -50,11 +50,15 @@ UPDATE inbox SET taken = 1 WHERE key IN ({keys})
 -- name: select_heads
 SELECT key, owner, epoch, head FROM runs WHERE key IN ({keys})
 
--- Before inserts: the largest number in use, and who is alive.
+-- Changes when another connection commits; far cheaper than asking for what may have changed.
+-- name: data_version
+PRAGMA data_version
+
+-- Before inserts: the largest number in use, and until when who is alive, as "1 300,2 500".
 -- name: before_inserts
 SELECT
   (SELECT coalesce(max(key), 0) FROM runs),
-  (SELECT group_concat(key) FROM workers WHERE boot_id = ? AND lease_until_ns > ?)
+  (SELECT group_concat(key || ' ' || lease_until_ns) FROM workers WHERE boot_id = ?)
 
 -- name: insert_runs (13)
 INSERT INTO runs (

@@ -17,6 +17,7 @@ from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreErr
 from outlast.storage.base import Append, InboxKey, NewRun, Receipt, RunKey
 from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
 __all__ = ["JSON", "Outcome", "Write", "proves", "record", "stands"]
@@ -32,8 +33,10 @@ JSON: Final = b"\0"
 _STALE: Final = "another worker owns this run now, or its journal went on; what was to be written was dropped"
 
 
-def record(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Outcome]:
+def record(connection: sqlite3.Connection, writes: Sequence[Write], premises: Premises) -> list[Outcome]:
     """Record writes inside a transaction that has written nothing yet. Return their outcomes if it commits.
+
+    If it does not, the premises are to be forgotten.
 
     Operations come after the inserts and appends, as in the order of the writes (the writer cuts batches so).
 
@@ -55,8 +58,10 @@ def record(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Outc
     if appends:
         _record_appends(connection, appends, outcomes, events)
     if inserts:
-        _record_inserts(connection, inserts, outcomes, events)
+        _record_inserts(connection, inserts, outcomes, events, premises)
     _execute_rows(connection, "insert_events", events, 11)
+    if operations:
+        premises.forget()  # some begin or end the lives of workers
     for index, operation in operations:
         outcomes[index] = operation.apply(connection)
     return outcomes
@@ -208,27 +213,30 @@ def _record_inserts(
     inserts: list[tuple[int, NewRun]],
     outcomes: list[Outcome],
     events: list[SqlValue],
+    premises: Premises,
 ) -> None:
-    last, alive_text = connection.execute(one("before_inserts"), (clock.boot_id(), clock.now_ns())).fetchone()
-    alive = {int(key) for key in alive_text.split(",")} if alive_text else set[int]()
+    premises.bring_up_to_date(connection)
+    last, now_ns = premises.last, clock.now_ns()
     rows: list[SqlValue] = []
-    numbered: dict[str, tuple[int, int, NewRun]] = {}
+    numbered: dict[str, tuple[int, int, bool, NewRun]] = {}
     for index, run in inserts:
         if run.run_id in numbered:
             outcomes[index] = RunExistsError(run.run_id)
             continue
         key = last + len(numbered) + 1
-        numbered[run.run_id] = (key, index, run)
-        rows += _row_of(run, key, is_owned=run.owner in alive)
+        is_owned = premises.is_alive(run.owner, now_ns)
+        numbered[run.run_id] = (key, index, is_owned, run)
+        rows += _row_of(run, key, is_owned=is_owned)
+    premises.count(len(numbered))
     if _execute_rows(connection, "insert_runs", rows, 13) != len(numbered):
+        premises.forget()
         inserted = {key for (key,) in connection.execute(one("select_runs_over"), (last,)).fetchall()}
     else:
         inserted = None
-    for key, index, run in numbered.values():
+    for key, index, is_owned, run in numbered.values():
         if inserted is not None and key not in inserted:
             outcomes[index] = RunExistsError(run.run_id)
             continue
-        is_owned = run.owner in alive
         outcomes[index] = Receipt(RunKey(key), int(is_owned), is_owned)
         _add_events(events, key, run.records)
 

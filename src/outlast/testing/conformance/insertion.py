@@ -147,6 +147,50 @@ class InsertContract(StoreScenario):
             assert not receipt.is_owned
             assert (await find(store)).owner is None
 
+    async def test_insert_after_others_of_an_owner_whose_life_ended_meanwhile_leaves_the_run_to_others(self) -> None:
+        """If the owner's life is over, the run is recorded without owner: whatever earlier inserts found."""
+        async with self.process() as one, self.process() as two:
+            graph = await one.ensure_graph("orders", "v1", b"{}")
+            owners = [await one.register_worker(workflows=["orders"], lease=LEASE) for _ in range(3)]
+            for n, owner in enumerate(owners):
+                receipt = await insert(one, new_run(graph, f"before-{n}", owner=owner))
+                assert isinstance(receipt, Receipt)
+                assert receipt.is_owned
+
+            await one.retire_worker(owners[0])
+            one.renew_lease(owners[1], OVER)
+            one.renew_lease(owners[2], OVER)
+            first = [await insert(one, new_run(graph, f"first-{n}", owner=owner)) for n, owner in enumerate(owners)]
+            await two.bury_dead_workers(now_ms=NOW)
+            second = [await insert(one, new_run(graph, f"second-{n}", owner=owner)) for n, owner in enumerate(owners)]
+
+            assert [isinstance(receipt, Receipt) and receipt.is_owned for receipt in first + second] == [False] * 6
+
+    async def test_insert_after_others_of_an_owner_that_renewed_meanwhile_belongs_to_it(self) -> None:
+        """With an owner that is alive, the run belongs to it from the first moment: whatever earlier inserts found."""
+        async with self.process() as store:
+            graph = await store.ensure_graph("orders", "v1", b"{}")
+            owner = await store.register_worker(workflows=["orders"], lease=OVER)
+            before = await insert(store, new_run(graph, "before", owner=owner))
+            assert store.renew_lease(owner, LEASE)
+
+            after = await insert(store, new_run(graph, "after", owner=owner))
+
+            assert [isinstance(receipt, Receipt) and receipt.is_owned for receipt in (before, after)] == [False, True]
+
+    async def test_inserts_of_two_processes_in_turn_have_numbers_of_their_own(self) -> None:
+        """The store's own number for a run: also when another process inserted since the last one."""
+        async with self.process() as one, self.process() as two:
+            graph = await one.ensure_graph("orders", "v1", b"{}")
+
+            receipts = [
+                await insert(store, new_run(graph, f"{n}-{turn}"))
+                for turn in range(5)
+                for n, store in enumerate((one, two))
+            ]
+
+            assert len({receipt.run for receipt in receipts if isinstance(receipt, Receipt)}) == len(receipts)
+
     async def test_insert_without_owner_is_claimable_at_once(self) -> None:
         """Without an owner its epoch is 0 and it is claimable at once."""
         async with self.process() as store:
