@@ -1,0 +1,539 @@
+"""Failures: rules 9.4 and 9.5. Whatever goes wrong ends in a recorded `failed` with its path."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel
+
+from behaviour.bench import Bench, begin
+from eventually import eventually
+from outlast import (
+    Add,
+    Max,
+    ReadContext,
+    StepContext,
+    StepFailedError,
+    Workflow,
+    from_context,
+    from_init,
+    from_input,
+    from_state,
+    from_step,
+    step,
+    template,
+)
+
+
+@step
+async def same(x: Any) -> Any:
+    return x
+
+
+@step
+async def never(x: Any) -> Any:
+    raise AssertionError("a step ran that must not run")
+
+
+def broken(ctx: ReadContext[Any]) -> Any:
+    raise LookupError("no such thing")
+
+
+async def broken_async(ctx: ReadContext[Any]) -> Any:
+    raise LookupError("no such thing")
+
+
+class Box(BaseModel):
+    size: int
+
+
+# 9.4
+
+
+async def test_failure_is_kept_as_data(bench: Bench) -> None:
+    """9.4: type, message, traceback text, cause chain, custom attributes that are JSON."""
+
+    class OrderError(Exception):
+        def __init__(self, order: int) -> None:
+            super().__init__(f"order {order}")
+            self.order = order
+            self.lines = [{"sku": "a"}]
+            self.connection = object()
+            self._secret = 1
+
+    @step
+    async def fail(x: Any) -> None:
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raise OrderError(7) from error
+
+    first = await bench.run(Workflow("w").then(fail).commit(), run_id="run")
+    async with bench.app(worker=False) as app:
+        second = await app.run("run").snapshot()
+
+    for error in (first.error, second.error, second.steps["fail"].error):
+        assert error is not None
+        assert (error.type, error.message) == ("OrderError", "order 7")
+        assert dict(error.attributes) == {"order": 7, "lines": [{"sku": "a"}]}
+        assert "raise OrderError(7) from error" in error.traceback
+        assert error.cause is not None
+        assert (error.cause.type, error.cause.message) == ("KeyError", "'inner'")
+
+
+async def test_failure_of_a_sync_body_is_kept_the_same_way(bench: Bench) -> None:
+    """9.4: also from a thread."""
+
+    @step
+    def fail(x: Any) -> None:
+        raise ValueError("in a thread")
+
+    result = await bench.run(Workflow("w").then(fail).commit())
+
+    assert result.error is not None
+    assert (result.error.type, result.error.message) == ("ValueError", "in a thread")
+    assert "in a thread" in result.error.traceback
+
+
+async def test_huge_failure_is_cut(bench: Bench) -> None:
+    """9.4: a failure always fits into the journal."""
+
+    @step
+    async def fail(x: Any) -> None:
+        error = ValueError("x" * 10_000_000)
+        error.data = "y" * 10_000_000  # type: ignore[attr-defined]
+        raise error
+
+    result = await bench.run(Workflow("w").then(fail).commit(), run_id="run")
+
+    assert result.error is not None
+    assert result.error.message.startswith("xxx")
+    assert sum(len(record.body or b"") for record in await bench.journal("run")) < 200_000
+
+
+async def test_exception_that_cannot_be_printed_is_kept(bench: Bench) -> None:
+    """9.4, 9.5: a failure in the failure hides nothing."""
+
+    class UglyError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("not even this")
+
+    @step
+    async def fail(x: Any) -> None:
+        raise UglyError
+
+    result = await bench.run(Workflow("w").then(fail).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("failed", "UglyError")
+
+
+async def test_unwrap_raises_with_path_and_failure(bench: Bench) -> None:
+    """2.6: `unwrap()` gives the output or raises `StepFailedError`."""
+
+    @step
+    async def fail(x: Any) -> None:
+        raise ValueError("bad")
+
+    inner = Workflow("inner").then(fail).commit()
+    result = await bench.run(Workflow("w").then(inner).commit())
+
+    with pytest.raises(StepFailedError) as caught:
+        result.unwrap()
+    assert (caught.value.path, caught.value.failure_type, caught.value.failure_message) == (
+        "inner.fail",
+        "ValueError",
+        "bad",
+    )
+
+
+# 9.5: functions that raise
+
+
+@pytest.mark.parametrize("function", [broken, broken_async])
+@pytest.mark.parametrize(
+    ("add", "path"),
+    [
+        (lambda w, f: w.branch([(f, never)], id="node"), "node?never"),
+        (lambda w, f: w.branch([(f, never)], id="node", mode="first"), "node?never"),
+        (lambda w, f: w.dowhile(same, f, id="node"), "node#1?condition"),
+        (lambda w, f: w.dountil(same, f, id="node"), "node#1?condition"),
+        (lambda w, f: w.map(f, id="node"), "node"),
+        (lambda w, f: w.sleep(f, id="node"), "node?duration"),
+        (lambda w, f: w.sleep_until(f, id="node"), "node?until"),
+        (lambda w, f: w.foreach(never, concurrency=f, id="node"), "node?concurrency"),
+    ],
+    ids=["branch", "first", "dowhile", "dountil", "map", "sleep", "sleep_until", "concurrency"],
+)
+async def test_function_that_raises_fails_the_run_naming_it(bench: Bench, add: Any, path: str, function: Any) -> None:
+    """9.5: every error in conditions, maps, durations ends in a recorded `failed` with the path."""
+    workflow = add(Workflow("w", input=list[int]), function).then(never.clone(id="last")).commit()
+
+    result = await bench.run(workflow, [1])
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error_path) == ("failed", "LookupError", path)
+
+
+@pytest.mark.parametrize("function", [broken, broken_async])
+async def test_function_that_raises_in_a_nested_workflow_names_the_whole_path(bench: Bench, function: Any) -> None:
+    """9.5, 5.7: its failure is the parent's failure."""
+    inner = Workflow("inner").branch([(function, never)], id="route").commit()
+    middle = Workflow("middle", input=list[int]).foreach(inner, id="each", on_error="fail").commit()
+
+    result = await bench.run(Workflow("w", input=list[int]).then(middle).commit(), [1])
+
+    assert (result.status, result.error_path) == ("failed", "middle.each[0].route?never")
+
+
+async def test_functions_are_not_tried_again(bench: Bench) -> None:
+    """9.5, 9.1: the workflow's default retries are those of steps."""
+    calls = 0
+
+    def count(ctx: ReadContext[Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        raise LookupError
+
+    await bench.run(Workflow("w", retries=3).map(count).commit())
+
+    assert calls == 1
+
+
+@pytest.mark.parametrize("wish", ["suspend", "set_state", "bail"])
+async def test_functions_cannot_suspend_or_set_state(bench: Bench, wish: str) -> None:
+    """6: they cannot suspend or set state: trying fails the node."""
+    result = await bench.run(Workflow("w").map(lambda ctx: getattr(ctx, wish)({}), id="m").commit())
+
+    assert (result.status, result.error_path) == ("failed", "m")
+
+
+# 9.5: answers that cannot be used
+
+
+@pytest.mark.parametrize("answer", ["soon", None, True, math.nan, math.inf, [1]], ids=repr)
+async def test_duration_that_is_none_fails_the_node(bench: Bench, answer: Any) -> None:
+    """9.5: durations."""
+    result = await bench.run(Workflow("w").sleep(lambda ctx: answer, id="nap").then(never).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error_path) == ("failed", "nap?duration")
+
+
+@pytest.mark.parametrize("answer", [1e300, timedelta.max, 10**30], ids=["float", "timedelta", "int"])
+async def test_duration_beyond_all_time_is_a_recorded_failure_or_a_sleep(bench: Bench, answer: Any) -> None:
+    """9.5, 11: any length; never a fault of the engine."""
+    workflow = Workflow("w").sleep(lambda ctx: answer, id="nap").commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        result = await _settled(started)
+
+    assert result.status in ("failed", "waiting")
+    assert result.status == "waiting" or result.error_path == "nap?duration"
+
+
+async def _settled(started: Any) -> Any:
+    async def look() -> Any:
+        result = await started.snapshot()
+        return result if result.status != "running" else None
+
+    return await eventually(look)
+
+
+@pytest.mark.parametrize("answer", [datetime(2030, 1, 1), "2030-01-01", 5, None], ids=repr)  # noqa: DTZ001
+async def test_instant_that_is_none_fails_the_node(bench: Bench, answer: Any) -> None:
+    """9.5: also a datetime without a zone, which says no instant."""
+    result = await bench.run(Workflow("w").sleep_until(lambda ctx: answer, id="nap").then(never).commit())
+
+    assert (result.status, result.error_path) == ("failed", "nap?until")
+
+
+@pytest.mark.parametrize("answer", [0, -1, "2", 1.5, None, True], ids=repr)
+async def test_concurrency_that_is_none_fails_the_node(bench: Bench, answer: Any) -> None:
+    """21: `concurrency` below 1: the node fails."""
+    workflow = Workflow("w", input=list[int]).foreach(never, concurrency=lambda ctx: answer, id="each").commit()
+
+    result = await bench.run(workflow, [1])
+
+    assert result.error is not None
+    assert (result.status, result.error_path) == ("failed", "each?concurrency")
+    assert "concurrency" in result.error.message
+
+
+class NoTruth:
+    """A value that is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise TypeError("neither")
+
+
+async def test_condition_whose_answer_is_neither_true_nor_false_fails_the_run(bench: Bench) -> None:
+    """9.5: conditions."""
+    result = await bench.run(Workflow("w").branch([(lambda ctx: NoTruth(), never)], id="route").commit())  # type: ignore[list-item, return-value]
+
+    assert (result.status, result.error_path) == ("failed", "route?never")
+
+
+# 9.5: data that does not fit
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, "text", 5, None, True], ids=repr)
+async def test_foreach_over_what_is_not_a_list_fails_the_node(bench: Bench, value: Any) -> None:
+    """5.5: input must be a list, else the node fails."""
+    workflow = Workflow("w").then(same).foreach(never, id="each").then(never.clone(id="last")).commit()
+
+    result = await bench.run(workflow, value)
+
+    assert result.error is not None
+    assert (result.status, result.error_path) == ("failed", "each")
+    assert "list" in result.error.message
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        (from_input("a.b"), "a"),
+        (from_input("list.7"), "7"),
+        (from_init("nothing"), "nothing"),
+        (from_step(same, "nothing"), "nothing"),
+        (from_state("nothing"), "nothing"),
+        (from_context("nothing"), "nothing"),
+        (template("${input.nothing}"), "nothing"),
+        (template("${input.list}"), "list"),
+    ],
+    ids=["input", "index", "init", "step", "state", "context", "template", "list-in-template"],
+)
+async def test_missing_path_of_a_map_fails_the_node_and_names_the_path(bench: Bench, source: Any, missing: str) -> None:
+    """5.6: a missing path fails the node."""
+    workflow = Workflow("w").then(same).map({"key": source}, id="m").then(never).commit()
+
+    result = await bench.run(workflow, {"list": [1]})
+
+    assert result.error is not None
+    assert (result.status, result.error_path) == ("failed", "m")
+    assert missing in result.error.message
+
+
+async def test_step_that_was_not_taken_is_a_missing_path(bench: Bench) -> None:
+    """5.6: also the result of a branch child that did not run."""
+    workflow = (
+        Workflow("w").branch([(lambda ctx: False, never)]).map({"key": from_step(never)}, id="m").then(same).commit()
+    )
+
+    result = await bench.run(workflow)
+
+    assert (result.status, result.error_path) == ("failed", "m")
+
+
+UNSERIALISABLE: list[Any] = [object(), math.nan, math.inf, {1: "a"}, {"a": {1, 2}}, b"bytes", [lambda: 0], "\ud800"]
+_NAMES = ["object", "nan", "inf", "int-key", "set", "bytes", "function", "surrogate"]
+
+
+@pytest.mark.parametrize("value", UNSERIALISABLE, ids=_NAMES)
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_output_that_json_cannot_hold_fails_the_step(bench: Bench, value: Any, is_async: bool) -> None:
+    """5.9, 9.5: unserialisable outputs."""
+
+    def give(x: Any) -> Any:
+        return value
+
+    async def give_async(x: Any) -> Any:
+        return value
+
+    result = await bench.run(Workflow("w").then(step(id="give")(give_async if is_async else give)).then(never).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error_path) == ("failed", "OutputError", "give")
+
+
+@pytest.mark.parametrize("value", UNSERIALISABLE, ids=_NAMES)
+async def test_suspend_payload_that_json_cannot_hold_fails_the_step(bench: Bench, value: Any) -> None:
+    """7.1, 9.5: suspend payloads."""
+
+    @step
+    async def ask(x: Any, ctx: StepContext) -> None:
+        ctx.suspend({"key": value})
+
+    result = await bench.run(Workflow("w").then(ask).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error_path) == ("failed", "OutputError", "ask")
+    assert "suspend" in result.error.message
+
+
+@pytest.mark.parametrize("value", UNSERIALISABLE, ids=_NAMES)
+async def test_bail_value_that_json_cannot_hold_fails_the_step(bench: Bench, value: Any) -> None:
+    """5.8, 9.5: bail values."""
+
+    @step
+    async def leave(x: Any, ctx: StepContext) -> None:
+        ctx.bail({"key": value})
+
+    result = await bench.run(Workflow("w").then(leave).then(never).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error_path) == ("failed", "OutputError", "leave")
+    assert "bail" in result.error.message
+
+
+@pytest.mark.parametrize("value", UNSERIALISABLE, ids=_NAMES)
+async def test_map_output_that_json_cannot_hold_fails_the_node(bench: Bench, value: Any) -> None:
+    """5.9, 9.5: maps as well."""
+    result = await bench.run(Workflow("w").map(lambda ctx: value, id="m").then(never).commit())
+
+    assert (result.status, result.error_path) == ("failed", "m")
+
+
+@pytest.mark.parametrize("value", UNSERIALISABLE, ids=_NAMES)
+async def test_state_that_json_cannot_hold_fails_the_step(bench: Bench, value: Any) -> None:
+    """8.1, 9.5: patches."""
+
+    @step
+    async def patch(x: Any, ctx: StepContext) -> None:
+        ctx.set_state({"key": value})
+
+    result = await bench.run(Workflow("w").then(patch).commit())
+
+    assert (result.status, result.error_path) == ("failed", "patch")
+
+
+async def test_self_containing_output_fails_the_step(bench: Bench) -> None:
+    """5.9: a value without end is no JSON."""
+
+    @step
+    async def give(x: Any) -> Any:
+        loop: list[Any] = []
+        loop.append(loop)
+        return loop
+
+    result = await bench.run(Workflow("w").then(give).commit())
+
+    assert (result.status, result.error_path) == ("failed", "give")
+
+
+async def test_output_that_is_not_of_the_declared_type_fails_the_step(bench: Bench) -> None:
+    """5.10: outputs are validated before they are recorded."""
+
+    @step
+    async def give(x: Any) -> Box:
+        return {"size": "large"}  # type: ignore[return-value]
+
+    result = await bench.run(Workflow("w").then(give).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error_path) == ("failed", "give")
+    assert "size" in result.error.message
+
+
+async def test_input_of_a_nested_workflow_that_does_not_fit_fails_it(bench: Bench) -> None:
+    """5.7, 9.5: in the graph between two nodes."""
+    inner = Workflow("inner", input=Box).then(never).commit()
+
+    result = await bench.run(Workflow("w").then(same).then(inner).commit(), {"size": "large"})
+
+    assert result.error is not None
+    assert (result.status, result.error_path, result.error.type) == ("failed", "inner", "InputError")
+
+
+async def test_result_that_does_not_fit_the_workflow_fails_the_run(bench: Bench) -> None:
+    """5.10, 9.5: the declared result holds."""
+    result = await bench.run(Workflow("w", output=Box).then(same).commit(), {"size": "large"})
+
+    assert result.error is not None
+    assert (result.status, result.result) == ("failed", None)
+    assert "size" in result.error.message
+
+
+async def test_input_of_a_condition_that_does_not_fit_fails_the_run(bench: Bench) -> None:
+    """9.5: a condition that declares its input gets nothing else."""
+
+    def is_large(ctx: ReadContext[Box]) -> bool:
+        return ctx.input.size > 5
+
+    result = await bench.run(Workflow("w").then(same).branch([(is_large, never)], id="route").commit(), {"size": "x"})
+
+    assert (result.status, result.error_path) == ("failed", "route?never")
+
+
+@pytest.mark.parametrize("reducer", ["max", "add"])
+async def test_reducer_that_cannot_merge_ends_in_a_recorded_failure(bench: Bench, reducer: str) -> None:
+    """9.5: reducers: values that fit the type and cannot be merged never stop the engine."""
+
+    class Mixed(BaseModel):
+        field: Annotated[float, Max if reducer == "max" else Add] = 0.0
+
+    @step
+    async def grow(x: Any, ctx: StepContext) -> None:
+        ctx.set_state({"field": 1e308})
+
+    workflow = Workflow("w", state=Mixed).then(grow).then(grow.clone(id="more")).commit()
+
+    result = await bench.run(workflow)
+
+    assert result.status == ("success" if reducer == "max" else "failed")
+
+
+async def test_body_that_wants_to_end_the_process_fails_its_step_only(bench: Bench) -> None:
+    """9.5: nothing escapes: `sys.exit()` in a step is a failure of that step."""
+
+    @step
+    async def leave(x: Any) -> None:
+        sys.exit(3)
+
+    @step
+    def leave_sync(x: Any) -> None:
+        sys.exit(3)
+
+    for body in (leave, leave_sync):
+        result = await bench.run(Workflow("w").then(body).commit())
+        assert result.error is not None
+        assert (result.status, result.error.type) == ("failed", "SystemExit")
+
+
+async def test_step_that_raises_stop_iteration(bench: Bench) -> None:
+    """9.5: also the errors that Python itself treats in a special way."""
+
+    @step
+    def stop(x: Any) -> Any:
+        return next(iter([]))
+
+    result = await bench.run(Workflow("w").then(stop).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("failed", "StopIteration")
+
+
+async def test_cancelled_error_of_a_body_is_its_failure(bench: Bench) -> None:
+    """21: a `CancelledError` that a body raises by itself is its failure."""
+
+    @step
+    async def cancel_itself(x: Any) -> None:
+        raise asyncio.CancelledError("mine")
+
+    result = await bench.run(Workflow("w").then(cancel_itself).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("failed", "CancelledError")
+
+
+async def test_exception_group_is_kept(bench: Bench) -> None:
+    """9.4: what a task group raises."""
+
+    async def fail() -> None:
+        raise ValueError("in a group")
+
+    @step
+    async def grouped(x: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    result = await bench.run(Workflow("w").then(grouped).commit())
+
+    assert result.error is not None
+    assert result.error.type == "ExceptionGroup"
+    assert "in a group" in result.error.traceback
