@@ -1,4 +1,4 @@
-"""Random workflows as plans: data that is drawn, built with the public builder, and read by `meaning.py`.
+"""Random workflows as plans: data that is drawn, built with the public builder, and read by `interpreter.py`.
 
 What a body does follows from its path, the attempt and whether it was resumed; nothing else. So a run has one outcome,
 however its branches interleave and however often it is killed. One thing is left out because time alone decides it:
