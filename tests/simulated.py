@@ -12,6 +12,7 @@ from outlast.core.advance import apply, decide
 from outlast.core.backoff import retry_at
 from outlast.core.codec import encode_event
 from outlast.core.commands import (
+    AwaitDeadline,
     AwaitResume,
     CloseBlock,
     Command,
@@ -267,7 +268,7 @@ class SimulatedRun:
             case Suspend():
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 return StepSuspended(now, command.path, 0, None, due)
-            case RunStep() | RunMap() | StartTimer() | Evaluate() | AwaitResume():
+            case RunStep() | RunMap() | StartTimer() | Evaluate() | AwaitResume() | AwaitDeadline():
                 return None
 
     def _payload_of(self, command: Command, answer: Event) -> bytes | None:

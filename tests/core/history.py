@@ -9,6 +9,7 @@ from typing import Any
 
 from outlast.core.advance import reissue
 from outlast.core.commands import (
+    AwaitDeadline,
     AwaitResume,
     Command,
     Evaluate,
@@ -108,6 +109,8 @@ def _command(command: Command, values: Resolver) -> dict[str, Any]:
         case RunMap():
             fields |= {"was_started": command.was_started, "function": command.function}
         case StartTimer():
+            fields |= {"due_at_ms": command.due_at_ms}
+        case AwaitDeadline():
             fields |= {"due_at_ms": command.due_at_ms}
         case Sleep():
             fields |= {"due_at_ms": command.due_at_ms, "was_started": command.was_started}

@@ -14,7 +14,15 @@ from typing import Annotated
 from typing_extensions import TypedDict
 
 from core.history import HISTORIES, record_to_json, replay
-from outlast.core.events import BlockFailed, RunFinished, RunStarted, StepResumed, StepSucceeded
+from outlast.core.events import (
+    BlockFailed,
+    RunCrashed,
+    RunFinished,
+    RunStarted,
+    RunTimedOut,
+    StepResumed,
+    StepSucceeded,
+)
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.context import ReadContext, StepContext
@@ -522,6 +530,33 @@ def canceled() -> SimulatedRun:
     return run
 
 
+def timed_out() -> SimulatedRun:
+    run = SimulatedRun(BOTH.graph, 8)
+    run.record(RunStarted(T0, deadline_ms=T0 + 9_000), 8, has_payload=True)
+    run.begin("double")
+    run.record(RunTimedOut(T0 + 9_000, "?deadline"))
+    return run
+
+
+def out_of_time() -> SimulatedRun:
+    run = timed_out()
+    run.give_up("double")
+    return run
+
+
+def crashed() -> SimulatedRun:
+    run = begin(BOTH, 8)
+    run.begin("double")
+    run.record(RunCrashed(T0 + 1, is_poison=False))
+    return run
+
+
+def poisoned() -> SimulatedRun:
+    run = crashed()
+    run.record(RunCrashed(T0 + 2, is_poison=True))
+    return run
+
+
 def canceled_asleep() -> SimulatedRun:
     run = asleep()
     run.cancel()
@@ -572,6 +607,7 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         chain,
         chain_in_flight,
         collected,
+        crashed,
         failed,
         foreach,
         foreach_empty,
@@ -592,10 +628,12 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         nested,
         nested_failed,
         nested_input_misfit,
+        out_of_time,
         parallel,
         parallel_failed,
         parallel_failing,
         parallel_limited,
+        poisoned,
         recovered,
         request_context,
         result_misfit,
@@ -614,6 +652,7 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         suspended_items,
         suspension_abandoned,
         suspension_timed_out,
+        timed_out,
         wait_defaulted,
         wait_resumed,
         wait_timed_out,

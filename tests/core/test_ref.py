@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast.core import ref as ref_module
-from outlast.core.ref import DictOf, Item, ListOf, Recorded, Resolver, item_of, seqs_of
+from outlast.core.ref import Constant, DictOf, Item, ListOf, Recorded, Resolver, item_of, seqs_of
 from outlast.values import InvalidValueError, decode
 
 PAYLOADS = {1: b"[10,20,[30]]", 2: b'"text"', 3: b"null"}
@@ -59,6 +59,14 @@ def test_missing_payload_is_a_key_error():
 def test_item_of_what_is_no_list_is_refused(ref):
     with pytest.raises(InvalidValueError, match="a list is needed"):
         Resolver(PAYLOADS).resolve(Item(ref, 0))
+
+
+def test_list_that_the_graph_holds_has_items():
+    """A foreach may follow a wait whose default is a list."""
+    resolver = Resolver({})
+
+    assert resolver.resolve(Item(Constant(b"[1,[2]]"), 1)) == b"[2]"
+    assert list(seqs_of(Constant(b"[1,[2]]"))) == []
 
 
 def test_item_of_a_list_put_together_is_the_item_itself():

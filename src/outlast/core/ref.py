@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias, assert_never
 
 from outlast.immutable import immutable
-from outlast.values import JsonValue, encode, join_dict, join_list, split_list
+from outlast.values import join_dict, join_list, split_list
 
 __all__ = ["Constant", "DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
 
@@ -49,8 +49,8 @@ class DictOf:
 class Constant:
     """A value that the graph itself holds."""
 
-    value: JsonValue
-    """The value."""
+    raw: bytes
+    """The value as JSON: unlike the value itself it can be hashed, as all references must."""
 
 
 Ref: TypeAlias = "Recorded | Item | ListOf | DictOf | Constant"
@@ -85,8 +85,8 @@ class Resolver:
                 return join_list(self.resolve(each) for each in items)
             case DictOf(items=pairs):
                 return join_dict((key, self.resolve(each)) for key, each in pairs)
-            case Constant(value=value):
-                return encode(value)
+            case Constant(raw=raw):
+                return raw
             case _:
                 assert_never(ref)
 

@@ -39,7 +39,7 @@ from outlast.core.state import RunState
 from outlast.core.status import StepStatus
 from outlast.failures import FailureInfo
 from outlast.graph.nodes import Graph, WaitNode
-from outlast.values import JsonValue
+from outlast.values import JsonValue, encode
 
 __all__ = ["RunView", "StepView", "fold_state", "fold_view"]
 
@@ -238,7 +238,7 @@ def _end_wait(view: RunView, step: StepView, seq: int, event: StepResumed | Susp
     if isinstance(event, StepResumed):
         _succeed(view, event.path, Recorded(seq), event, StepStatus.SUCCESS)
     elif node.default:
-        _succeed(view, event.path, Constant(node.default[0]), event, StepStatus.SUCCESS)
+        _succeed(view, event.path, Constant(encode(node.default[0])), event, StepStatus.SUCCESS)
     else:
         step.status, step.ended_at_ms, step.failure = StepStatus.FAILED, event.at_ms, timed_out(event.path, event.at_ms)
 

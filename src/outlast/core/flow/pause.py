@@ -13,6 +13,7 @@ from outlast.core.state import RunState
 from outlast.failures import FailureInfo
 from outlast.graph.nodes import SleepNode, WaitNode
 from outlast.instant import render_ms
+from outlast.values import encode
 
 __all__ = ["answered", "proceed", "resumed", "start", "suspended", "timed_out", "woke_up"]
 
@@ -63,7 +64,7 @@ def resumed(state: RunState, frame: PauseFrame, data: Ref | None) -> None:
     if data is not None:
         state.succeed(frame, data)
     elif isinstance(node, WaitNode) and node.default:
-        state.succeed(frame, Constant(node.default[0]))
+        state.succeed(frame, Constant(encode(node.default[0])))
     else:
         state.fail(frame, Cause(frame.path, timed_out(frame.path, state.last_at_ms)))
 
