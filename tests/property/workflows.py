@@ -256,7 +256,7 @@ def _foreach(pen: _Pen, id: str, names: Any, depth: int, times: int) -> list[Pla
     body = _task(pen, names, depth, times * max(1, length), can_bail=concurrency == 1)
     function = "raises" if pen.rarely() else pen("none", "answers")
     plan = ForeachPlan(id, body, concurrency, function, is_collecting=pen(False, True))
-    return [plan] if pen.rarely() else [MapPlan(next(names), "list", length, is_async=False), plan]
+    return [MapPlan(next(names), "value" if pen.rarely() else "list", length, is_async=False), plan]
 
 
 def _children(pen: _Pen, names: Any, depth: int, times: int) -> tuple[Task, ...]:
