@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from outlast.core.commands import AwaitResume
 from outlast.core.state import RunState
@@ -39,6 +39,11 @@ In = TypeVar("In")
 Out_co = TypeVar("Out_co", covariant=True)
 
 
+_Part: TypeAlias = "Step[Any, Any] | CommittedWorkflow[Any, Any] | str"
+Target: TypeAlias = "_Part | Sequence[_Part]"
+"""What names a suspended node: a step or workflow, an id, a dotted path, or the parts of a path."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
     """What the results of a run show; kept with the run."""
@@ -51,10 +56,20 @@ class RunHandle(Generic[Out_co]):
     """A handle on a known run, from any process that has the store. Making one does no I/O."""
 
     def __init__(
-        self, engine: Engine, run_id: str, output: Schema[Any], functions: Mapping[str, Function], *, after: int = 0
+        self,
+        engine: Engine,
+        run_id: str,
+        output: Schema[Any],
+        functions: Mapping[str, Function],
+        *,
+        after: int = 0,
+        resumed: frozenset[tuple[str, int]] = frozenset(),
     ) -> None:
         self._engine = engine
         self._after = after
+        """A rest of the run counts only if the journal has grown beyond this event."""
+        self._resumed = resumed
+        """Suspensions that were resumed through this handle: a rest before they are gone does not count."""
         self._output = output
         self._functions = functions
         self.run_id = run_id
@@ -82,7 +97,7 @@ class RunHandle(Generic[Out_co]):
         self,
         resume_data: object = None,
         *,
-        step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None = None,
+        step: Target | None = None,
         label: str | None = None,
         index: int | None = None,
         request_context: Mapping[str, JsonValue] | None = None,
@@ -103,7 +118,7 @@ class RunHandle(Generic[Out_co]):
         self,
         resume_data: object = None,
         *,
-        step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None = None,
+        step: Target | None = None,
         label: str | None = None,
         index: int | None = None,
         request_context: Mapping[str, JsonValue] | None = None,
@@ -128,7 +143,9 @@ class RunHandle(Generic[Out_co]):
             RunNotFoundError: No kept run has this id.
         """
         await self._resume(resume_data, step, label, index, request_context)
-        return StartedRun(self._engine, self.run_id, self._output, self._functions, after=self._after)
+        return StartedRun(
+            self._engine, self.run_id, self._output, self._functions, after=self._after, resumed=self._resumed
+        )
 
     async def cancel(self, reason: str | None = None) -> CancelOutcome:
         """Ask for the run to end `canceled`; durable when it returns, whoever drives the run (rule 10).
@@ -190,14 +207,20 @@ class RunHandle(Generic[Out_co]):
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         async with asyncio.timeout(seconds):
             history = await self._engine.wait_for_rest(self.run_id, after=after)
-            while until == "end" and not history.status.is_terminal:
+            while not history.status.is_terminal and (until == "end" or self._is_resuming(history)):
                 history = await self._engine.wait_for_rest(self.run_id, after=history.records[-1].seq)
         return read_result(history, self._output)
+
+    def _is_resuming(self, history: History) -> bool:
+        if not self._resumed:
+            return False
+        suspended = fold_state(history.graph, history.records).suspensions()
+        return any((each.path, each.number) in self._resumed for each in suspended)
 
     async def _resume(
         self,
         data: object,
-        step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None,
+        step: Target | None,
         label: str | None,
         index: int | None,
         request_context: Mapping[str, JsonValue] | None,
@@ -218,6 +241,7 @@ class RunHandle(Generic[Out_co]):
         if not any(is_taken):
             raise ResumeConflictError(self.run_id, chosen[0].path)
         self._after = history.records[-1].seq
+        self._resumed = frozenset((each.path, each.number) for each in chosen)
 
     async def _post_resume(
         self, history: History, suspension: AwaitResume, raw: bytes, context: dict[str, JsonValue]
@@ -366,10 +390,10 @@ def _request_context(workflow: CommittedWorkflow[Any, Any], value: object) -> di
     return context
 
 
-def _path_of(step: Step[Any, Any] | str | Sequence[Step[Any, Any] | str] | None) -> str | None:
+def _path_of(step: Target | None) -> str | None:
     if step is None or isinstance(step, str):
         return step
-    if isinstance(step, Step):
+    if isinstance(step, Step | CommittedWorkflow):
         return step.id
     return ".".join(each if isinstance(each, str) else each.id for each in step)
 

@@ -136,7 +136,7 @@ class ReadContext(Generic[In]):
     @property
     def state(self) -> Any:  # noqa: ANN401 - the type that the step or its workflow declares with state=...
         """The state of the run as it was when this call began, with what this call changed since; a copy."""
-        return self._state_type.schema.decode(encode(dict(self._data)))
+        return self._state_type.decode(self._data)
 
     @property
     def plain_state(self) -> dict[str, JsonValue]:

@@ -209,7 +209,11 @@ class StepDecorator:
         description = self._description if self._description is not None else inspect.cleandoc(function.__doc__ or "")
         made: StepFunction[Any, Any, ..., Any] = StepFunction(
             replace(
-                inspect_step(function, frame_depth=1), resume=self._resume, suspend=self._suspend, state=self._state
+                inspect_step(function, frame_depth=1),
+                resume=self._resume,
+                suspend=self._suspend,
+                state=self._state,
+                request_context=self._request_context,
             ),
             id=self._id if self._id is not None else name,
             description=description,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from math import isfinite
 from typing import assert_never
 
 from outlast.core.commands import CloseBlock, Evaluate, FinishRun, OpenBlock, Purpose
@@ -21,6 +20,12 @@ from outlast.instant import to_ms
 from outlast.values import InvalidValueError
 
 __all__ = ["close_block", "converter", "finish", "open_block"]
+
+_LONGEST = 1e11
+"""How many seconds a sleep may last at most: 3,000 years, as in a definition."""
+
+
+_LONGEST_S = 1e11
 
 
 def open_block(run: LiveRun, command: OpenBlock, now_ms: int) -> Event:
@@ -86,10 +91,13 @@ def converter(command: Evaluate, now_ms: int) -> Callable[[object], int]:
 
 def _due_after(now_ms: int, value: object) -> int:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds):
-        message = f"a duration is seconds or a timedelta, not {value!r}"
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds < _LONGEST_S:
+        message = f"a duration is seconds or a timedelta below 3,000 years, not {value!r}"
         raise ValueError(message)
-    return now_ms + max(0, round(seconds * 1000))
+    if seconds > _LONGEST:
+        message = f"a duration of {value!r} is longer than any clock goes; the longest is {_LONGEST:,.0f} seconds"
+        raise ValueError(message)
+    return now_ms + round(max(0.0, seconds) * 1000)
 
 
 def _due_at(value: object) -> int:

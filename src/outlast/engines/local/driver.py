@@ -124,7 +124,23 @@ class Driver:
             return
         if run.state.is_canceling:
             run.canceled.set()
-        self._take_all(run, reissue(run.state), requests)
+        try:
+            self._advance_recovered(run, requests)
+        except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
+            self._on_broken(run, error)
+        else:
+            self._write(run)
+
+    def _advance_recovered(self, run: LiveRun, requests: Sequence[InboxRow]) -> None:
+        """Fold the requests first: a run that was canceled meanwhile must not call a body again."""
+        pending = reissue(run.state)
+        for row in requests:
+            self._advance(run, deque(self._requested(run, row)))
+        facts: deque[Fact] = deque()
+        for command in pending:
+            if run.state.open.get(command.path) is command:
+                self._take(run, command, facts)
+        self._advance(run, facts)
 
     def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None) -> None:
         """Give a suspect back until it is its turn; a crash that counts is recorded with it."""
@@ -208,11 +224,11 @@ class Driver:
         """While draining: give a run back if none of its bodies is in flight."""
         self.absorb(run)
 
-    def _take_all(self, run: LiveRun, commands: Sequence[Command], requests: Sequence[InboxRow] = ()) -> None:
+    def _take_all(self, run: LiveRun, commands: Sequence[Command]) -> None:
         facts: deque[Fact] = deque()
         for command in commands:
             self._take(run, command, facts)
-        self._absorb(run, facts, requests)
+        self._absorb(run, facts)
 
     def _absorb(self, run: LiveRun, facts: deque[Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:

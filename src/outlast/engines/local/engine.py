@@ -116,6 +116,8 @@ class LocalEngine:
     async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
         """Put a request into the run's inbox, and look at it at once if the run is ours or nobody's."""
         is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=self._now_ms(), body=body)
+        if kind == "cancel" and self._worker is not None and self._is_live(run_id):
+            await self._worker.look_into_inbox()  # before it returns: nothing new may start from then on
         self._wake()
         return is_first
 
