@@ -10,18 +10,36 @@ from outlast.core.events import (
     BlockFailed,
     BlockOpened,
     BlockSucceeded,
+    Evaluated,
+    EvaluationFailed,
     Event,
     RunFinished,
     RunStarted,
+    SleepStarted,
     StepFailed,
+    StepResumed,
     StepStarted,
     StepSucceeded,
+    StepSuspended,
+    SuspensionTimedOut,
     TimerFired,
 )
 from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state, fold_view
-from simulated import BOOM, T0, SimulatedRun, a_foreach, a_graph, a_parallel, a_step, a_workflow
+from simulated import (
+    BOOM,
+    T0,
+    SimulatedRun,
+    a_branch,
+    a_foreach,
+    a_graph,
+    a_loop,
+    a_parallel,
+    a_sleep,
+    a_step,
+    a_workflow,
+)
 
 FINISHED = RunFinished(T0, RunStatus.SUCCESS)
 
@@ -86,6 +104,33 @@ def at_block() -> SimulatedRun:
     return run
 
 
+def at_suspension() -> SimulatedRun:
+    """`a` waits to be resumed."""
+    run = at_step()
+    run.suspend("a")
+    return run
+
+
+def at_sleep() -> SimulatedRun:
+    run = SimulatedRun(a_graph(a_sleep(duration_ms=5)))
+    run.start()
+    return run
+
+
+def at_branch() -> SimulatedRun:
+    """Two conditions are asked."""
+    run = SimulatedRun(a_graph(a_branch(a_step("small"), a_step("big"))))
+    run.start()
+    return run
+
+
+def at_loop() -> SimulatedRun:
+    """`poll` is not opened yet."""
+    run = SimulatedRun(a_graph(a_loop(a_step("poll"))))
+    run.record_one(RunStarted(T0), b"1")
+    return run
+
+
 def not_started() -> SimulatedRun:
     return SimulatedRun(a_graph(a_step("a")))
 
@@ -136,6 +181,22 @@ CASES = {
     "failure of a step as a block": (at_step, BlockFailed(T0, "a", None, BOOM), NOT_WAITED_FOR.format("'a'")),
     "end of a run that goes on": (at_step, FINISHED, NOT_WAITED_FOR.format("the run")),
     "end of a run that has ended": (at_end, FINISHED, NOT_WAITED_FOR.format("the run")),
+    "suspension of what is suspended": (at_suspension, StepSuspended(T0, "a", 0), NOT_WAITED_FOR.format("'a'")),
+    "start of what is suspended": (at_suspension, StepStarted(T0, "a", 0), NOT_RUNNING.format("a")),
+    "success of what is suspended": (at_suspension, StepSucceeded(T0, "a", 0), NOT_WAITED_FOR.format("'a'")),
+    "resumption of what runs": (at_step, StepResumed(T0, "a"), NOT_WAITED_FOR.format("'a'")),
+    "resumption of what is asleep": (at_sleep, StepResumed(T0, "nap"), NOT_WAITED_FOR.format("'nap'")),
+    "timeout of what runs": (at_step, SuspensionTimedOut(T0, "a"), NOT_WAITED_FOR.format("'a'")),
+    "success of a sleep as a step": (at_sleep, StepSucceeded(T0, "nap", 0), NOT_WAITED_FOR.format("'nap'")),
+    "sleep of what waits for somebody": (at_suspension, SleepStarted(T0, "a", T0), NOT_RUNNING.format("a")),
+    "answer to an unknown condition": (at_branch, Evaluated(T0, "route?x", 1), NOT_WAITED_FOR.format("'route?x'")),
+    "answer of a step": (at_step, Evaluated(T0, "a", 1), NOT_WAITED_FOR.format("'a'")),
+    "failing condition of a step": (at_step, EvaluationFailed(T0, "a", BOOM), NOT_WAITED_FOR.format("'a'")),
+    "opening of a loop with a length": (
+        at_loop,
+        BlockOpened(T0, "poll", 1, 1),
+        "'poll' is recorded as a foreach, where this graph has none",
+    ),
     "second start": (at_step, RunStarted(T0), "the start of the run is recorded twice"),
     "second start after the end": (at_end, RunStarted(T0), "the start of the run is recorded twice"),
 }

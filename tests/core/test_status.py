@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from outlast.core.events import BlockOpened, RunStarted, StepSucceeded, TimerFired
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
-from simulated import T0, SimulatedRun, a_foreach, a_graph, a_parallel, a_step, a_workflow
+from simulated import (
+    T0,
+    SimulatedRun,
+    a_branch,
+    a_foreach,
+    a_graph,
+    a_parallel,
+    a_sleep,
+    a_step,
+    a_wait,
+    a_workflow,
+)
 
 TWO = a_graph(a_parallel(a_step("a", limit=1, delay_ms=100), a_step("b", limit=1, delay_ms=200)))
 
@@ -115,3 +128,50 @@ def test_item_that_waits_for_a_retry_makes_the_run_wait():
 )
 def test_ends_are_terminal_and_every_wait_for_somebody_is_a_rest(status, is_terminal, is_rest):
     assert (status.is_terminal, status.is_rest) == (is_terminal, is_rest)
+
+
+LEAVES = {
+    "body": a_step("body"),
+    "condition": a_workflow("condition", a_branch(a_step("x"))),
+    "sleep": a_workflow("sleep", a_sleep(duration_ms=9)),
+    "retry": a_step("retry", limit=1, delay_ms=9),
+    "wait": a_workflow("wait", a_wait()),
+    "wait with a timeout": a_workflow("late", a_wait(timeout_ms=5)),
+    "suspension": a_step("suspension"),
+}
+RUNNING, WAITING = {"body", "condition"}, {"sleep", "retry"}
+
+
+@pytest.mark.parametrize("names", [pair for n in (1, 2, 3) for pair in itertools.combinations(LEAVES, n)])
+def test_running_comes_before_waiting_and_waiting_before_suspended(names):
+    run = SimulatedRun(a_graph(a_parallel(*(LEAVES[name] for name in names))))
+    run.start()
+    if "retry" in names:
+        run.fail("retry")
+    if "suspension" in names:
+        run.suspend("suspension")
+
+    if RUNNING & set(names):
+        expected = RunStatus.RUNNING
+    else:
+        expected = RunStatus.WAITING if WAITING & set(names) else RunStatus.SUSPENDED
+    assert run.state.status() is expected
+
+
+def test_deadline_alone_does_not_make_a_run_wait():
+    run = SimulatedRun(a_graph(a_step("a")))
+    run.record(RunStarted(T0, deadline_ms=T0 + 5), 1, has_payload=True)
+
+    assert run.state.status() is RunStatus.RUNNING
+    run.suspend("a")
+    assert run.state.status() is RunStatus.SUSPENDED
+
+
+def test_resumed_run_is_running():
+    run = SimulatedRun(a_graph(a_step("a")))
+    run.start()
+    run.suspend("a")
+
+    run.resume("a")
+
+    assert run.state.status() is RunStatus.RUNNING

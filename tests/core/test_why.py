@@ -6,7 +6,19 @@ from outlast.core.events import BlockOpened, RunFinished, RunStarted, StepSuccee
 from outlast.core.status import RunStatus
 from outlast.core.why import explain
 from outlast.failures import FailureInfo
-from simulated import T0, SimulatedRun, a_foreach, a_graph, a_map, a_parallel, a_step, a_workflow
+from simulated import (
+    T0,
+    SimulatedRun,
+    a_branch,
+    a_foreach,
+    a_graph,
+    a_map,
+    a_parallel,
+    a_sleep,
+    a_step,
+    a_wait,
+    a_workflow,
+)
 
 MISFIT = FailureInfo(type="InputError", message="result of the workflow is not valid: an integer is needed")
 
@@ -157,3 +169,67 @@ def test_failure_that_says_nothing_is_still_a_sentence():
     text = explain(run.view, status=RunStatus.FAILED, workflow_id="w", owner=None, candidates=0)
 
     assert text == "the run has failed"
+
+
+def test_sleep_says_until_when():
+    run = SimulatedRun(a_graph(a_sleep(duration_ms=61_500)))
+    run.start()
+
+    assert why(run) == "'nap' sleeps until 2026-01-01T00:01:01.500+00:00; driven by worker 1"
+
+
+def test_condition_is_being_evaluated():
+    run = SimulatedRun(a_graph(a_step("a"), a_branch(a_step("big"))))
+    run.start()
+    run.succeed("a")
+
+    assert why(run) == "'route?big' is being evaluated; driven by worker 1"
+
+
+def test_suspension_waits_for_somebody():
+    run = started()
+    run.suspend("a")
+
+    assert why(run) == "'a' waits for somebody to resume it; driven by worker 1"
+
+
+def test_suspension_says_its_label_and_its_timeout():
+    run = started()
+    run.suspend("a", label="boss", timeout_ms=61_500)
+
+    assert why(run) == (
+        "'a' (label 'boss') waits for somebody to resume it, at the latest until 2026-01-01T00:01:01.500+00:00; "
+        "driven by worker 1"
+    )
+
+
+def test_wait_that_is_not_recorded_is_about_to_wait():
+    run = SimulatedRun(a_graph(a_wait()))
+    run.record_one(RunStarted(T0), b"1")
+
+    assert why(run) == "'approve' is about to wait; driven by worker 1"
+
+
+def test_deadline_of_the_run_comes_last():
+    run = SimulatedRun(a_graph(a_wait()))
+    run.record(RunStarted(T0, deadline_ms=T0 + 61_500), 1, has_payload=True)
+
+    assert why(run) == (
+        "'approve' waits for somebody to resume it; the run times out at 2026-01-01T00:01:01.500+00:00; "
+        "driven by worker 1"
+    )
+
+
+def test_failure_of_a_condition_names_it():
+    run = SimulatedRun(a_graph(a_branch(a_step("big"))))
+    run.start()
+    run.fail_evaluation("route?big")
+
+    assert why(run, owner=None) == "the run has failed at 'route?big' with ValueError: boom"
+
+
+def test_canceled_run_has_ended():
+    run = started()
+    run.cancel()
+
+    assert why(run, owner=None) == "the run has ended: canceled"
