@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, assert_type
 
 from typing_extensions import TypedDict
@@ -19,7 +21,14 @@ from outlast import (
     Step,
     StepContext,
     Workflow,
+    from_context,
+    from_init,
+    from_input,
+    from_state,
+    from_step,
     step,
+    template,
+    value,
 )
 
 In = TypeVar("In")
@@ -204,3 +213,99 @@ async def reads(order: Order, context: StepContext) -> JsonValue:
     assert_type(await context.get_step_result("price"), Any)
     assert_type(context.blocking.get_step_result(lines), list[int] | None)
     return None
+
+
+@step
+def halve(amount: float) -> float:
+    return amount / 2
+
+
+async def is_small(context: ReadContext[float]) -> bool:
+    return context.input < 1
+
+
+def branch_gives_an_object() -> None:
+    orders = Workflow("route", input=Order, output=dict[str, Any])
+    cases = orders.branch([(lambda context: context.input.id > 3, price), (lambda _: True, lines)])
+    assert_type(cases, Workflow[Order, dict[str, Any], dict[str, Any]])
+    assert_type(cases.commit(), CommittedWorkflow[Order, dict[str, Any]])
+    floats = Workflow("route", input=float)
+    assert_type(floats.branch([(is_small, halve)], mode="first", id="size"), Workflow[float, Any, dict[str, Any]])
+
+
+def loops_give_what_their_body_gives() -> None:
+    floats = Workflow("loop", input=float, output=float)
+    assert_type(floats.dowhile(halve, lambda context: context.input > 1), Workflow[float, float, float])
+    assert_type(floats.dountil(halve, is_small, max_iterations=9), Workflow[float, float, float])
+    assert_type(
+        Workflow("loop", input=int).dountil(CHAIN, lambda context: context.input.isdigit()),
+        Workflow[int, Any, str],
+    )
+
+
+def pauses_pass_the_type_through() -> None:
+    orders = Workflow("nap", input=Order, output=float)
+    assert_type(orders.sleep(3), Workflow[Order, float, Order])
+    assert_type(orders.sleep(timedelta(days=400)), Workflow[Order, float, Order])
+    assert_type(orders.sleep(lambda context: context.input.id), Workflow[Order, float, Order])
+    assert_type(orders.sleep_until(datetime(2030, 1, 1, tzinfo=UTC)), Workflow[Order, float, Order])
+    assert_type(
+        orders.sleep_until(lambda context: datetime.fromtimestamp(context.input.id, UTC)),
+        Workflow[Order, float, Order],
+    )
+    assert_type(orders.sleep(1).then(price).commit(), CommittedWorkflow[Order, float])
+
+
+def wait_gives_its_resume_type() -> None:
+    builder = Workflow("wait", input=int, output=float)
+    assert_type(builder.wait_for("order", resume=Order), Workflow[int, float, Order])
+    assert_type(
+        builder.wait_for("order", resume=Order, timeout=60, default={"id": 1}).then(price).commit(),
+        CommittedWorkflow[int, float],
+    )
+    assert_type(builder.wait_for("anything"), Workflow[int, float, Any])
+
+
+def sources_give_an_object() -> None:
+    builder = Workflow("map", input=int, output=dict[str, Any]).then(fetch)
+    mapped = builder.map(
+        {
+            "kind": value("order"),
+            "id": from_input("id"),
+            "first": from_init(""),
+            "total": from_step(fetch, "id"),
+            "named": from_step("fetch", "id"),
+            "count": from_state("count"),
+            "tenant": from_context("tenant"),
+            "text": template("order ${inputData.id}"),
+        }
+    )
+    assert_type(mapped, Workflow[int, dict[str, Any], dict[str, Any]])
+    assert_type(mapped.commit(), CommittedWorkflow[int, dict[str, Any]])
+
+
+def foreach_with_all_its_options() -> None:
+    builder = Workflow("each", input=list[int], output=list[Order])
+    assert_type(
+        builder.foreach(fetch, concurrency=lambda context: len(context.input), on_error="fail"),
+        Workflow[list[int], list[Order], list[Order]],
+    )
+    assert_type(builder.foreach(fetch, on_error="collect"), Workflow[list[int], list[Order], list[Any]])
+
+
+async def resume_and_cancel() -> None:
+    started = await (await CHAIN.create_run()).start_async(input_data=3)
+    assert_type(await started.resume({"yes": True}, step=fetch, index=0), RunResult[str])
+    assert_type(await started.resume_async(label="boss"), StartedRun[str])
+    assert_type((await started.result()).state, Mapping[str, JsonValue] | None)
+
+
+@step(resume=Order, suspend=Customer)
+def ask(order: Order, context: StepContext) -> str:
+    if not context.resumed:
+        context.suspend({"name": "a"}, label="boss", timeout=timedelta(days=1))
+    return str(order.id)
+
+
+def steps_that_suspend_know_their_types() -> None:
+    assert_type(takes_a_step(ask), tuple[Order, str])

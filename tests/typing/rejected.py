@@ -88,6 +88,58 @@ async def result_of_another_type() -> RunResult[str]:
     return await run.start(input_data=3)  # type: ignore[return-value]
 
 
+def is_cheap(context: ReadContext[float]) -> bool:
+    return context.input < 1
+
+
+def branch_child_whose_input_does_not_fit() -> None:
+    INTS.branch([(lambda _: True, price)])  # type: ignore[list-item]
+
+
+def condition_of_another_input() -> None:
+    INTS.branch([(is_cheap, fetch)])  # type: ignore[list-item]
+    LISTS.branch([(is_cheap, fetch)])  # type: ignore[list-item]
+
+
+def condition_that_is_no_truth() -> None:
+    INTS.dowhile(fetch, lambda _: "yes")  # type: ignore[arg-type, return-value]
+
+
+def loop_body_whose_input_does_not_fit() -> None:
+    INTS.dountil(price, lambda _: True)  # type: ignore[arg-type]
+
+
+def loop_condition_of_another_output() -> None:
+    INTS.dowhile(fetch, is_cheap)  # type: ignore[arg-type]
+    INTS.dountil(fetch, lambda context: context.input.nothing)  # type: ignore[attr-defined]
+
+
+def branch_of_an_unknown_mode() -> None:
+    INTS.branch([(lambda _: True, fetch)], mode="last")  # type: ignore[arg-type]
+
+
+def pause_of_no_length() -> None:
+    INTS.sleep("3")  # type: ignore[arg-type]
+    INTS.sleep(lambda _: "3")  # type: ignore[arg-type, return-value]
+    INTS.sleep_until(3)  # type: ignore[arg-type]
+
+
+def node_after_a_pause_whose_input_does_not_fit() -> None:
+    INTS.sleep(1).then(price)  # type: ignore[arg-type]
+
+
+def node_after_a_wait_whose_input_does_not_fit() -> None:
+    INTS.wait_for("order", resume=Order).then(fetch)  # type: ignore[arg-type]
+
+
+def map_of_what_is_no_source() -> None:
+    INTS.map({"id": 3})  # type: ignore[dict-item]
+
+
+def foreach_of_an_unknown_way_with_errors() -> None:
+    Workflow("each", input=list[int]).foreach(fetch, on_error="ignore")  # type: ignore[call-overload]
+
+
 def what_is_no_step() -> None:
     INTS.then(len)  # type: ignore[arg-type]
     INTS.then(INTS)  # type: ignore[arg-type]
