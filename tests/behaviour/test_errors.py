@@ -331,6 +331,7 @@ async def test_step_that_was_not_taken_is_a_missing_path(bench: Bench) -> None:
 
 
 UNSERIALISABLE: list[Any] = [object(), math.nan, math.inf, {1: "a"}, {"a": {1, 2}}, b"bytes", [lambda: 0], "\ud800"]
+_TIMEOUT_NAMES = ["text", "nan", "float", "timedelta", "object"]
 _NAMES = ["object", "nan", "inf", "int-key", "set", "bytes", "function", "surrogate"]
 
 
@@ -460,22 +461,45 @@ async def test_input_of_a_condition_that_does_not_fit_fails_the_run(bench: Bench
     assert (result.status, result.error_path) == ("failed", "route?never")
 
 
-@pytest.mark.parametrize("reducer", ["max", "add"])
-async def test_reducer_that_cannot_merge_ends_in_a_recorded_failure(bench: Bench, reducer: str) -> None:
-    """9.5: reducers: values that fit the type and cannot be merged never stop the engine."""
+@pytest.mark.parametrize("reducer", [Add, Max])
+async def test_reducer_beyond_all_numbers_never_stops_the_engine(bench: Bench, reducer: Any) -> None:
+    """9.5: reducers: the sum of two values that fit may be one that JSON cannot hold."""
 
-    class Mixed(BaseModel):
-        field: Annotated[float, Max if reducer == "max" else Add] = 0.0
+    class Large(BaseModel):
+        field: Annotated[float, reducer] = 0.0
 
     @step
     async def grow(x: Any, ctx: StepContext) -> None:
         ctx.set_state({"field": 1e308})
 
-    workflow = Workflow("w", state=Mixed).then(grow).then(grow.clone(id="more")).commit()
+    @step
+    async def look(x: Any, ctx: StepContext) -> float:
+        return ctx.state.field
+
+    workflow = Workflow("w", state=Large).then(grow).then(grow.clone(id="more")).then(look).commit()
 
     result = await bench.run(workflow)
 
-    assert result.status == ("success" if reducer == "max" else "failed")
+    assert (result.status, result.result) == ("success", sys.float_info.max if reducer is Add else 1e308)
+
+
+@pytest.mark.parametrize("timeout", ["soon", math.nan, 1e300, timedelta.max, object()], ids=_TIMEOUT_NAMES)
+async def test_suspension_timeout_that_is_none_fails_the_step(
+    bench: Bench,
+    timeout: Any,  # noqa: ASYNC109
+) -> None:
+    """7.7, 9.5: or a suspension for ever; never a fault of the engine."""
+
+    @step
+    async def ask(x: Any, ctx: StepContext) -> None:
+        ctx.suspend(timeout=timeout)
+
+    workflow = Workflow("w").then(ask).commit()
+    async with bench.app(workflow, drain=timedelta()) as app:
+        result = await (await begin(app, workflow)).result(timeout=2)
+
+    assert result.status in ("failed", "suspended")
+    assert result.status == "suspended" or result.error_path == "ask"
 
 
 async def test_body_that_wants_to_end_the_process_fails_its_step_only(bench: Bench) -> None:
