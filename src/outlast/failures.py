@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import indent
 from types import TracebackType
 from typing import cast
 
@@ -15,6 +17,8 @@ __all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to
 
 _MAX_CAUSES = 8
 _MAX_TEXT = 16_384
+_MAX_FRAMES = 40
+_MAX_GROUPS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ def _describe(error: BaseException, *, is_retryable: bool | None, depth: int) ->
     return FailureInfo(
         type=type(error).__name__,
         message=_cut(_text_of(error)),
-        traceback=_cut("".join(traceback.format_exception(type(error), error, _own_frames(error), chain=False))),
+        traceback=_cut(_render(error)),
         attributes=_attributes(error),
         cause=_describe(cause, is_retryable=None, depth=depth - 1) if cause is not None and depth > 0 else None,
         is_retryable=is_retryable,
@@ -67,6 +71,28 @@ def type_name(kind: type[BaseException]) -> str:
     `requests.exceptions.ConnectionError`.
     """
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _render(error: BaseException, *, depth: int = _MAX_GROUPS) -> str:
+    """Render the traceback without the marks below the lines: these are found by parsing, which can fail itself."""
+    places = list(traceback.walk_tb(_own_frames(error)))
+    left_out = len(places) - _MAX_FRAMES
+    if left_out > 0:
+        places = [*places[: _MAX_FRAMES // 2], *places[-_MAX_FRAMES // 2 :]]
+    lines = ["Traceback (most recent call last):"]
+    for number, (frame, line_number) in enumerate(places):
+        if left_out > 0 and number == _MAX_FRAMES // 2:
+            lines.append(f"  ... {left_out} calls left out ...")
+        code = frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {line_number}, in {code.co_name}')
+        source = linecache.getline(code.co_filename, line_number, frame.f_globals).strip()
+        if source:
+            lines.append(f"    {source}")
+    lines.append(f"{type(error).__name__}: {_text_of(error)}")
+    if isinstance(error, BaseExceptionGroup) and depth > 0:
+        members: tuple[BaseException, ...] = error.exceptions
+        lines += [indent(_render(each, depth=depth - 1), "  | ") for each in members[:_MAX_CAUSES]]
+    return "\n".join(lines)
 
 
 def _own_frames(error: BaseException) -> TracebackType | None:

@@ -29,6 +29,8 @@ __all__ = [
     "StepContext",
 ]
 
+_LONGEST_S = 8e10  # what a timedelta can hold
+
 In = TypeVar("In")
 T = TypeVar("T")
 
@@ -369,5 +371,16 @@ class StepContext(ReadContext[Any]):
         raise BodySignal(type(call).__name__)
 
 
-def _to_timedelta(value: float | timedelta | None) -> timedelta | None:
-    return timedelta(seconds=value) if isinstance(value, int | float) else value
+def _to_timedelta(value: object) -> timedelta | None:
+    """Return how long a suspension waits.
+
+    Raises:
+        ValueError: It is neither seconds nor a timedelta, or not above zero.
+    """
+    if value is None:
+        return None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST_S:
+        message = f"timeout={value!r}: give seconds or a timedelta above zero"
+        raise ValueError(message)
+    return timedelta(seconds=seconds)

@@ -186,7 +186,7 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
         "graphs": ["key", "workflow_id", "fingerprint", "document"],
         "runs": [
             "key", "run_id", "workflow_id", "graph", "resource_id", "status", "execution", "epoch", "owner", "head",
-            "ready_at_ms", "created_at_ms", "updated_at_ms",
+            "crashed", "ready_at_ms", "created_at_ms", "updated_at_ms",
         ],
         "events": [
             "run_key", "seq", "execution", "class", "type", "v", "at_ms", "path", "attempt", "body", "payload",

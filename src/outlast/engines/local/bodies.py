@@ -98,7 +98,7 @@ class Bodies:
         context.watch_signal(partial(self._signaled, body))
 
     def _signaled(self, body: Body) -> None:
-        self._loop.call_later(self._grace, self._insist, body)
+        body.insistence = self._loop.call_later(self._grace, self._insist, body)
 
     def _insist(self, body: Body) -> None:
         """A body that asked to leave goes on: it swallowed the signal."""
@@ -137,6 +137,7 @@ class Bodies:
 
     def _end(self, body: Body) -> None:
         body.is_over = True
-        if body.timer is not None:
-            body.timer.cancel()
+        for timer in (body.timer, body.insistence):
+            if timer is not None:
+                timer.cancel()  # it would keep the whole run in memory until it fires
         body.run.bodies.pop(body.command.path, None)

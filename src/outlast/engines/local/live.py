@@ -47,6 +47,8 @@ class Body:
     """Its task; None for one that runs in a thread."""
     timer: asyncio.TimerHandle | None = None
     """Ends it when it takes too long."""
+    insistence: asyncio.TimerHandle | None = None
+    """Ends it when it asked to leave and goes on."""
     is_over: bool = False
     """Whether its outcome is known, or nobody waits for it any more: what it still does is ignored."""
 
