@@ -58,7 +58,7 @@ async def test_thousands_of_suspended_runs_hold_no_memory_and_each_can_be_resume
 
 
 async def test_thousands_of_sleeping_runs_hold_no_memory_and_all_wake_up(bench: Bench) -> None:
-    """11: asleep for long, a run holds no task; when they are due all of them go on, within the bounds of the worker."""
+    """11: asleep for long, a run holds no task; when due all go on, within the bounds of the worker."""
     clock = Clock()
     workflow = Workflow("w", input=int).sleep(timedelta(days=900)).then(add_one).commit()
     async with bench.app(workflow, clock=clock) as app:
