@@ -250,3 +250,23 @@ def test_type_after_a_wait_is_that_of_the_resume_data():
 
 def test_source_of_an_unknown_step_is_refused():
     assert "nowhere" in problem(start().then(halve).map({"x": from_step("nowhere")}))
+
+
+def test_mermaid_shows_every_kind_of_node():
+    """1.5."""
+    workflow = (
+        start()
+        .branch([(is_big, double)], mode="first", id="route")
+        .map(lambda ctx: 1, id="number")
+        .dountil(halve, is_big)
+        .sleep(1)
+        .wait_for("approve", resume=int)
+        .commit()
+    )
+
+    drawn = [line.strip() for line in workflow.to_mermaid().splitlines()]
+
+    assert any(line.endswith('["route: the first true one"]') for line in drawn)
+    assert any(line.endswith('["halve: again until"]') for line in drawn)
+    assert any(line.endswith('(["sleep"])') for line in drawn)
+    assert any(line.endswith('{{"approve: waits"}}') for line in drawn)
