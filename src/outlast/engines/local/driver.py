@@ -207,7 +207,7 @@ class Driver:
             self.bodies.abandon(body)
         self._cancel_timers(run)
         run.canceled.set()
-        self._loop.call_later(self._grace, self._cancel_bodies, run)
+        run.timers[""] = self._loop.call_later(self._grace, self._cancel_bodies, run)
 
     def discard(self, run: LiveRun) -> None:
         """Stop touching a run: its bodies are canceled, and what they still do is ignored."""
@@ -403,22 +403,28 @@ class Driver:
         run, command = body.run, body.command
         if isinstance(command, RunStep):
             self._slot_came_free()
-        if isinstance(outcome, Aborted) and not run.is_gone:
-            self.absorb(
-                run,
-                *self._canceled(run, f"'{command.path}' aborted it"),
-                fact_of(run, command, outcome, self._now_ms()),
-            )
-        elif not run.is_gone:
-            self.absorb(run, fact_of(run, command, outcome, self._now_ms()))
+        if run.is_gone:
+            return
+        facts: deque[Fact] = deque()
+        try:
+            if isinstance(outcome, Aborted):
+                facts.extend(self._canceled(run, f"'{command.path}' aborted it"))
+            facts.append(fact_of(run, command, outcome, self._now_ms()))
+        except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
+            self._on_broken(run, error)
+        else:
+            self._absorb(run, facts)
 
     def _slot_came_free(self) -> None:
-        following = self.bodies.give_slot(is_draining=self.is_draining)
-        if following is not None:
+        while (following := self.bodies.give_slot(is_draining=self.is_draining)) is not None:
             run, command = following
-            facts: deque[Fact] = deque()
-            self._announce(run, command, facts)
-            self._absorb(run, facts)
+            missing = run.values.missing(*_refs_of(command))
+            if not missing:
+                facts: deque[Fact] = deque()
+                self._announce(run, command, facts)
+                self._absorb(run, facts)
+                return
+            self._load_first(run, command, missing)  # evicted while it was queued; the slot goes to the next one
 
     def _write(self, run: LiveRun) -> None:
         """Hand over what is fresh, and give the run up with it if it ended or has nothing to do for long."""
