@@ -480,3 +480,59 @@ async def test_canceled_runs_hold_no_memory(bench: Bench) -> None:
             await started.cancel()
             await eventually(lambda started=started: _ended(started))
         await eventually(lambda: not bench.live(app))
+
+
+async def test_steps_that_wait_for_a_slot_never_start(bench: Bench) -> None:
+    """10, 19: nothing new starts, and the slots are free for other runs."""
+    body = Body()
+
+    @step
+    async def quick(x: Any) -> str:
+        return "quick"
+
+    workflow = Workflow("w", input=list[int]).foreach(body.deaf(), concurrency=9).commit()
+    other = Workflow("other").then(quick).commit()
+    async with bench.app(workflow, other, grace=SHORT, max_steps=2) as app:
+        started = await begin(app, workflow, [1, 2, 3, 4, 5])
+        await eventually(lambda: body.entered == 2)
+        await started.cancel()
+        result = await started.result(timeout=5)
+        following = await (await begin(app, other)).result(timeout=5)
+
+    assert (result.status, body.entered, following.result) == ("canceled", 2, "quick")
+
+
+async def test_async_function_in_flight_is_canceled(bench: Bench) -> None:
+    """10: conditions and maps in flight are work of the run like any other."""
+    entered = asyncio.Event()
+
+    async def slow(ctx: ReadContext[Any]) -> bool:
+        entered.set()
+        await asyncio.Event().wait()
+        return True
+
+    for add in (lambda w: w.branch([(slow, never)]), lambda w: w.map(slow)):
+        workflow = add(Workflow("w")).commit()
+        async with bench.app(workflow, grace=SHORT) as app:
+            started = await begin(app, workflow)
+            await entered.wait()
+            await started.cancel()
+            result = await started.result(timeout=5)
+        entered.clear()
+
+        assert result.status == "canceled"
+
+
+async def test_cancel_from_within_a_step(bench: Bench) -> None:
+    """10: a step may cancel its own run through a handle; nothing is locked."""
+
+    @step
+    async def give_up(x: Any, ctx: StepContext) -> str:
+        await app.run(ctx.run_id).cancel("from inside")
+        return "done"
+
+    workflow = Workflow("w").then(give_up).then(never).commit()
+    async with bench.app(workflow) as app:
+        result = await (await begin(app, workflow)).result(timeout=5)
+
+    assert (result.status, result.cancel_reason) == ("canceled", "from inside")

@@ -756,3 +756,76 @@ async def test_statuses_and_outputs_are_the_same_for_a_second_reader(bench: Benc
         second = await app.run("run").result()
 
     assert first == second
+
+
+async def test_bail_in_a_workflow_that_is_an_item_ends_only_that_item(bench: Bench) -> None:
+    """5.7, 5.8: `bail` in a nested workflow ends only it, also when it is an item, a pass or a child."""
+    inner = Workflow("inner", input=int).then(bail_at_two).then(double).commit()
+    workflow = (
+        Workflow("w", input=list[int])
+        .foreach(inner, id="each", concurrency=3)
+        .map(lambda ctx: 2, id="two")
+        .parallel([inner.clone(id="left"), add_one])
+        .map({"child": from_input("left"), "items": from_step("each")})
+        .commit()
+    )
+
+    result = await bench.run(workflow, [1, 2, 3])
+
+    assert result.result == {"child": "bailed", "items": [4, "bailed", 8]}
+    assert result.steps["each[1]"].status == "success"
+
+
+async def test_bail_in_a_workflow_that_is_a_loop_body_ends_only_that_pass(bench: Bench) -> None:
+    """5.7, 5.8: the bailed value is what the condition sees."""
+
+    @step
+    async def bail_with_number(x: int, ctx: StepContext) -> int:
+        ctx.bail(x + 1)
+
+    inner = Workflow("inner", input=int).then(bail_with_number).then(never).commit()
+    workflow = Workflow("w", input=int).dountil(inner, lambda ctx: ctx.input == 3).commit()
+
+    result = await bench.run(workflow, 0)
+
+    assert (result.result, result.steps["inner#3"].status) == (3, "success")
+
+
+async def test_bail_in_a_sync_item_while_another_is_suspended(bench: Bench) -> None:
+    """5.8, 7.6: a bail ends the foreach; what was suspended in it waits for nobody any more."""
+
+    @step
+    async def ask_or_bail(x: int, ctx: StepContext) -> Any:
+        return ctx.bail("out") if x == 2 else ctx.suspend()
+
+    workflow = Workflow("w", input=list[int]).foreach(ask_or_bail, id="each", concurrency=3).then(never).commit()
+
+    result = await bench.run(workflow, [1, 2, 3])
+
+    assert (result.status, result.result, list(result.suspended)) == ("success", "out", [])
+
+
+async def test_deep_mixture_of_blocks(bench: Bench) -> None:
+    """5.1 to 5.8: blocks in blocks in blocks give what plain Python would give."""
+    grow = Workflow("grow", input=int).dountil(add_one, lambda ctx: ctx.input % 5 == 0).commit()
+    split = (
+        Workflow("split", input=int)
+        .branch([(lambda ctx: ctx.input % 2 == 0, grow), (lambda ctx: ctx.input % 3 == 0, double)])
+        .map(lambda ctx: sum(ctx.input.values()))
+        .commit()
+    )
+    rows = Workflow("rows", input=list[int]).foreach(split, concurrency=2).commit()
+    workflow = (
+        Workflow("w", input=list[int])
+        .parallel([rows, rows.clone(id="again")])
+        .map(lambda ctx: [sum(each) for each in ctx.input.values()])
+        .foreach(add_one)
+        .commit()
+    )
+
+    def expected(x: int) -> int:
+        return (x // 5 * 5 + 5 if x % 2 == 0 else 0) + (x * 2 if x % 3 == 0 else 0)
+
+    result = await bench.run(workflow, list(range(12)))
+
+    assert result.result == [sum(map(expected, range(12))) + 1] * 2

@@ -899,3 +899,35 @@ async def test_resuming_what_has_timed_out_is_an_error(bench: Bench) -> None:
 async def bench_snapshot(bench: Bench, workflow: Any, run_id: str) -> Any:
     async with bench.app(workflow, worker=False) as app:
         return await app.run(run_id).snapshot()
+
+
+async def test_step_may_resume_another_run(bench: Bench) -> None:
+    """7.2: from any process, also from within a step of another run."""
+
+    @step
+    async def wake(run_id: str, ctx: StepContext) -> Any:
+        return (await app.run(run_id).resume("woken")).result
+
+    other = Workflow("other", input=str).then(wake).commit()
+    async with bench.app(ASK, other) as app:
+        started = await begin(app, ASK)
+        await started.result()
+
+        assert (await (await begin(app, other, started.run_id)).result(timeout=5)).result == "woken"
+
+
+async def test_many_suspensions_one_after_the_other(bench: Bench) -> None:
+    """7.2: the hundredth suspension is like the first."""
+
+    @step
+    async def often(x: Any, ctx: StepContext) -> Any:
+        count = 0 if ctx.suspend_data is None else ctx.suspend_data + 1
+        return count if count == 30 else ctx.suspend(count)
+
+    workflow = Workflow("w").then(often).commit()
+    async with bench.app(workflow) as app:
+        result = await (started := await begin(app, workflow)).result()
+        while result.status == "suspended":
+            result = await started.resume()
+
+    assert result.result == 30
