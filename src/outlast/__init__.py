@@ -34,13 +34,14 @@ from outlast.errors import (
     UnsupportedByEngineError,
 )
 from outlast.failures import FailureInfo
+from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
 from outlast.graph.retry import Retry
 from outlast.graph.source import from_context, from_init, from_input, from_state, from_step, template, value
 from outlast.graph.state import DELETE
 from outlast.graph.step import Step, step
-from outlast.graph.workflow import CommittedWorkflow, Workflow
+from outlast.graph.workflow import Workflow
 from outlast.results import CancelOutcome, RunResult, StepResult
 from outlast.run import OutputOptions, Run, RunHandle, StartedRun
 from outlast.values import JsonValue

@@ -19,8 +19,9 @@ from outlast.errors import (
     ForkedAppError,
     UnattachedWorkflowError,
 )
+from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
 from outlast.graph.schema import JSON
-from outlast.graph.workflow import CommittedWorkflow, Host, Workflow, current_host, open_hosts
+from outlast.graph.workflow import Workflow
 from outlast.ids import RunIds
 from outlast.results import RunResult, read_result
 from outlast.run import Run, RunHandle, check_text

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
+from outlast.core.codec import UnknownEventError
 from outlast.core.commands import AwaitResume
-from outlast.core.state import RunState
+from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus
 from outlast.core.target import TargetUnclearError, choose_suspensions
 from outlast.core.view import fold_state, fold_view
@@ -25,11 +26,11 @@ from outlast.errors import (
     RunNotFoundError,
     RunStateError,
 )
+from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.function import Function
 from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
-from outlast.graph.workflow import CommittedWorkflow
 from outlast.results import CancelOutcome, RunResult, read_result
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
@@ -189,8 +190,12 @@ class RunHandle(Generic[Out_co]):
         """
         history = await self._history()
         standing = await self._engine.load_standing(self.run_id)
+        try:
+            view = fold_view(history.graph, history.records)
+        except (UnknownEventError, JournalMismatchError) as error:
+            return f"this version of outlast cannot read the run: {error}"
         return explain(
-            fold_view(history.graph, history.records),
+            view,
             status=history.status,
             workflow_id=history.workflow_id,
             owner=standing.owner,

@@ -25,6 +25,7 @@ from outlast.core.events import (
 )
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
+from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.document import graph_to_json
 from outlast.graph.patch import Operation, PatchVerb
@@ -33,7 +34,7 @@ from outlast.graph.retry import Retry
 from outlast.graph.source import from_input
 from outlast.graph.source import value as literal
 from outlast.graph.step import step
-from outlast.graph.workflow import CommittedWorkflow, Workflow
+from outlast.graph.workflow import Workflow
 from outlast.values import JsonValue, decode, encode
 from simulated import T0, SimulatedRun
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from outlast.core.events import RunStarted
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
+from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
-from outlast.graph.workflow import CommittedWorkflow
 from outlast.values import JsonValue
 
 __all__ = ["Engine", "History", "Standing", "StartRequest"]

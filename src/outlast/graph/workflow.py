@@ -1,33 +1,25 @@
-"""The builder of workflows, and the committed workflow that it makes (rule 1.2)."""
+"""The builder of workflows (rule 1.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
-from outlast.errors import DefinitionError, UnattachedWorkflowError
-from outlast.graph.compose import Composition, Placement, compose
+from outlast.errors import DefinitionError
+from outlast.graph.arguments import at_least_one, instant_ms, plain_json
+from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.compose import Placement, compose
 from outlast.graph.context import ReadContext
-from outlast.graph.document import fingerprint_of, graph_to_json
 from outlast.graph.function import Function, inspect_map, wait_function
-from outlast.graph.nodes import Graph
-from outlast.graph.render import to_mermaid
 from outlast.graph.retry import Retry
 from outlast.graph.schema import Schema
 from outlast.graph.source import Source
-from outlast.graph.state import StateType
 from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
-from outlast.instant import to_ms
-from outlast.values import InvalidValueError, JsonValue, decode, encode
+from outlast.values import InvalidValueError, JsonValue, decode
 
-if TYPE_CHECKING:
-    from outlast.results import RunResult
-    from outlast.run import Run
-
-__all__ = ["CommittedWorkflow", "Host", "Workflow", "current_host", "find_host"]
+__all__ = ["Workflow"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -42,147 +34,6 @@ Out_co = TypeVar("Out_co", covariant=True)
 
 _ANY: Any = object
 _MISSING: Any = object()
-
-
-class Host(Protocol):
-    """An open app, as a workflow sees it."""
-
-    async def create_run(
-        self, workflow: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
-    ) -> Run[In, Out]:
-        """Return a run that may be started."""
-        ...
-
-    async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
-        """Return what is known of a run of this workflow, or None if there is none."""
-        ...
-
-
-current_host: ContextVar[tuple[Host, ...]] = ContextVar("outlast_hosts", default=())
-"""The apps entered in this context, innermost last."""
-_open_hosts: list[Host] = []
-
-
-def find_host(workflow_id: str) -> Host:
-    """Return the app entered innermost in this context, else the only open one.
-
-    Raises:
-        UnattachedWorkflowError: There is no app, or several and none was entered here.
-    """
-    entered = [host for host in current_host.get() if host in _open_hosts]
-    if entered:
-        return entered[-1]
-    if len(_open_hosts) == 1:
-        return _open_hosts[0]
-    number = "no app is open" if not _open_hosts else f"{len(_open_hosts)} apps are open and none was entered here"
-    message = (
-        f"workflow '{workflow_id}' cannot be run: {number}. "
-        f"Enter one with `async with Outlast([workflow]) as app:`, or name it: `await app.create_run(workflow)`"
-    )
-    raise UnattachedWorkflowError(message)
-
-
-def open_hosts() -> list[Host]:
-    """Return the list of open apps, in which an app puts itself while it is open."""
-    return _open_hosts
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CommittedWorkflow(Generic[In_contra, Out_co]):
-    """An immutable, runnable workflow, made by `Workflow.commit()`: a graph as data, and the functions it refers to."""
-
-    composition: Composition
-    """The graph, the functions and the types."""
-    _source: Workflow[Any, Any, Any] = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """Id of the workflow."""
-        return self.composition.graph.workflow_id
-
-    @property
-    def graph(self) -> Graph:
-        """The graph as data."""
-        return self.composition.graph
-
-    @property
-    def functions(self) -> Mapping[str, Function]:
-        """The functions by the references that the graph uses, those of nested workflows included."""
-        return self.composition.functions
-
-    @property
-    def input(self) -> Schema[Any]:
-        """Declared type of the input."""
-        return self.composition.types[self.id].input
-
-    @property
-    def output(self) -> Schema[Any]:
-        """Declared type of the result."""
-        return self.composition.types[self.id].output
-
-    @property
-    def state(self) -> StateType:
-        """Declared type of the run's state."""
-        return self.composition.types[self.id].state
-
-    @property
-    def request_context(self) -> Schema[Any]:
-        """Declared type of the request context."""
-        return self.composition.types[self.id].request_context
-
-    def to_dict(self) -> dict[str, JsonValue]:
-        """Return the graph as a JSON object of the caller's own: what is stored with each run."""
-        return cast("dict[str, JsonValue]", decode(self.document))
-
-    def to_mermaid(self) -> str:
-        """Return the graph as a Mermaid flowchart."""
-        return to_mermaid(self.graph)
-
-    @property
-    def document(self) -> bytes:
-        """The graph as it is stored."""
-        return encode(graph_to_json(self.graph))
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the stored graph."""
-        return fingerprint_of(self.document)
-
-    def clone(self, *, id: str) -> CommittedWorkflow[In_contra, Out_co]:
-        """Return the same workflow under another id (rule 1.6).
-
-        Raises:
-            DefinitionError: The id has characters that paths cannot have.
-        """
-        return cast("CommittedWorkflow[In_contra, Out_co]", self._source.copy(id=check_id(id, "workflow")).commit())
-
-    async def create_run(
-        self: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
-    ) -> Run[In, Out]:
-        """Return a run that may be started, in the app entered innermost here, else in the only open one.
-
-        Nothing is recorded yet. Ids are UUIDs of version 7 unless given.
-
-        Raises:
-            UnattachedWorkflowError: No open app can be found, or it does not know this workflow.
-            InputError: The run id or resource id is not a usable text.
-        """
-        return await find_host(self.id).create_run(self, run_id=run_id, resource_id=resource_id)
-
-    async def get_workflow_run_execution_result(self: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
-        """Return what is known of a run of this workflow at this moment, running ones too.
-
-        None for an id that is unknown, no longer kept, or of another workflow.
-
-        Raises:
-            UnattachedWorkflowError: No open app can be found.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        return await find_host(self.id).find_result(self, run_id)
-
-    def __repr__(self) -> str:
-        """Show id and types."""
-        return f"CommittedWorkflow({self.id!r}: {self.input.name} -> {self.output.name})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False)
@@ -331,7 +182,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         The next node gets a dict of their outputs, keyed by id, in declaration order. All are awaited even if one
         fails; then the first failure in declaration order is the block's.
         """
-        limit = self._at_least_one(limit, "parallel", "limit")
+        limit = at_least_one(limit, "limit", f"workflow '{self.id}': parallel")
         return self._add(Placement(kind="parallel", id=id, tasks=self._listed(steps), limit=limit))
 
     def branch(
@@ -416,7 +267,11 @@ class Workflow(Generic[In, Out, Cur_co]):
         if callable(instant):
             function = self._inspected(instant, "sleep_until")
             return self._add(Placement(kind="sleep", id=id, function=function, is_until=True))
-        return self._add(Placement(kind="sleep", id=id, time_ms=self._instant(instant), is_until=True))
+        return self._add(
+            Placement(
+                kind="sleep", id=id, time_ms=instant_ms(instant, f"workflow '{self.id}': sleep_until"), is_until=True
+            )
+        )
 
     @overload
     def wait_for(
@@ -463,7 +318,7 @@ class Workflow(Generic[In, Out, Cur_co]):
                 kind="wait",
                 id=id,
                 function=function,
-                payload=self._json(payload, f"payload of wait_for '{id}'"),
+                payload=plain_json(payload, f"workflow '{self.id}': payload of wait_for '{id}'"),
                 time_ms=time_ms,
                 default=self._default_of(default, function, time_ms, id),
             )
@@ -558,7 +413,7 @@ class Workflow(Generic[In, Out, Cur_co]):
                 metadata=self.metadata,
                 placements=self.placements,
             ),
-            self,
+            lambda id: self.copy(id=id).commit(),
         )
 
     def _add(self, placement: Placement) -> Workflow[In, Out, Any]:
@@ -605,28 +460,9 @@ class Workflow(Generic[In, Out, Cur_co]):
                 tasks=(step,),
                 function=self._inspected(condition, "the condition of a loop", depth=3),
                 is_until=is_until,
-                limit=self._at_least_one(max_iterations, "a loop", "max_iterations"),
+                limit=at_least_one(max_iterations, "max_iterations", f"workflow '{self.id}': a loop"),
             )
         )
-
-    def _at_least_one(self, value: object, owner: str, name: str) -> int | None:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-            return value
-        message = f"workflow '{self.id}': {owner} has {name}={value!r}; it must be a whole number of at least 1"
-        raise DefinitionError(message)
-
-    def _instant(self, value: object) -> int:
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return to_ms(value)
-        message = f"workflow '{self.id}': sleep_until takes a datetime with a time zone, not {value!r}"
-        raise DefinitionError(message)
-
-    def _json(self, value: JsonValue, subject: str) -> JsonValue:
-        try:
-            return decode(encode(value))
-        except InvalidValueError as error:
-            message = f"workflow '{self.id}': {subject} must be JSON: {error}"
-            raise DefinitionError(message) from error
 
     def _default_of(self, default: object, function: Function, time_ms: int | None, id: str) -> tuple[JsonValue, ...]:
         if default is _MISSING:

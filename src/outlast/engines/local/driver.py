@@ -248,7 +248,10 @@ class Driver:
     def _fold(self, run: LiveRun, event: Event, payload: bytes | None) -> Sequence[Command]:
         seq = run.record(event, payload)
         apply(run.state, seq, event)
-        return decide(run.state)
+        commands = decide(run.state)
+        for path in run.state.abandoned:
+            self._cancel_timer(run, path)
+        return commands
 
     def _take(self, run: LiveRun, command: Command, facts: deque[Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""

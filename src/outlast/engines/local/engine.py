@@ -17,7 +17,7 @@ from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
 from outlast.errors import OutlastError, RunNotFoundError, StoreError, StoreUnavailableError
-from outlast.graph.workflow import CommittedWorkflow
+from outlast.graph.committed import CommittedWorkflow
 from outlast.storage.base import NewRun, Receipt, Store
 
 __all__ = ["LocalEngine"]

@@ -257,8 +257,7 @@ class Lookup:
     async def _resolve(self, ref: Ref) -> bytes:
         run = self._run
         await run.until_durable(max(seqs_of(ref), default=0))
-        missing = run.values.missing(ref)
-        if missing:
+        while missing := run.values.missing(ref):  # what was read again may be evicted while the rest is read
             await run.values.load(run.key, missing)
         return run.values.resolve(ref)
 

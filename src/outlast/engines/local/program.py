@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
 from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
-from outlast.graph.workflow import CommittedWorkflow
 from outlast.storage.base import GraphKey, RunStore
 from outlast.values import decode
 

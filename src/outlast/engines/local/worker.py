@@ -211,6 +211,7 @@ class Worker:
             created_at_ms=records[0].at_ms,
         )
         run.key, run.epoch = claimed.key, claimed.epoch
+        run.execution = records[-1].execution
         for record in records:
             run.keep(record)
         try:
@@ -225,7 +226,6 @@ class Worker:
             if record.type == "step-resumed":
                 event = decode_event(record)
                 run.merge_request_context(event.request_context if isinstance(event, StepResumed) else {})
-        run.execution = records[-1].execution
         crash = self._count_crash(run, claimed)
         if not self._may_drive(run, crash):
             self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash)

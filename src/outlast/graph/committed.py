@@ -1,0 +1,174 @@
+"""Committed workflows: immutable and runnable. They find the app that runs them, and know nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
+
+from outlast.errors import UnattachedWorkflowError
+from outlast.graph.compose import Composition
+from outlast.graph.document import fingerprint_of, graph_to_json
+from outlast.graph.function import Function
+from outlast.graph.nodes import Graph
+from outlast.graph.render import to_mermaid
+from outlast.graph.schema import Schema
+from outlast.graph.state import StateType
+from outlast.graph.step import check_id
+from outlast.values import JsonValue, decode, encode
+
+if TYPE_CHECKING:
+    from outlast.results import RunResult
+    from outlast.run import Run
+
+__all__ = ["CommittedWorkflow", "Host", "current_host", "find_host", "open_hosts"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+
+Recommit: TypeAlias = "Callable[[str], CommittedWorkflow[Any, Any]]"
+"""Commits the same builder under another id."""
+
+
+class Host(Protocol):
+    """An open app, as a workflow sees it."""
+
+    async def create_run(
+        self, workflow: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
+    ) -> Run[In, Out]:
+        """Return a run that may be started."""
+        ...
+
+    async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
+        """Return what is known of a run of this workflow, or None if there is none."""
+        ...
+
+
+current_host: ContextVar[tuple[Host, ...]] = ContextVar("outlast_hosts", default=())
+"""The apps entered in this context, innermost last."""
+_open_hosts: list[Host] = []
+
+
+def find_host(workflow_id: str) -> Host:
+    """Return the app entered innermost in this context, else the only open one.
+
+    Raises:
+        UnattachedWorkflowError: There is no app, or several and none was entered here.
+    """
+    entered = [host for host in current_host.get() if host in _open_hosts]
+    if entered:
+        return entered[-1]
+    if len(_open_hosts) == 1:
+        return _open_hosts[0]
+    number = "no app is open" if not _open_hosts else f"{len(_open_hosts)} apps are open and none was entered here"
+    message = (
+        f"workflow '{workflow_id}' cannot be run: {number}. "
+        f"Enter one with `async with Outlast([workflow]) as app:`, or name it: `await app.create_run(workflow)`"
+    )
+    raise UnattachedWorkflowError(message)
+
+
+def open_hosts() -> list[Host]:
+    """Return the list of open apps, in which an app puts itself while it is open."""
+    return _open_hosts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommittedWorkflow(Generic[In_contra, Out_co]):
+    """An immutable, runnable workflow, made by `Workflow.commit()`: a graph as data, and the functions it refers to."""
+
+    composition: Composition
+    """The graph, the functions and the types."""
+    _recommit: Recommit = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Id of the workflow."""
+        return self.composition.graph.workflow_id
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as data."""
+        return self.composition.graph
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """The functions by the references that the graph uses, those of nested workflows included."""
+        return self.composition.functions
+
+    @property
+    def input(self) -> Schema[Any]:
+        """Declared type of the input."""
+        return self.composition.types[self.id].input
+
+    @property
+    def output(self) -> Schema[Any]:
+        """Declared type of the result."""
+        return self.composition.types[self.id].output
+
+    @property
+    def state(self) -> StateType:
+        """Declared type of the run's state."""
+        return self.composition.types[self.id].state
+
+    @property
+    def request_context(self) -> Schema[Any]:
+        """Declared type of the request context."""
+        return self.composition.types[self.id].request_context
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the graph as a JSON object of the caller's own: what is stored with each run."""
+        return cast("dict[str, JsonValue]", decode(self.document))
+
+    def to_mermaid(self) -> str:
+        """Return the graph as a Mermaid flowchart."""
+        return to_mermaid(self.graph)
+
+    @property
+    def document(self) -> bytes:
+        """The graph as it is stored."""
+        return encode(graph_to_json(self.graph))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the stored graph."""
+        return fingerprint_of(self.document)
+
+    def clone(self, *, id: str) -> CommittedWorkflow[In_contra, Out_co]:
+        """Return the same workflow under another id (rule 1.6).
+
+        Raises:
+            DefinitionError: The id has characters that paths cannot have.
+        """
+        return cast("CommittedWorkflow[In_contra, Out_co]", self._recommit(check_id(id, "workflow")))
+
+    async def create_run(
+        self: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None
+    ) -> Run[In, Out]:
+        """Return a run that may be started, in the app entered innermost here, else in the only open one.
+
+        Nothing is recorded yet. Ids are UUIDs of version 7 unless given.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found, or it does not know this workflow.
+            InputError: The run id or resource id is not a usable text.
+        """
+        return await find_host(self.id).create_run(self, run_id=run_id, resource_id=resource_id)
+
+    async def get_workflow_run_execution_result(self: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
+        """Return what is known of a run of this workflow at this moment, running ones too.
+
+        None for an id that is unknown, no longer kept, or of another workflow.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        return await find_host(self.id).find_result(self, run_id)
+
+    def __repr__(self) -> str:
+        """Show id and types."""
+        return f"CommittedWorkflow({self.id!r}: {self.input.name} -> {self.output.name})"
