@@ -13,7 +13,7 @@ from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.function import Function
 from outlast.graph.patch import Patch
 from outlast.graph.schema import Schema
-from outlast.graph.signals import AbortCall, BailCall, BodySignal, SuspendCall
+from outlast.graph.signals import AbortCall, BailCall, SuspendCall
 from outlast.immutable import immutable
 from outlast.values import InvalidValueError
 
@@ -143,7 +143,9 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         if task is not None and task.cancelling():
             raise
         return _caught(call, context, error)
-    except _USER_ERRORS as error:
+    except (KeyboardInterrupt, GeneratorExit):  # of the interpreter, not of the author
+        raise
+    except BaseException as error:  # noqa: BLE001 - user code; a task group wraps the signals of `suspend` and `bail`
         return _caught(call, context, error)
 
 
@@ -161,12 +163,10 @@ def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None)
             watch(context)
         returned = call.function.call(*arguments, **keywords)
         return _signaled(call, context) or _returned(call, context, returned)
-    except (*_USER_ERRORS, asyncio.CancelledError) as error:
+    except KeyboardInterrupt:  # of the interpreter, not of the author
+        raise
+    except BaseException as error:  # noqa: BLE001 - user code: whatever it raises is its outcome
         return _caught(call, context, error)
-
-
-_USER_ERRORS = (Exception, SystemExit, BodySignal)
-"""What user code may raise and becomes an outcome: performing it is one of the three places that catch all."""
 
 
 def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[str, object]]:

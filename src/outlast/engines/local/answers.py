@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from inspect import isawaitable, iscoroutine
 from typing import assert_never
 
 from outlast.core.commands import CloseBlock, Evaluate, FinishRun, OpenBlock, Purpose
@@ -78,7 +79,7 @@ def converter(command: Evaluate, now_ms: int) -> Callable[[object], int]:
     purpose: Purpose = command.purpose
     match purpose:
         case "condition":
-            return bool
+            return _truth_of
         case "duration":
             return partial(_due_after, now_ms)
         case "until":
@@ -87,6 +88,15 @@ def converter(command: Evaluate, now_ms: int) -> Callable[[object], int]:
             return _at_least_one
         case _:
             assert_never(purpose)
+
+
+def _truth_of(value: object) -> bool:
+    if isawaitable(value):
+        if iscoroutine(value):
+            value.close()
+        message = "a condition gave something to await, which would count as true; make it `async def` and await it"
+        raise TypeError(message)
+    return bool(value)
 
 
 def _due_after(now_ms: int, value: object) -> int:
