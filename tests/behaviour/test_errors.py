@@ -561,3 +561,47 @@ async def test_exception_group_is_kept(bench: Bench) -> None:
     assert result.error is not None
     assert result.error.type == "ExceptionGroup"
     assert "in a group" in result.error.traceback
+
+
+class OwnError(BaseException):
+    """What no author should derive from `BaseException`."""
+
+
+def _raise_own(x: Any) -> Any:
+    raise OwnError("own")
+
+
+async def _raise_own_async(x: Any) -> Any:
+    raise OwnError("own")
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda w: w.then(step(id="node")(_raise_own_async)),
+        lambda w: w.then(step(id="node")(_raise_own)),
+        lambda w: w.map(_raise_own, id="node"),
+        lambda w: w.branch([(_raise_own, never)], id="node"),
+    ],
+    ids=["async", "sync", "map", "condition"],
+)
+async def test_base_exceptions_of_authors_are_failures_like_any_other(bench: Bench, add: Any) -> None:
+    """9.5: nothing escapes, and nothing leaves the run behind without an outcome."""
+    workflow = add(Workflow("w")).commit()
+    async with bench.app(workflow, drain=timedelta()) as app:
+        result = await (await begin(app, workflow)).result(timeout=5)
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error.message) == ("failed", "OwnError", "own")
+    assert result.error_path.startswith("node")
+
+
+async def test_condition_that_gives_something_to_await_fails_the_run(bench: Bench) -> None:
+    """9.5, 5.3: a forgotten `await` would count as true."""
+
+    async def no() -> bool:
+        return False
+
+    result = await bench.run(Workflow("w").branch([(lambda ctx: no(), never)], id="route").commit())
+
+    assert (result.status, result.error_path) == ("failed", "route?never")

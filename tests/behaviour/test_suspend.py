@@ -931,3 +931,55 @@ async def test_many_suspensions_one_after_the_other(bench: Bench) -> None:
             result = await started.resume()
 
     assert result.result == 30
+
+
+@pytest.mark.parametrize("wish", ["suspend", "bail"])
+async def test_signals_from_within_a_task_group_count(bench: Bench, wish: str) -> None:
+    """7.1: the call is noted in the context, wherever in the body it is made; a task group wraps what it raises."""
+
+    @step
+    async def grouped(x: Any, ctx: StepContext) -> Any:
+        async def leave() -> None:
+            getattr(ctx, wish)("from a task")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leave())
+
+    workflow = Workflow("w").then(grouped).commit()
+    async with bench.app(workflow, drain=timedelta()) as app:
+        result = await (await begin(app, workflow)).result(timeout=5)
+
+    if wish == "suspend":
+        assert (result.status, dict(result.suspend_payload)) == ("suspended", {"grouped": "from a task"})
+    else:
+        assert (result.status, result.result) == ("success", "from a task")
+
+
+async def test_suspend_from_a_thread_that_the_body_waits_for(bench: Bench) -> None:
+    """7.1: also in `asyncio.to_thread`."""
+
+    @step
+    async def elsewhere(x: Any, ctx: StepContext) -> Any:
+        return "done" if ctx.resumed else await asyncio.to_thread(lambda: ctx.suspend("from a thread"))
+
+    workflow = Workflow("w").then(elsewhere).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        first = await started.result(timeout=5)
+
+        assert (first.status, (await started.resume()).result) == ("suspended", "done")
+
+
+@pytest.mark.parametrize("label", [5, "\ud800", object()], ids=["number", "surrogate", "object"])
+async def test_label_that_is_no_text_fails_the_step(bench: Bench, label: Any) -> None:
+    """7.3, 9.5: never a fault of the engine."""
+
+    @step
+    async def labelled(x: Any, ctx: StepContext) -> None:
+        ctx.suspend(label=label)
+
+    workflow = Workflow("w").then(labelled).commit()
+    async with bench.app(workflow, drain=timedelta()) as app:
+        result = await (await begin(app, workflow)).result(timeout=5)
+
+    assert (result.status, result.error_path) == ("failed", "labelled")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias, assert_never
 
-from outlast.errors import InputError, OutputError, PayloadTooLargeError
+from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.function import Function
@@ -34,6 +34,8 @@ __all__ = [
 
 DEFAULT_PAYLOAD_LIMIT = 4 * 1024 * 1024
 """How large one recorded value may be, in bytes of JSON (rule 9.7)."""
+
+_LONGEST_LABEL = 200
 
 
 @immutable
@@ -212,7 +214,7 @@ def _signaled(call: Call, context: ReadContext[Any] | None) -> Outcome | None:
     match signal:
         case SuspendCall(payload=payload, label=label, timeout=timeout):
             raw = _encode(call.function.suspend, payload, f"suspend payload of {call.subject}")
-            return Suspended(raw, label, timeout, context.patch)
+            return Suspended(raw, _checked_label(label, call.subject), timeout, context.patch)
         case BailCall(value=value):
             schema = call.function.output if _fits(call.function.output, value) else Schema.of(type(value))
             return Bailed(_encode(schema, value, f"bail value of {call.subject}"), context.patch)
@@ -220,6 +222,15 @@ def _signaled(call: Call, context: ReadContext[Any] | None) -> Outcome | None:
             return Aborted()
         case _:
             assert_never(signal)
+
+
+def _checked_label(label: object, subject: str) -> str | None:
+    if label is None:
+        return None
+    if not isinstance(label, str) or not label or len(label) > _LONGEST_LABEL or not label.isprintable():
+        reason = f"needs 1 to {_LONGEST_LABEL} printable characters, not {repr(label)[:60]}"
+        raise OutputError(f"label of {subject}", (Problem("", reason),))
+    return label
 
 
 def _fits(schema: Schema[Any], value: object) -> bool:
