@@ -479,15 +479,26 @@ class Driver:
             self._call_started(run, starting)
 
     def _call_started(self, run: LiveRun, starting: Sequence[tuple[Calling, Call]]) -> None:
+        """Make the calls whose start is durable, except those that nobody waits for any more."""
+        not_called: list[Fact] = []
         for command, call in starting:
-            if run.state.open.get(command.path) is None:
-                if isinstance(command, RunStep):
-                    self._slot_came_free()
+            is_open = run.state.open.get(command.path) is not None
+            if is_open and not run.state.is_canceling:
+                self.bodies.start(run, command, call, _timeout_of(run, command))
                 continue
-            frame = run.state.frames.get(command.path)
-            node = frame.node if isinstance(frame, LeafFrame) else None
-            timeout_ms = node.timeout_ms if isinstance(node, StepNode) else None
-            self.bodies.start(run, command, call, timeout_ms)
+            if is_open and not isinstance(command, Evaluate):
+                attempt = command.attempt if isinstance(command, RunStep) else 0
+                not_called.append((StepCanceled(self._now_ms(), command.path, attempt), None))
+            if isinstance(command, RunStep):
+                self._slot_came_free()
+        if not_called:
+            self.absorb(run, *not_called)
+
+
+def _timeout_of(run: LiveRun, command: Calling) -> int | None:
+    frame = run.state.frames.get(command.path)
+    node = frame.node if isinstance(frame, LeafFrame) else None
+    return node.timeout_ms if isinstance(node, StepNode) else None
 
 
 def _refs_of(command: Command) -> tuple[Ref | None, ...]:

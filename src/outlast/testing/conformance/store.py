@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlast.testing.conformance.claim import ClaimContract, NoticeContract
+from outlast.testing.conformance.crash import CrashContract, TurnContract
 from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
@@ -26,6 +27,8 @@ class StoreContract(
     NoticeContract,
     LifeContract,
     BurialContract,
+    CrashContract,
+    TurnContract,
     SeamContract,
     FailureContract,
 ):
