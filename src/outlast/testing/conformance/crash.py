@@ -50,7 +50,7 @@ class CrashContract(StoreScenario):
             assert claimed.has_crashed
 
     async def test_run_of_a_killed_process_has_crashed(self) -> None:
-        """Whether its last owner was a process of this boot that ended without giving it up: in the middle of a write."""
+        """Whether its last owner was a process of this boot that ended without giving it up: during a write."""
         fuse = Fuse()
         async with self.process() as store, self.process(fuse) as other:
             held = await hold(other)
