@@ -15,7 +15,7 @@ from outlast.engines.local.live import Body, Calling, LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.threads import BodyThreads
 from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
-from outlast.failures import FailureInfo
+from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 
 __all__ = ["Bodies"]
@@ -120,7 +120,10 @@ class Bodies:
         self._report(body, Raised(failure))
 
     def _perform_in_thread(self, body: Body, call: Call) -> None:
-        outcome = perform_sync(call, partial(self._watch_in_thread, body))
+        try:
+            outcome = perform_sync(call, partial(self._watch_in_thread, body))
+        except KeyboardInterrupt as error:  # never of the interpreter here: that interrupts the main thread only
+            outcome = Raised(describe_exception(error))
         self._tell_loop(self._ended, body, outcome)
 
     def _watch_in_thread(self, body: Body, context: StepContext) -> None:
