@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from behaviour.bench import Bench, begin
 from outlast import InputError, StepContext, Workflow, step
 
 
-class Tenant(TypedDict):
+@dataclass(frozen=True)
+class Tenant:
     tenant: int
 
 

@@ -42,7 +42,7 @@ def with_long_timeout(kind: str) -> CommittedWorkflow[Any, Any]:
     builders = {
         "sleeping": lambda w: w.sleep(10 * HOUR),
         "suspended": lambda w: w.wait_for("answer"),
-        "waiting_for_retry": lambda w: w.then(fail.clone()),
+        "waiting_for_retry": lambda w: w.then(fail),
     }
     builder = Workflow("w", timeout=timedelta(minutes=30))
     return builders[kind](builder).then(never).commit()
@@ -135,7 +135,7 @@ async def test_evicted_run_ends_as_soon_as_a_worker_lives(bench: Bench, kind: st
         await begin(app, workflow, run_id="run")
         await eventually(lambda: _has_rested(bench, app))
         live = bench.live(app)
-    clock.offset = HOUR
+    clock.offset = HOUR * 3 / 4
     async with bench.app(workflow, clock=clock) as app:
         result = await app.run("run").result(until="end", timeout=5)
 
