@@ -90,7 +90,7 @@ def _render(error: BaseException, *, depth: int = _MAX_GROUPS) -> str:
             lines.append(f"    {source}")
     lines.append(f"{type(error).__name__}: {_text_of(error)}")
     if isinstance(error, BaseExceptionGroup) and depth > 0:
-        members = cast("tuple[BaseException, ...]", error.exceptions)
+        members = cast("BaseExceptionGroup[BaseException]", error).exceptions
         lines += [indent(_render(each, depth=depth - 1), "  | ") for each in members[:_MAX_CAUSES]]
     return "\n".join(lines)
 

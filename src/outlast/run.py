@@ -161,7 +161,7 @@ class RunHandle(Generic[Out_co]):
         history = await self._history()
         if history.status.is_terminal:
             return CancelOutcome.ALREADY_FINISHED
-        body = encode({"reason": reason})
+        body = _encode(JSON, {"reason": reason}, "reason of the cancel")
         await self._engine.post(self.run_id, kind="cancel", topic=f"cancel:{history.execution}", body=body)
         self._after = history.records[-1].seq
         return CancelOutcome.REQUESTED
@@ -239,8 +239,7 @@ class RunHandle(Generic[Out_co]):
             chosen = choose_suspensions(state, path=_path_of(step), label=label, index=index)
         except TargetUnclearError as error:
             raise ResumeTargetError(self.run_id, str(error)) from None
-        context = dict(request_context or {})
-        _encode(JSON, context, "request_context")
+        context = _plain_context(request_context)
         raw = {each.path: _encode(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
@@ -395,12 +394,23 @@ def _request_context(workflow: CommittedWorkflow[Any, Any], value: object) -> di
     return context
 
 
-def _path_of(step: Target | None) -> str | None:
+def _plain_context(value: object) -> dict[str, JsonValue]:
+    context = decode(_encode(JSON, {} if value is None else value, "request_context"))
+    if not isinstance(context, dict):
+        raise InputError("request_context", (Problem("", "an object is needed"),))
+    return context
+
+
+def _path_of(step: object) -> str | None:
     if step is None or isinstance(step, str):
         return step
     if isinstance(step, Step | CommittedWorkflow):
         return step.id
-    return ".".join(each if isinstance(each, str) else each.id for each in step)
+    parts = list(cast("Sequence[object]", step)) if isinstance(step, list | tuple) else []
+    if not parts:
+        reason = f"name a step by itself, its id, its path, or the parts of its path, not {step!r:.60}"
+        raise InputError("step", (Problem("", reason),))
+    return ".".join(_path_of(part) or "" for part in parts)
 
 
 def check_text(value: object, name: str) -> None:

@@ -9,10 +9,11 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
+from outlast.errors import InputError
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
-from outlast.values import JsonValue, decode, encode
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 if TYPE_CHECKING:
     from outlast.graph.function import Function
@@ -330,9 +331,12 @@ class StepContext(ReadContext[Any]):
         is replaced; `None` sets null, `DELETE` removes. Other steps see the change when this one has ended.
 
         Raises:
-            InvalidValueError: A field is unknown or its value does not fit; names each path. Nothing was changed.
+            InputError: A field is unknown or its value does not fit; names each path. Nothing was changed.
         """
-        accepted = self._state_type.validate_patch(patch)
+        try:
+            accepted = self._state_type.validate_patch(patch)
+        except InvalidValueError as error:
+            raise InputError("patch of the state", error.problems) from None
         self.patch = compose(self.patch, accepted)
         self._data = merge(self._data, accepted)
 
