@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,13 @@ class WorkerProcess:
                 raise AssertionError(f"{event} while waiting for {names} {details}")
             self._seen.append(event)
 
+    async def end(self) -> list[Event]:
+        """Wait until it ended by itself, and return what it had reported and nobody waited for."""
+        while (event := await self._next()) is not None:
+            self._seen.append(event)
+        self.pid = 0
+        return self._seen
+
     async def close(self) -> None:
         """Leave `async with Outlast(...)` and wait for it."""
         self.do("close")
@@ -76,10 +84,9 @@ class WorkerProcess:
     async def kill(self) -> list[Event]:
         """Kill it with SIGKILL, wait until the kernel let go of everything, and return what it had still reported."""
         if self.pid:
-            self.signal(signal.SIGKILL)
-        while (event := await self._next()) is not None:
-            self._seen.append(event)
-        self.pid = 0
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                self.signal(signal.SIGKILL)
+        await self.end()
         self._writer.close()
         return self._seen
 

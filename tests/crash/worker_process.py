@@ -74,11 +74,21 @@ async def settle(x: int, ctx: StepContext) -> int:
     return x + 1
 
 
+@step
+async def kill_process(x: int, ctx: StepContext) -> int:
+    """End the process, as a segmentation fault or the kernel would that is out of memory."""
+    _began(ctx)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
 HELD = Workflow("held", input=int, output=int).then(wait_async).then(settle).commit()
 HELD_IN_THREAD = Workflow("held_in_thread", input=int, output=int).then(wait_in_thread).then(settle).commit()
+POISON = Workflow("poison", input=int, output=int).then(kill_process).commit()
 PAIR = Workflow("pair", input=int, output=int).then(add_one).then(double).commit()
 WORKFLOWS = {
-    each.id: each for each in (HELD, HELD_IN_THREAD, PAIR, TEN_STEPS.workflow, *(known.workflow for known in ALL))
+    each.id: each
+    for each in (HELD, HELD_IN_THREAD, POISON, PAIR, TEN_STEPS.workflow, *(known.workflow for known in ALL))
 }
 
 

@@ -31,6 +31,7 @@ _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 _PUT_OFF_FOR_MS = 500
 _SUSPECT_FROM = 2
+_CALLED_OR_CRASHED = ("step-started", "run-crashed")
 
 
 class Worker:
@@ -226,17 +227,22 @@ class Worker:
             if record.type == "step-resumed":
                 event = decode_event(record)
                 run.merge_request_context(event.request_context if isinstance(event, StepResumed) else {})
-        crash = self._count_crash(run, claimed)
+        crash = self._count_crash(run, claimed, records)
         if not self._may_drive(run, crash):
             self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash)
             return
         self._adopt(run, claimed.key, claimed.epoch)
         self.driver.recover(run, requests, crash)
 
-    def _count_crash(self, run: LiveRun, claimed: ClaimedRun) -> RunCrashed | None:
-        """Count it if the process that drove the run ended by itself while one of its bodies was called (rule 9.6)."""
+    def _count_crash(self, run: LiveRun, claimed: ClaimedRun, records: Sequence[Record]) -> RunCrashed | None:
+        """Count it if the process that drove the run ended by itself while one of its bodies was called (rule 9.6).
+
+        A process may also end while it only held the run: between taking a suspect and putting it off, another run
+        kills it. So a body must have been called since the last crash that counted.
+        """
         was_called = any(isinstance(each, RunStep | RunMap) and each.was_started for each in run.state.open.values())
-        if not claimed.has_crashed or not was_called:
+        latest = next((each.type for each in reversed(records) if each.type in _CALLED_OR_CRASHED), "")
+        if not claimed.has_crashed or not was_called or latest == "run-crashed":
             return None
         return RunCrashed(self._now_ms(), is_poison=run.state.crashes >= self._options.max_recoveries)
 
