@@ -119,6 +119,26 @@ async def test_parked_run_keeps_its_execution(place: Place, path: Path, caplog: 
     assert row.execution == 3
 
 
+async def test_event_that_cannot_be_decoded_parks_the_run_and_no_other(
+    place: Place, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """9.8: a recorded value that the present code cannot decode parks the run; those claimed with it go on."""
+    async with place.app(WORKFLOW, worker=False) as app:
+        for run_id in ("run", "other"):
+            await (await app.create_run(WORKFLOW, run_id=run_id)).start_async()
+    change(
+        path,
+        "UPDATE events SET body = x'00' WHERE seq = 1 AND run_key = (SELECT key FROM runs WHERE run_id = 'run')",
+    )
+    async with place.app(WORKFLOW) as app:
+        row = await eventually(lambda: parked(place))
+        status = (await app.run("other").result(timeout=5)).status
+
+    assert row is not None
+    assert status == "suspended"
+    assert "is left to another worker" in caplog.text
+
+
 async def test_fault_while_an_outcome_is_read_parks_the_run_and_stops_nothing_else(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

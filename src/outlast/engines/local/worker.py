@@ -7,11 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from outlast.core.codec import UnknownEventError, decode_event
+from outlast.core.codec import decode_event
 from outlast.core.commands import RunMap, RunStep
 from outlast.core.events import RunCrashed, RunStarted, StepResumed
 from outlast.core.record import Record
-from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
 from outlast.engines.base import StartRequest
@@ -218,7 +217,7 @@ class Worker:
         try:
             first = decode_event(records[0])
             run.state = fold_state(program.graph, records)
-        except (UnknownEventError, JournalMismatchError) as error:
+        except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._park(run, error)
             return
         if isinstance(first, RunStarted):
