@@ -159,16 +159,16 @@ async def make_suspects(place: Place) -> None:
 
 
 async def first_in_its_turn(place: Place, one: WorkerProcess, two: WorkerProcess) -> tuple[str, str, WorkerProcess]:
-    """Wait for the suspect that has its turn, and until the other one was refused it; say who drives the first."""
+    """Wait for the suspect that has its turn, and until the other one waits for it; say who drives the first."""
     lines = await eventually(lambda: place.effects.read_text().splitlines()[2 * len(SUSPECTS) :])
     first = lines[0].split()[0]
     second = next(run_id for run_id in SUSPECTS if run_id != first)
 
-    async def was_put_off() -> bool:
+    async def waits_for_its_turn() -> bool:
         row = await place.row(second)
-        return row.owner is None and row.status == "waiting" and await crashes_of(place, second) == 2
+        return row.status == "waiting" and await crashes_of(place, second) == 2
 
-    await eventually(was_put_off)
+    await eventually(waits_for_its_turn)
     async with opened(place.path) as store:
         owner = (await place.row(first)).owner
         pid = next(row.pid for row in await store.list_workers() if row.key == owner)

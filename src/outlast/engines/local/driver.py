@@ -142,6 +142,22 @@ class Driver:
                 self._take(run, command, facts)
         self._advance(run, facts)
 
+    def note(self, run: LiveRun, crash: RunCrashed | None) -> None:
+        """Record a crash that counts of a run that waits for its turn; nothing follows from it before that."""
+        if crash is not None:
+            self._fold(run, crash, None)
+            run.state.issued.clear()
+            write = Append(
+                run=run.key,
+                owner=self.worker,
+                epoch=run.epoch,
+                records=run.fresh,
+                status=RunStatus.WAITING,
+                execution=run.execution,
+            )
+            run.fresh = []
+            self._store.append(write, partial(self._settled, run, [], run.state.last_seq))
+
     def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None) -> None:
         """Give a suspect back until it is its turn; a crash that counts is recorded with it."""
         if crash is not None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from outlast.core.codec import decode_event
 from outlast.core.commands import RunMap, RunStep
@@ -19,6 +20,7 @@ from outlast.engines.local.heartbeat import Heartbeat
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.local.suspects import Suspects
 from outlast.errors import OutlastError, StaleRunError, StoreError
 from outlast.storage.base import Append, ClaimedRun, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
@@ -58,7 +60,7 @@ class Worker:
         self._has_backlog = False
         self._inserting = 0
         self._let_go = asyncio.Event()
-        self._suspect: str | None = None
+        self._suspects = Suspects(store, drive=self._drive_suspect)
         self._workflows: list[str] = []
         self._ended_while_draining: set[str] = set()
         self.live: dict[str, LiveRun] = {}
@@ -79,7 +81,9 @@ class Worker:
     @property
     def free(self) -> int:
         """How many more runs it may take."""
-        return 0 if self.driver.is_draining else self._options.max_runs - len(self.live) - self._inserting
+        if self.driver.is_draining:
+            return 0
+        return self._options.max_runs - len(self.live) - len(self._suspects) - self._inserting
 
     @property
     def is_busy(self) -> bool:
@@ -161,7 +165,7 @@ class Worker:
         Returns how many runs go on when a worker starts.
         """
         self.driver.is_draining = True
-        left = set(self.live)
+        left = {*self.live, *(run.run_id for run in self._suspects.clear())}
         for run in list(self.live.values()):
             self.driver.rest_if_idle(run)
         with suppress(TimeoutError):
@@ -218,7 +222,7 @@ class Worker:
             first = decode_event(records[0])
             run.state = fold_state(program.graph, records)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
-            self._park(run, error)
+            self._after_requests(requests, partial(self._park, run, error))
             return
         if isinstance(first, RunStarted):
             run.merge_request_context(first.request_context)
@@ -227,11 +231,27 @@ class Worker:
                 event = decode_event(record)
                 run.merge_request_context(event.request_context if isinstance(event, StepResumed) else {})
         crash = self._count_crash(run, claimed, records)
-        if not self._may_drive(run, crash):
-            self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash)
-            return
-        self._adopt(run, claimed.key, claimed.epoch)
-        self.driver.recover(run, requests, crash)
+        if self._may_drive(run, crash):
+            self._adopt(run, claimed.key, claimed.epoch)
+            self.driver.recover(run, requests, crash)
+        elif self._suspects.has_turn:
+            self.driver.note(run, crash)
+            self._suspects.wait(run)
+        else:
+            self._after_requests(requests, lambda: self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash))
+
+    def _drive_suspect(self, run: LiveRun) -> None:
+        """It is the turn of a suspect that waited; what was asked of it meanwhile is looked at in this turn, too."""
+        self._adopt(run, run.key, run.epoch)
+        self.driver.recover(run, [], None)
+        self._wake()
+
+    def _after_requests(self, requests: Sequence[InboxRow], give_back: Callable[[], None]) -> None:
+        """Give a run back, but hold one whose inbox would wake it at once for a while: it would come back and back."""
+        if requests:
+            self._loop.call_later(_PUT_OFF_FOR_MS / 1000, give_back)
+        else:
+            give_back()
 
     def _count_crash(self, run: LiveRun, claimed: ClaimedRun, records: Sequence[Record]) -> RunCrashed | None:
         """Count it if the process that drove the run ended by itself while one of its bodies was called (rule 9.6).
@@ -250,9 +270,7 @@ class Worker:
         crashes = run.state.crashes + (crash is not None)
         if crashes < _SUSPECT_FROM or (crash is not None and crash.is_poison):
             return True
-        if self._suspect is None and self._store.try_take_turn():
-            self._suspect = run.run_id
-        return self._suspect == run.run_id
+        return self._suspects.take_turn(run)
 
     def _released(self, run: LiveRun) -> None:
         """A write that gave the run up is durable."""
@@ -301,14 +319,8 @@ class Worker:
 
     def _forget(self, run: LiveRun) -> None:
         self.live.pop(run.run_id, None)
-        if self._suspect == run.run_id:
-            self._give_turn()
+        self._suspects.ended(run)
         self._let_go.set()
-
-    def _give_turn(self) -> None:
-        self._suspect = None
-        self._store.give_turn()
-        self._wake()
 
     async def _reload(self, run_id: str) -> None:
         """Look up what became of a refused write, and go on from the journal if the run is still ours."""
@@ -335,6 +347,7 @@ class Worker:
     def _note_lost_lease(self) -> None:
         _log.warning("this worker was taken for dead and its runs were taken over; it begins again with none")
         self._has_lost_lease = True
+        self._suspects.clear()
         for run in list(self.live.values()):
             self.driver.discard(run)
             self._forget(run)
