@@ -40,6 +40,32 @@ WHERE runs.key = new.column1
   AND runs.epoch = new.column3
   AND (new.column4 IS NULL OR runs.head = new.column4)
 
+-- The same two for one row, which is what a lone run writes: a table of values costs more than the update itself.
+-- name: advance_run
+UPDATE runs SET
+  status = ?6,
+  execution = ?7,
+  head = coalesce(?5, head),
+  updated_at_ms = coalesce(?8, updated_at_ms)
+WHERE key = ?1 AND +owner = ?2 AND epoch = ?3 AND (?4 IS NULL OR head = ?4)
+
+-- name: release_run
+UPDATE runs SET
+  status = ?6,
+  execution = ?7,
+  head = coalesce(?5, head),
+  updated_at_ms = coalesce(?8, updated_at_ms),
+  owner = NULL,
+  ready_at_ms = coalesce(
+    (
+      SELECT min(min(inbox.at_ms, coalesce(?9, inbox.at_ms)))
+      FROM inbox
+      WHERE inbox.run_key = ?1 AND inbox.taken = 0 AND instr(?10, ',' || inbox.key || ',') = 0
+    ),
+    ?9
+  )
+WHERE key = ?1 AND +owner = ?2 AND epoch = ?3 AND (?4 IS NULL OR head = ?4)
+
 -- name: insert_events (11)
 INSERT INTO events (run_key, seq, execution, class, type, v, at_ms, path, attempt, body, payload)
 VALUES {rows}

@@ -140,6 +140,9 @@ def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
             released += (*row, write.ready_at_ms, f"{taken},")
         else:
             kept += row
+    if len(writes) == 1:
+        lone = ("advance_run", kept) if kept else ("release_run", released)
+        return connection.execute(one(lone[0]), lone[1]).rowcount == 1
     changed = _execute_rows(connection, "advance_runs", kept, 8)
     changed += _execute_rows(connection, "release_runs", released, 10)
     return changed == len(writes)
