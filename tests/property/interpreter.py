@@ -59,7 +59,7 @@ class Interpreter:
     def __init__(self, plan: WorkflowPlan, value: Any, resumed: frozenset[str]) -> None:
         self._resumed = resumed
         self.open: list[str] = []
-        """Items of which only time decides whether they are begun: those after one that fails."""
+        """Items of which only time decides whether they are begun: those after one that fails or bails."""
         self.end = self._workflow(plan, "", value)
         """How it ends, or what it waits for."""
 
@@ -153,10 +153,10 @@ class Interpreter:
             if sum(isinstance(end, Blocked) for end in ends.values()) == plan.concurrency:
                 break
             end = ends[index] = self._node(plan.body, f"{path}[{index}]", item)
-            if isinstance(end, Failed) and not plan.is_collecting:
-                self.open += [f"{path}[{later}]" for later in range(index + 1, len(value))]
-                return end
-            if isinstance(end, Done) and end.is_bail:
+            is_stop = end.is_bail if isinstance(end, Done) else isinstance(end, Failed) and not plan.is_collecting
+            if is_stop:
+                if plan.concurrency > 1:
+                    self.open += [f"{path}[{later}]" for later in range(index + 1, len(value))]
                 return end
         return _blocked(ends.values()) or Done([_item(end) for end in ends.values()])
 

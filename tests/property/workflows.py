@@ -1,8 +1,7 @@
 """Random workflows as plans: data that is drawn, built with the public builder, and read by `interpreter.py`.
 
 What a body does follows from its path, the attempt and whether it was resumed; nothing else. So a run has one outcome,
-however its branches interleave and however often it is killed. One thing is left out because time alone decides it:
-which of several items that run at once bails first.
+however its branches interleave and however often it is killed.
 """
 
 from __future__ import annotations
@@ -233,16 +232,16 @@ def _nodes(pen: _Pen, names: Any, depth: int, times: int) -> list[Plan]:
         case "foreach":
             return _foreach(pen, id, names, depth, times)
         case "workflow":
-            return [_task(pen, names, depth, times, can_bail=True, is_workflow=True)]
+            return [_task(pen, names, depth, times, is_workflow=True)]
         case _:
-            return [_task(pen, names, depth, times, can_bail=True, is_workflow=False)]
+            return [_task(pen, names, depth, times, is_workflow=False)]
 
 
 def _loop(pen: _Pen, id: str, names: Any, depth: int, times: int) -> LoopPlan:
     passes = pen(2, 1, 3)
     return LoopPlan(
         id,
-        _task(pen, names, depth, times * passes, can_bail=True),
+        _task(pen, names, depth, times * passes),
         passes,
         is_until=pen(True, False),
         max_iterations=pen(1, 2) if pen.rarely() else pen(None, passes),
@@ -253,28 +252,28 @@ def _loop(pen: _Pen, id: str, names: Any, depth: int, times: int) -> LoopPlan:
 
 def _foreach(pen: _Pen, id: str, names: Any, depth: int, times: int) -> list[Plan]:
     length, concurrency = pen(2, 3, 4, 0), pen(1, 2, 3)
-    body = _task(pen, names, depth, times * max(1, length), can_bail=concurrency == 1)
+    body = _task(pen, names, depth, times * max(1, length))
     function = "raises" if pen.rarely() else pen("none", "answers")
     plan = ForeachPlan(id, body, concurrency, function, is_collecting=pen(False, True))
     return [MapPlan(next(names), "value" if pen.rarely() else "list", length, is_async=False), plan]
 
 
 def _children(pen: _Pen, names: Any, depth: int, times: int) -> tuple[Task, ...]:
-    return tuple(_task(pen, names, depth, times, can_bail=True) for _ in range(pen(2, 3, 1, 4)))
+    return tuple(_task(pen, names, depth, times) for _ in range(pen(2, 3, 1, 4)))
 
 
-def _task(pen: _Pen, names: Any, depth: int, times: int, *, can_bail: bool, is_workflow: bool | None = None) -> Task:
+def _task(pen: _Pen, names: Any, depth: int, times: int, *, is_workflow: bool | None = None) -> Task:
     is_workflow = pen(False, False, True) if is_workflow is None else is_workflow
     pen.left -= times
     if is_workflow and depth > 0 and pen.left > 0:
         return _workflow(pen, depth - 1, times)
-    scripts = tuple(_script(pen, can_bail=can_bail) for _ in range(pen(1, 2, 3)))
+    scripts = tuple(_script(pen) for _ in range(pen(1, 2, 3)))
     limit = max(script.failures for script in scripts) + pen(0, 1)
     return StepPlan(next(names), scripts, limit, pen(0, 1, 4), is_async=pen(True, False))
 
 
-def _script(pen: _Pen, *, can_bail: bool) -> Script:
-    end = pen("fail", "stop") if pen.rarely() else pen(*["return"] * 7, "bail" if can_bail else "return")
+def _script(pen: _Pen) -> Script:
+    end = pen("fail", "stop") if pen.rarely() else pen(*["return"] * 4, "bail")
     return Script(pen(0, 0, 0, 1, 2), pen(False, False, False, True), end)
 
 
