@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, assert_never
+from typing import assert_never
 
 from outlast.core.advance import apply, decide, reissue
 from outlast.core.commands import (
@@ -28,34 +28,32 @@ from outlast.core.commands import (
     Suspend,
 )
 from outlast.core.events import (
-    CancelRequested,
     Event,
     RunCrashed,
     RunStarted,
     RunTimedOut,
     SleepStarted,
     StepCanceled,
-    StepResumed,
     StepStarted,
     StepSuspended,
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.frames import LeafFrame
 from outlast.core.record import Record
-from outlast.core.ref import Ref
 from outlast.core.status import RunStatus
-from outlast.engines.local.answers import close_block, converter, finish, open_block
+from outlast.engines.local.answers import close_block, finish, open_block
 from outlast.engines.local.bodies import Bodies
-from outlast.engines.local.live import Body, Calling, LiveRun, Lookup
+from outlast.engines.local.calls import call_of, refs_of, timeout_of
+from outlast.engines.local.live import Body, Calling, LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.outcomes import Fact, collected, fact_of
+from outlast.engines.local.requests import Requests
+from outlast.engines.local.stopping import Stopping
+from outlast.engines.local.timers import DueEvent, Timers
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
-from outlast.graph.context import ReadContext
-from outlast.graph.nodes import StepNode
 from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey
-from outlast.values import JsonValue, decode, encode
+from outlast.values import encode
 
 __all__ = ["Driver"]
 
@@ -77,12 +75,20 @@ class Driver:
     ) -> None:
         self._store = store
         self._now_ms = options.now_ms
-        self._grace = options.grace.total_seconds()
         self._loop = asyncio.get_running_loop()
         self._on_released = on_released
         self._on_refused = on_refused
         self._on_broken = on_broken
         self.bodies = Bodies(options, report=self._body_ended)
+        self._timers = Timers(options.now_ms, on_due=self._came_due)
+        self._stopping = Stopping(
+            options,
+            bodies=self.bodies,
+            timers=self._timers,
+            absorb=self.absorb,
+            slot_came_free=self._slot_came_free,
+        )
+        self._requests = Requests(options.now_ms, timers=self._timers, stopping=self._stopping)
         self._loads: set[asyncio.Task[None]] = set()
         self.worker = WorkerKey(0)
         """The worker in whose name is written."""
@@ -135,7 +141,7 @@ class Driver:
         """Fold the requests first: a run that was canceled meanwhile must not call a body again."""
         pending = reissue(run.state)
         for row in requests:
-            self._advance(run, deque(self._requested(run, row)))
+            self._advance(run, deque(self._requests.facts_of(run, row)))
         facts: deque[Fact] = deque()
         for command in pending:
             if run.state.open.get(command.path) is command:
@@ -186,49 +192,10 @@ class Driver:
         if not run.is_gone:
             self._absorb(run, deque(), requests)
 
-    def _requested(self, run: LiveRun, row: InboxRow) -> list[Fact]:
-        """Read one request. What nothing waits for any more is put aside: its row is taken without a fact."""
-        if row.key in run.seen:
-            return []
-        run.seen.add(row.key)
-        run.taken.append(row.key)
-        body = decode(row.body)
-        fields = body if isinstance(body, dict) else {}
-        if row.kind == "cancel":
-            reason = fields.get("reason")
-            return self._canceled(run, reason if isinstance(reason, str) else None)
-        return self._resumed(run, fields)
-
-    def _resumed(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[Fact]:
-        command = run.state.open.get(str(fields.get("path")))
-        if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
-            return []
-        given = fields.get("request_context")
-        request_context = given if isinstance(given, dict) else {}
-        run.merge_request_context(request_context)
-        self._cancel_timer(run, command.path)
-        event = StepResumed(self._now_ms(), command.path, request_context)
-        return [(event, encode(fields.get("data")))]
-
-    def _canceled(self, run: LiveRun, reason: str | None) -> list[Fact]:
-        """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
-        if run.state.is_canceling or run.state.finished is not None:
-            return []
-        self._stop_bodies(run)
-        return [(CancelRequested(self._now_ms(), reason), None)]
-
-    def _stop_bodies(self, run: LiveRun) -> None:
-        """Tell the bodies in flight that the run ends, and give them a grace period."""
-        for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate)]:
-            self.bodies.abandon(body)
-        self._cancel_timers(run)
-        run.canceled.set()
-        run.timers[""] = self._loop.call_later(self._grace, self._cancel_bodies, run)
-
     def discard(self, run: LiveRun) -> None:
         """Stop touching a run: its bodies are canceled, and what they still do is ignored."""
         run.is_gone = True
-        self._cancel_timers(run)
+        self._timers.cancel_all(run)
         commands = [*(command for command, _ in run.starting), *(body.command for body in run.bodies.values())]
         run.starting = []
         self.bodies.discard(run)
@@ -250,7 +217,7 @@ class Driver:
         try:
             self._advance(run, facts)
             for row in requests:
-                self._advance(run, deque(self._requested(run, row)))
+                self._advance(run, deque(self._requests.facts_of(run, row)))
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._on_broken(run, error)
         else:
@@ -266,12 +233,12 @@ class Driver:
         apply(run.state, seq, event)
         commands = decide(run.state)
         for path in run.state.abandoned:
-            self._cancel_timer(run, path)
+            self._timers.cancel(run, path)
         return commands
 
     def _take(self, run: LiveRun, command: Command, facts: deque[Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""
-        missing = run.values.missing(*_refs_of(command))
+        missing = run.values.missing(*refs_of(command))
         if missing:
             self._load_first(run, command, missing)
             return
@@ -300,19 +267,19 @@ class Driver:
         now = self._now_ms()
         match command:
             case StartTimer():
-                self._arm(run, command.path, command.due_at_ms, TimerFired)
+                self._timers.arm(run, command.path, command.due_at_ms, TimerFired)
             case Sleep():
                 if not command.was_started:
                     facts.append((SleepStarted(now, command.path, command.due_at_ms), None))
-                self._arm(run, command.path, command.due_at_ms, TimerFired)
+                self._timers.arm(run, command.path, command.due_at_ms, TimerFired)
             case Suspend():
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 facts.append((StepSuspended(now, command.path, 0, None, due), encode(command.payload)))
             case AwaitResume():
                 if command.due_at_ms is not None:
-                    self._arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
+                    self._timers.arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
             case AwaitDeadline():
-                self._arm(run, command.path, command.due_at_ms, RunTimedOut)
+                self._timers.arm(run, command.path, command.due_at_ms, RunTimedOut)
             case _:
                 assert_never(command)
 
@@ -328,7 +295,7 @@ class Driver:
 
     def _announce(self, run: LiveRun, command: RunStep, facts: deque[Fact]) -> None:
         facts.append((StepStarted(self._now_ms(), command.path, command.attempt, command.was_started), None))
-        run.starting.append((command, self._call_of(run, command)))
+        run.starting.append((command, call_of(run, command, self._loop, self._now_ms)))
 
     def _load_first(self, run: LiveRun, command: Command, missing: list[int]) -> None:
         """Read values again that a command needs, and take it then."""
@@ -361,62 +328,16 @@ class Driver:
 
     def _call_inline(self, run: LiveRun, command: RunMap | Evaluate, facts: deque[Fact]) -> None:
         """Call a sync function now, so that its answer joins this commit; an async one when the commit is durable."""
-        call = self._call_of(run, command)
+        call = call_of(run, command, self._loop, self._now_ms)
         if call.function.is_async:
             run.starting.append((command, call))
         else:
             facts.append(fact_of(run, command, self.bodies.evaluate(call), self._now_ms()))
 
-    def _call_of(self, run: LiveRun, command: Calling) -> Call:
-        function = run.program.functions[command.function]
-        lookup = Lookup(run, self._loop)
-        make_context: Callable[[object], ReadContext[Any]]
-        if isinstance(command, RunStep):
-            facts = run.attempt_facts(command)
-            make_context = partial(run.step_context, command.path, function, facts, lookup)
-        else:
-            make_context = partial(run.context, command, lookup)
-        raw = run.values.resolve(command.input)
-        if isinstance(command, Evaluate):
-            convert = converter(command, self._now_ms())
-            return Call(function, raw, f"'{command.path}'", run.raw_request_context, make_context, convert)
-        kind = "step" if isinstance(command, RunStep) else "map"
-        return Call(function, raw, f"{kind} '{command.path}'", run.raw_request_context, make_context)
-
-    def _arm(
-        self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut | RunTimedOut]
-    ) -> None:
-        delay = max(0, due_at_ms - self._now_ms()) / 1000
-        run.timers[path] = self._loop.call_later(delay, self._timer_fired, run, path, due_at_ms, event)
-
-    def _timer_fired(
-        self, run: LiveRun, path: str, due_at_ms: int, event: type[TimerFired | SuspensionTimedOut | RunTimedOut]
-    ) -> None:
-        run.timers.pop(path, None)
-        if event is RunTimedOut and not run.is_gone:
-            self._stop_bodies(run)
-        self.absorb(run, (event(max(self._now_ms(), due_at_ms), path), None))
-
-    def _cancel_timer(self, run: LiveRun, path: str) -> None:
-        timer = run.timers.pop(path, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _cancel_timers(self, run: LiveRun) -> None:
-        for path in list(run.timers):
-            self._cancel_timer(run, path)
-
-    def _cancel_bodies(self, run: LiveRun) -> None:
-        """The grace period after a cancel is over."""
-        facts: list[Fact] = []
-        for body in list(run.bodies.values()):
-            attempt = body.command.attempt if isinstance(body.command, RunStep) else 0
-            facts.append((StepCanceled(self._now_ms(), body.command.path, attempt), None))
-            self.bodies.abandon(body)
-            if isinstance(body.command, RunStep):
-                self._slot_came_free()
-        if facts:
-            self.absorb(run, *facts)
+    def _came_due(self, run: LiveRun, event: DueEvent) -> None:
+        if isinstance(event, RunTimedOut) and not run.is_gone:
+            self._stopping.begin(run)
+        self.absorb(run, (event, None))
 
     def _body_ended(self, body: Body, outcome: Outcome) -> None:
         run, command = body.run, body.command
@@ -427,7 +348,7 @@ class Driver:
         facts: deque[Fact] = deque()
         try:
             if isinstance(outcome, Aborted):
-                facts.extend(self._canceled(run, f"'{command.path}' aborted it"))
+                facts.extend(self._stopping.cancel(run, f"'{command.path}' aborted it"))
             facts.append(fact_of(run, command, outcome, self._now_ms()))
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._on_broken(run, error)
@@ -437,7 +358,7 @@ class Driver:
     def _slot_came_free(self) -> None:
         while (following := self.bodies.give_slot(is_draining=self.is_draining)) is not None:
             run, command = following
-            missing = run.values.missing(*_refs_of(command))
+            missing = run.values.missing(*refs_of(command))
             if not missing:
                 facts: deque[Fact] = deque()
                 self._announce(run, command, facts)
@@ -489,7 +410,7 @@ class Driver:
             return
         run.became_durable(seq)
         if run.is_gone:
-            self._cancel_timers(run)
+            self._timers.cancel_all(run)
             self._on_released(run)
         else:
             self._call_started(run, starting)
@@ -500,7 +421,7 @@ class Driver:
         for command, call in starting:
             is_open = run.state.open.get(command.path) is not None
             if is_open and not run.state.is_canceling:
-                self.bodies.start(run, command, call, _timeout_of(run, command))
+                self.bodies.start(run, command, call, timeout_of(run, command))
                 continue
             if is_open and not isinstance(command, Evaluate):
                 attempt = command.attempt if isinstance(command, RunStep) else 0
@@ -509,27 +430,3 @@ class Driver:
                 self._slot_came_free()
         if not_called:
             self.absorb(run, *not_called)
-
-
-def _timeout_of(run: LiveRun, command: Calling) -> int | None:
-    frame = run.state.frames.get(command.path)
-    node = frame.node if isinstance(frame, LeafFrame) else None
-    return node.timeout_ms if isinstance(node, StepNode) else None
-
-
-def _refs_of(command: Command) -> tuple[Ref | None, ...]:
-    """Return the values that it takes to execute a command."""
-    match command:
-        case RunStep():
-            resumption = command.resumption
-            if resumption is None:
-                return (command.input,)
-            return command.input, resumption.suspend_payload, resumption.resume_data
-        case RunMap() | Evaluate() | OpenBlock():
-            return (command.input,)
-        case CloseBlock() | FinishRun():
-            return (command.output,)
-        case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline():
-            return ()
-        case _:
-            assert_never(command)

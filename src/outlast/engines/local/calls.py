@@ -1,0 +1,75 @@
+"""What it takes to execute a command: the values that it needs, and the call of user code that it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, assert_never
+
+from outlast.core.commands import (
+    AwaitDeadline,
+    AwaitResume,
+    CloseBlock,
+    Command,
+    Evaluate,
+    FinishRun,
+    OpenBlock,
+    RunMap,
+    RunStep,
+    Sleep,
+    StartTimer,
+    Suspend,
+)
+from outlast.core.frames import LeafFrame
+from outlast.core.ref import Ref
+from outlast.engines.local.answers import converter
+from outlast.engines.local.live import Calling, LiveRun, Lookup
+from outlast.engines.perform import Call
+from outlast.graph.context import ReadContext
+from outlast.graph.nodes import StepNode
+
+__all__ = ["call_of", "refs_of", "timeout_of"]
+
+
+def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now_ms: Callable[[], int]) -> Call:
+    """Return the call of user code that a command asks for."""
+    function = run.program.functions[command.function]
+    lookup = Lookup(run, loop)
+    make_context: Callable[[object], ReadContext[Any]]
+    if isinstance(command, RunStep):
+        facts = run.attempt_facts(command)
+        make_context = partial(run.step_context, command.path, function, facts, lookup)
+    else:
+        make_context = partial(run.context, command, lookup)
+    raw = run.values.resolve(command.input)
+    if isinstance(command, Evaluate):
+        convert = converter(command, now_ms())
+        return Call(function, raw, f"'{command.path}'", run.raw_request_context, make_context, convert)
+    kind = "step" if isinstance(command, RunStep) else "map"
+    return Call(function, raw, f"{kind} '{command.path}'", run.raw_request_context, make_context)
+
+
+def timeout_of(run: LiveRun, command: Calling) -> int | None:
+    """Return how long the body of a step may take, in milliseconds."""
+    frame = run.state.frames.get(command.path)
+    node = frame.node if isinstance(frame, LeafFrame) else None
+    return node.timeout_ms if isinstance(node, StepNode) else None
+
+
+def refs_of(command: Command) -> tuple[Ref | None, ...]:
+    """Return the values that it takes to execute a command."""
+    match command:
+        case RunStep():
+            resumption = command.resumption
+            if resumption is None:
+                return (command.input,)
+            return command.input, resumption.suspend_payload, resumption.resume_data
+        case RunMap() | Evaluate() | OpenBlock():
+            return (command.input,)
+        case CloseBlock() | FinishRun():
+            return (command.output,)
+        case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline():
+            return ()
+        case _:
+            assert_never(command)

@@ -1,0 +1,64 @@
+"""How the bodies of a run are stopped that is to end: they are told, and get a grace period (rule 10)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from outlast.core.commands import Evaluate, RunStep
+from outlast.core.events import CancelRequested, StepCanceled
+from outlast.engines.local.bodies import Bodies
+from outlast.engines.local.live import LiveRun
+from outlast.engines.local.options import LocalOptions
+from outlast.engines.local.outcomes import Fact
+from outlast.engines.local.timers import Timers
+
+__all__ = ["Stopping"]
+
+
+class Stopping:
+    """Stops the bodies of runs that were canceled or are out of time."""
+
+    def __init__(
+        self,
+        options: LocalOptions,
+        *,
+        bodies: Bodies,
+        timers: Timers,
+        absorb: Callable[..., None],
+        slot_came_free: Callable[[], None],
+    ) -> None:
+        self._now_ms = options.now_ms
+        self._grace = options.grace.total_seconds()
+        self._loop = asyncio.get_running_loop()
+        self._bodies = bodies
+        self._timers = timers
+        self._absorb = absorb
+        self._slot_came_free = slot_came_free
+
+    def cancel(self, run: LiveRun, reason: str | None) -> list[Fact]:
+        """Begin to end a run as canceled: nothing new starts, bodies in flight are told and given a grace period."""
+        if run.state.is_canceling or run.state.finished is not None:
+            return []
+        self.begin(run)
+        return [(CancelRequested(self._now_ms(), reason), None)]
+
+    def begin(self, run: LiveRun) -> None:
+        """Tell the bodies in flight that the run ends, and give them a grace period."""
+        for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate)]:
+            self._bodies.abandon(body)
+        self._timers.cancel_all(run)
+        run.canceled.set()
+        run.timers[""] = self._loop.call_later(self._grace, self._end, run)
+
+    def _end(self, run: LiveRun) -> None:
+        """The grace period is over."""
+        facts: list[Fact] = []
+        for body in list(run.bodies.values()):
+            attempt = body.command.attempt if isinstance(body.command, RunStep) else 0
+            facts.append((StepCanceled(self._now_ms(), body.command.path, attempt), None))
+            self._bodies.abandon(body)
+            if isinstance(body.command, RunStep):
+                self._slot_came_free()
+        if facts:
+            self._absorb(run, *facts)
