@@ -11,12 +11,13 @@ from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
+from outlast.immutable import immutable
 from outlast.values import JsonValue
 
 __all__ = ["Engine", "History", "Standing", "StartRequest"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable
 class StartRequest:
     """A run to be started; everything in it is validated."""
 

@@ -32,7 +32,8 @@ class Bodies:
         self._queue: deque[tuple[LiveRun, RunStep]] = deque()
         self._threads = BodyThreads(options.max_threads)
         self._report = report
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[Body] = set()
+        """Those whose task has not ended, also if nobody waits for their outcome any more."""
 
     def take_slot(self) -> bool:
         """Take a slot for a step, if one is free."""
@@ -61,8 +62,7 @@ class Bodies:
         if call.function.is_async:
             name = f"outlast {run.run_id} {command.path}"
             body.task = self._loop.create_task(self._perform(body, call), name=name, context=self._context.copy())
-            self._tasks.add(body.task)
-            body.task.add_done_callback(self._tasks.discard)
+            self._tasks.add(body)
         else:
             self._threads.submit(partial(self._perform_in_thread, body, call), self._context.copy())
         if timeout_ms is not None:
@@ -77,6 +77,7 @@ class Bodies:
         self._end(body)
         if body.task is not None:
             body.task.cancel()
+            body.task.add_done_callback(lambda _: self._tasks.discard(body))  # it may end before it began
         else:
             self._threads.replace_one()
 
@@ -87,12 +88,17 @@ class Bodies:
 
     async def close(self) -> None:
         """Wait for the canceled tasks to end, and let the threads go."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5.0)
+        tasks = [body.task for body in self._tasks if body.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
         self._threads.close(timeout=0.2)
 
     async def _perform(self, body: Body, call: Call) -> None:
-        self._ended(body, await perform_async(call, partial(self._watch, body)))
+        try:
+            outcome = await perform_async(call, partial(self._watch, body))
+        finally:
+            self._tasks.discard(body)  # not a callback of the task: that costs a turn of the loop
+        self._ended(body, outcome)
 
     def _watch(self, body: Body, context: StepContext) -> None:
         context.watch_signal(partial(self._signaled, body))
