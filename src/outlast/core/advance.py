@@ -77,6 +77,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             if event.patch:
                 state.data = merge(state.data, event.patch)
             state.succeed(_leaf(state, path), Recorded(seq), is_bail=event.is_bail)
+        case RunStarted() | RunFinished() | CancelRequested() | RunTimedOut() | RunCrashed():
+            _apply_to_run(state, seq, event)
         case StepFailed(path=path):
             state.close(path, RunStep, RunMap)
             leaf.failed(state, _leaf(state, path), event)
@@ -90,8 +92,6 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_to_block(state, event)
         case StepCanceled(path=path):
             state.close(path, RunStep, RunMap)
-        case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunFinished():
-            _apply_to_run(state, seq, event)
         case _:
             assert_never(event)
 

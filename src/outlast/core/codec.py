@@ -87,14 +87,14 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
         case StepStarted() | StepSucceeded() | StepFailed() | StepSuspended() | StepCanceled():
             name, body = _of_attempt(event)
             path, attempt = event.path, event.attempt
+        case RunStarted() | RunFinished() | CancelRequested() | RunTimedOut() | RunCrashed():
+            name, body = _of_run(event)
         case BlockOpened() | BlockSucceeded() | BlockFailed():
             name, body = _of_block(event)
             path = event.path
         case StepResumed() | SuspensionTimedOut() | Evaluated() | EvaluationFailed() | SleepStarted() | TimerFired():
             name, body = _of_node(event)
             path = event.path
-        case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunFinished():
-            name, body = _of_run(event)
         case _:
             assert_never(event)
     return Record(seq, execution, True, name, EVENT_VERSIONS[name], event.at_ms, path, attempt, body, payload)  # noqa: FBT003

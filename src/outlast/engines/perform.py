@@ -109,8 +109,8 @@ class Call:
     """What it is, in words: `step 'fetch'`."""
     request_context: bytes
     """What the caller told all steps, as JSON."""
-    make_context: Callable[[object], ReadContext[Any]]
-    """Makes the context for the decoded input."""
+    make_context: Callable[[object], ReadContext[Any]] | None
+    """Makes the context for the decoded input; None if the function takes none."""
     convert: Callable[[object], int] | None = None
     """For functions that steer the run: reads the answer; raises `ValueError` if it cannot be used."""
 
@@ -183,7 +183,7 @@ def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[
     except InvalidValueError as error:
         raise InputError(f"input of {call.subject}", error.problems) from None
     arguments: list[object] = [value] if function.takes_input else []
-    if function.context_keyword is None:
+    if function.context_keyword is None or call.make_context is None:
         return None, arguments, {}
     context = call.make_context(value)
     if function.context_keyword == "":

@@ -35,13 +35,14 @@ __all__ = ["call_of", "refs_of", "timeout_of"]
 def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now_ms: Callable[[], int]) -> Call:
     """Return the call of user code that a command asks for."""
     function = run.program.functions[command.function]
-    lookup = Lookup(run, loop)
-    make_context: Callable[[object], ReadContext[Any]]
-    if isinstance(command, RunStep):
-        facts = run.attempt_facts(command)
-        make_context = partial(run.step_context, command.path, function, facts, lookup)
-    else:
-        make_context = partial(run.context, command, lookup)
+    make_context: Callable[[object], ReadContext[Any]] | None = None
+    if function.context_keyword is not None:
+        lookup = Lookup(run, loop)
+        if isinstance(command, RunStep):
+            facts = run.attempt_facts(command)
+            make_context = partial(run.step_context, command.path, function, facts, lookup)
+        else:
+            make_context = partial(run.context, command, lookup)
     raw = run.values.resolve(command.input)
     if isinstance(command, Evaluate):
         convert = converter(command, now_ms())

@@ -115,8 +115,9 @@ class Driver:
         run.became_durable(run.state.last_seq)
         starting, run.starting = run.starting, []
         self._call_started(run, starting)
-        started = {command.path for command, _ in starting}
-        self._take_all(run, [command for command in reissue(run.state) if command.path not in started])
+        if len(starting) < len(run.state.open):
+            started = {command.path for command, _ in starting}
+            self._take_all(run, [command for command in reissue(run.state) if command.path not in started])
 
     def recover(self, run: LiveRun, requests: Sequence[InboxRow], crash: RunCrashed | None) -> None:
         """Do what is still open in a run that was folded from its journal, and what outsiders asked of it meanwhile.
