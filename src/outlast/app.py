@@ -24,7 +24,8 @@ from outlast.graph.schema import JSON
 from outlast.graph.workflow import Workflow
 from outlast.ids import RunIds
 from outlast.results import RunResult, read_result
-from outlast.run import Run, RunHandle, check_text
+from outlast.run import Run, RunHandle
+from outlast.starting import check_text
 from outlast.storage.base import Store
 from outlast.storage.memory import MemoryStore
 from outlast.storage.sqlite import SqliteStore

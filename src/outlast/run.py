@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from outlast.core.codec import UnknownEventError
@@ -15,11 +15,9 @@ from outlast.core.status import RunStatus
 from outlast.core.target import TargetUnclearError, choose_suspensions
 from outlast.core.view import fold_state, fold_view
 from outlast.core.why import explain
-from outlast.engines.base import Engine, History, StartRequest
-from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
+from outlast.engines.base import Engine, History
 from outlast.errors import (
     InputError,
-    PayloadTooLargeError,
     Problem,
     ResumeConflictError,
     ResumeTargetError,
@@ -32,7 +30,8 @@ from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
 from outlast.results import CancelOutcome, RunResult, read_result
-from outlast.values import InvalidValueError, JsonValue, decode, encode
+from outlast.starting import encode_value, make_request
+from outlast.values import JsonValue, decode, encode
 
 __all__ = ["OutputOptions", "Run", "RunHandle", "StartedRun"]
 
@@ -161,7 +160,7 @@ class RunHandle(Generic[Out_co]):
         history = await self._history()
         if history.status.is_terminal:
             return CancelOutcome.ALREADY_FINISHED
-        body = _encode(JSON, {"reason": reason}, "reason of the cancel")
+        body = encode_value(JSON, {"reason": reason}, "reason of the cancel")
         await self._engine.post(self.run_id, kind="cancel", topic=f"cancel:{history.execution}", body=body)
         self._after = history.records[-1].seq
         return CancelOutcome.REQUESTED
@@ -200,6 +199,7 @@ class RunHandle(Generic[Out_co]):
             workflow_id=history.workflow_id,
             owner=standing.owner,
             candidates=standing.candidates,
+            starts_at_ms=standing.starts_at_ms,
         )
 
     async def _wait(
@@ -240,7 +240,7 @@ class RunHandle(Generic[Out_co]):
         except TargetUnclearError as error:
             raise ResumeTargetError(self.run_id, str(error)) from None
         context = _plain_context(request_context)
-        raw = {each.path: _encode(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
+        raw = {each.path: encode_value(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
             raise ResumeConflictError(self.run_id, chosen[0].path)
@@ -302,6 +302,9 @@ class Run(Generic[In, Out_co]):
         initial_state: object = None,
         request_context: object = None,
         output_options: OutputOptions | None = None,
+        tags: Sequence[str] = (),
+        delay: timedelta | float | None = None,
+        start_at: datetime | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
 
@@ -313,22 +316,27 @@ class Run(Generic[In, Out_co]):
             initial_state: The state to begin with; validated as a whole, with defaults filled in.
             request_context: What all steps can read: an object of JSON, or of the workflow's declared type.
             output_options: What results of this run show.
+            tags: Words to find the run by.
+            delay: How long it waits before it starts, as a timedelta or in seconds; it is `pending` until then.
+            start_at: When it starts, an aware datetime; one in the past means at once.
 
         Raises:
-            InputError: The input, state or context does not fit; names each path. Nothing was recorded.
+            InputError: The input, state, context or another option does not fit; names each path. Nothing was recorded.
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
-        context = _request_context(self._workflow, request_context)
-        request = StartRequest(
-            workflow=self._workflow,
+        request = make_request(
+            self._workflow,
             run_id=self.run_id,
             resource_id=self.resource_id,
-            input=_encode(self._workflow.input, input_data, "input_data"),
-            request_context=context,
-            state=_initial_state(self._workflow, initial_state),
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
             include_state=output_options is not None and output_options.include_state,
+            tags=tags,
+            delay=delay,
+            start_at=start_at,
         )
         await self._engine.start(request)
         return StartedRun(self._engine, self.run_id, self._workflow.output, self._workflow.functions)
@@ -340,11 +348,16 @@ class Run(Generic[In, Out_co]):
         initial_state: object = None,
         request_context: object = None,
         output_options: OutputOptions | None = None,
+        tags: Sequence[str] = (),
+        delay: timedelta | float | None = None,
+        start_at: datetime | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
+        Takes what `start_async` takes.
+
         Raises:
-            InputError: The input or context does not fit; names each path. Nothing was recorded.
+            InputError: Something that was handed over does not fit; names each path. Nothing was recorded.
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
         """
@@ -353,6 +366,9 @@ class Run(Generic[In, Out_co]):
             initial_state=initial_state,
             request_context=request_context,
             output_options=output_options,
+            tags=tags,
+            delay=delay,
+            start_at=start_at,
         )
         return await started.result()
 
@@ -361,41 +377,8 @@ class Run(Generic[In, Out_co]):
         return f"Run({self._workflow.id!r}, {self.run_id!r})"
 
 
-def _encode(schema: Schema[Any], value: object, subject: str) -> bytes:
-    """Validate a caller's value and return it as JSON, or say what is wrong with it."""
-    try:
-        raw = schema.encode(value)
-    except InvalidValueError as error:
-        raise InputError(subject, error.problems) from None
-    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
-        raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
-    return raw
-
-
-def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
-    if value is None and workflow.state.schema.is_json:
-        return {}
-    try:
-        raw = workflow.state.validate_initial({} if value is None else value)
-    except InvalidValueError as error:
-        raise InputError("initial_state", error.problems) from None
-    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
-        raise PayloadTooLargeError("initial_state", len(raw), DEFAULT_PAYLOAD_LIMIT)
-    return cast("dict[str, JsonValue]", decode(raw))
-
-
-def _request_context(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
-    schema = workflow.request_context
-    if schema.is_json and not value:
-        return {}
-    context = decode(_encode(schema, {} if value is None else value, "request_context"))
-    if not isinstance(context, dict):
-        raise InputError("request_context", (Problem("", "an object is needed"),))
-    return context
-
-
 def _plain_context(value: object) -> dict[str, JsonValue]:
-    context = decode(_encode(JSON, {} if value is None else value, "request_context"))
+    context = decode(encode_value(JSON, {} if value is None else value, "request_context"))
     if not isinstance(context, dict):
         raise InputError("request_context", (Problem("", "an object is needed"),))
     return context
@@ -411,15 +394,3 @@ def _path_of(step: object) -> str | None:
         reason = f"name a step by itself, its id, its path, or the parts of its path, not {step!r:.60}"
         raise InputError("step", (Problem("", reason),))
     return ".".join(_path_of(part) or "" for part in parts)
-
-
-def check_text(value: object, name: str) -> None:
-    """Refuse an id that is not a usable text.
-
-    Raises:
-        InputError: It is not a text, is empty, too long, or holds control characters.
-    """
-    limit = 200
-    if not isinstance(value, str) or not value or len(value) > limit or not value.isprintable():
-        reason = f"needs 1 to {limit} printable characters, not {value!r:.60}"
-        raise InputError(name, (Problem("", reason),))

@@ -27,7 +27,15 @@ __all__ = ["explain"]
 _SHOWN = 5
 
 
-def explain(view: RunView, *, status: RunStatus, workflow_id: str, owner: str | None, candidates: int) -> str:
+def explain(
+    view: RunView,
+    *,
+    status: RunStatus,
+    workflow_id: str,
+    owner: str | None,
+    candidates: int,
+    starts_at_ms: int | None = None,
+) -> str:
     """Return one or more sentences: what the run does or waits for, and who works on it.
 
     Args:
@@ -36,12 +44,15 @@ def explain(view: RunView, *, status: RunStatus, workflow_id: str, owner: str | 
         workflow_id: Its workflow.
         owner: The worker that drives it, in words; None if nobody does.
         candidates: How many live workers take runs of this workflow.
+        starts_at_ms: When it is to start, if that is still to come.
     """
     if status is RunStatus.FAILED:
         return _failed(view)
     if status.is_terminal:
         return f"the run has ended: {status}"
     work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
+    if starts_at_ms is not None:
+        return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {_who(workflow_id, candidates)}"
     if not view.steps and owner is None:
         return f"the run is recorded and waits for a worker; {_who(workflow_id, candidates)}"
     sentences = [_sentence(view, command) for command in work[:_SHOWN]]

@@ -35,11 +35,28 @@ class StartRequest:
     """The initial state."""
     include_state: bool
     """Whether results show the state."""
+    delay_ms: int | None = None
+    """How long it is to wait before it starts."""
+    start_at_ms: int | None = None
+    """When it is to start; None for at once, or as `delay_ms` says."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by."""
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it is to start at once."""
+        return self.start_at_ms is None and self.delay_ms is None
+
+    def ready_at_ms(self, now_ms: int) -> int | None:
+        """Return when it may start; None for at once."""
+        return self.start_at_ms if self.delay_ms is None else now_ms + self.delay_ms
 
     def to_event(self, now_ms: int) -> RunStarted:
         """Return the first event of the run's journal; its payload is the input."""
         timeout_ms = self.workflow.graph.root.timeout_ms
-        deadline_ms = None if timeout_ms is None else now_ms + timeout_ms
+        deadline_ms = None
+        if timeout_ms is not None:  # the time counts from when it may start
+            deadline_ms = max(now_ms, self.ready_at_ms(now_ms) or 0) + timeout_ms
         return RunStarted(now_ms, self.request_context, self.state, self.include_state, deadline_ms)
 
 
@@ -73,6 +90,8 @@ class Standing:
     """The worker that drives the run, in words; None if nobody does."""
     candidates: int
     """How many live workers take runs of its workflow."""
+    starts_at_ms: int | None = None
+    """When it is to start, if that is still to come."""
 
 
 class Engine(Protocol):

@@ -73,6 +73,10 @@ class NewRun(NamedTuple):
     """Worker that takes it at once, or None to leave it to whoever claims it."""
     records: Sequence[Record]
     """Journal to begin with: `seq` from 1, at least one."""
+    ready_at_ms: int | None = None
+    """Without an owner: when it may be claimed first; None for at once."""
+    tags: Sequence[str] = ()
+    """Words of the caller to find it by, each once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -254,7 +258,7 @@ class RunStore(Protocol):
             The second insert of a run id settles with `RunExistsError` and changes nothing, also when two processes
             race. With an owner that is alive, the run belongs to it from the first moment, with epoch 1; if the owner's
             life is over, the run is recorded without owner, claimable at once, and the receipt says so. Without an
-            owner its epoch is 0 and it is claimable at once.
+            owner its epoch is 0 and it is claimable from its `ready_at_ms` on, at once if that is None.
         """
         ...
 

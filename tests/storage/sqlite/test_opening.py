@@ -188,7 +188,8 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
             "key", "run_id", "workflow_id", "graph", "resource_id", "status", "execution", "epoch", "owner", "head",
             "crashed", "ready_at_ms", "created_at_ms", "updated_at_ms",
         ],
-        "events": [
+        "run_tags": ["run_key", "tag"],
+            "events": [
             "run_key", "seq", "execution", "class", "type", "v", "at_ms", "path", "attempt", "body", "payload",
         ],
         "inbox": ["key", "run_key", "topic", "kind", "at_ms", "body", "taken"],

@@ -91,7 +91,7 @@ class LocalEngine:
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
         settle = partial(self._start_settled, settled)
-        if self._worker is not None and self._worker.free > 0:
+        if request.is_immediate and self._worker is not None and self._worker.free > 0:
             self._worker.start(request, settle)
         else:
             self._insert(request, settle)
@@ -156,7 +156,8 @@ class LocalEngine:
         if owner is not None:
             words = f"worker {owner.key} (process {owner.pid})" + ("" if owner.is_alive else ", which is dead")
         candidates = sum(each.is_alive and row.workflow_id in each.workflows for each in workers)
-        return Standing(owner=words, candidates=candidates)
+        is_ahead = row.status is RunStatus.PENDING and (row.ready_at_ms or 0) > self._now_ms()
+        return Standing(owner=words, candidates=candidates, starts_at_ms=row.ready_at_ms if is_ahead else None)
 
     def _make_worker(self) -> Worker:
         return Worker(self._store, self._shelf, self._options, on_rest=self._came_to_rest, wake=self._wake)
@@ -173,6 +174,8 @@ class LocalEngine:
             status=RunStatus.PENDING,
             owner=None,
             records=[encode_event(event, seq=1, execution=0, payload=request.input)],
+            ready_at_ms=request.ready_at_ms(now),
+            tags=request.tags,
         )
 
         def settled(result: Receipt | OutlastError) -> None:

@@ -112,6 +112,7 @@ class Worker:
             status=RunStatus.RUNNING,
             owner=self.key,
             records=records,
+            tags=request.tags,
         )
         self._inserting += 1
 

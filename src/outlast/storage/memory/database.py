@@ -80,12 +80,13 @@ class MemoryDatabase:
             status=new.status,
             rows=[tuple(record) for record in new.records],
             receipt=Receipt(key, 0, is_owned=False),
+            tags=tuple(new.tags),
         )
         self.runs.append(run)
         self.run_ids[new.run_id] = run
         life = None if new.owner is None else self._find_alive(new.owner)
         if life is None:
-            self._set_free(run, new.created_at_ms)
+            self._set_free(run, new.created_at_ms if new.ready_at_ms is None else new.ready_at_ms)
         else:
             self._give(run, life)
         return run.receipt

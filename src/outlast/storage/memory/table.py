@@ -42,6 +42,8 @@ class Run:
     """Its journal."""
     receipt: Receipt
     """What a write that leaves the owner alone is answered with; made once per owner, not once per write."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by."""
     execution: int = 0
     """Its latest execution."""
     epoch: int = 0

@@ -94,6 +94,9 @@ INSERT INTO runs (
 VALUES {rows}
 ON CONFLICT (run_id) DO NOTHING
 
+-- name: insert_tags (2)
+INSERT INTO run_tags (run_key, tag) VALUES {rows}
+
 -- name: select_runs_over
 SELECT key FROM runs WHERE key > ?
 

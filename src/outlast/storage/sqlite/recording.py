@@ -221,6 +221,7 @@ def _record_inserts(
     premises.bring_up_to_date(connection)
     last, now_ns = premises.last, clock.now_ns()
     rows: list[SqlValue] = []
+    tags: list[SqlValue] = []
     numbered: dict[str, tuple[int, int, bool, NewRun]] = {}
     for index, run in inserts:
         if run.run_id in numbered:
@@ -242,6 +243,10 @@ def _record_inserts(
             continue
         outcomes[index] = Receipt(RunKey(key), int(is_owned), is_owned)
         _add_events(events, key, run.records)
+        if run.tags:
+            for tag in run.tags:
+                tags += (key, tag)
+    _execute_rows(connection, "insert_tags", tags, 2)
 
 
 def _row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
@@ -257,7 +262,7 @@ def _row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
         1 if is_owned else 0,
         run.owner if is_owned else None,
         last.seq,
-        None if is_owned else run.created_at_ms,
+        None if is_owned else run.created_at_ms if run.ready_at_ms is None else run.ready_at_ms,
         run.created_at_ms,
         last.at_ms,
     )

@@ -52,6 +52,19 @@ class InsertContract(StoreScenario):
 
             assert (await find(store)).resource_id is None
 
+    async def test_insert_with_a_later_time_is_claimable_from_then_on(self) -> None:
+        """Without an owner it is claimable from its `ready_at_ms` on."""
+        async with self.process() as store:
+            graph = await store.ensure_graph("orders", "v1", b"{}")
+            worker = await store.register_worker(workflows=["orders"], lease=LEASE)
+
+            await insert(store, new_run(graph)._replace(ready_at_ms=NOW + 1_000))
+
+            assert await store.next_ready_at([graph]) == NOW + 1_000
+            assert await store.claim(worker, graphs=[graph], now_ms=NOW + 999, limit=9) == []
+            (claimed,) = await store.claim(worker, graphs=[graph], now_ms=NOW + 1_000, limit=9)
+            assert claimed.run_id == "run"
+
     async def test_second_insert_of_an_id_changes_nothing(self) -> None:
         """The second insert of a run id settles with `RunExistsError` and changes nothing."""
         async with self.process() as store:

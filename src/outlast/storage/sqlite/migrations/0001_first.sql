@@ -30,6 +30,15 @@ CREATE TABLE runs (
 CREATE INDEX runs_claimable ON runs (graph, ready_at_ms) WHERE owner IS NULL AND ready_at_ms IS NOT NULL;
 CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
 
+-- Words to find runs by. A table of its own: a run without tags writes nothing for them.
+CREATE TABLE run_tags (
+  run_key INTEGER NOT NULL,
+  tag     TEXT NOT NULL,
+  PRIMARY KEY (run_key, tag)
+) WITHOUT ROWID;
+
+CREATE INDEX run_tags_by_tag ON run_tags (tag, run_key);
+
 -- The journals. body and payload begin with one byte that names their encoding: 0 is JSON.
 CREATE TABLE events (
   run_key   INTEGER NOT NULL,
