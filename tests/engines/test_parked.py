@@ -157,7 +157,7 @@ async def test_fault_while_an_outcome_is_read_parks_the_run_and_stops_nothing_el
     def broken(*args: object, **options: object) -> None:
         raise RuntimeError("a fault in the engine")
 
-    monkeypatch.setattr("outlast.engines.local.outcomes.retry_at", broken)
+    monkeypatch.setattr("outlast.engines.outcomes.retry_at", broken)
     failing, other = one_step(fail), Workflow("other").then(fine).commit()
     async with place.app(failing, other, max_steps=1) as app:
         await (await app.create_run(failing, run_id="run")).start_async()

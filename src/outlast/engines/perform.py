@@ -113,6 +113,8 @@ class Call:
     """Makes the context for the decoded input; None if the function takes none."""
     convert: Callable[[object], int] | None = None
     """For functions that steer the run: reads the answer; raises `ValueError` if it cannot be used."""
+    limit: int = DEFAULT_PAYLOAD_LIMIT
+    """How large a value that is to be recorded may be, in bytes of JSON."""
 
 
 def check_value(raw: bytes, subject: str, decode: Callable[[bytes], object]) -> FailureInfo | None:
@@ -195,7 +197,7 @@ def _returned(call: Call, context: ReadContext[Any] | None, value: object) -> Ou
     if call.convert is not None:
         return Answered(call.convert(value))
     patch = context.patch if isinstance(context, StepContext) else ()
-    return Returned(_encode(call.function.output, value, f"output of {call.subject}"), patch)
+    return Returned(_encode(call, call.function.output, value, "output"), patch)
 
 
 def _caught(call: Call, context: ReadContext[Any] | None, error: BaseException) -> Outcome:
@@ -213,11 +215,11 @@ def _signaled(call: Call, context: ReadContext[Any] | None) -> Outcome | None:
     signal = context.signal
     match signal:
         case SuspendCall(payload=payload, label=label, timeout=timeout):
-            raw = _encode(call.function.suspend, payload, f"suspend payload of {call.subject}")
+            raw = _encode(call, call.function.suspend, payload, "suspend payload")
             return Suspended(raw, _checked_label(label, call.subject), timeout, context.patch)
         case BailCall(value=value):
             schema = call.function.output if _fits(call.function.output, value) else Schema.of(type(value))
-            return Bailed(_encode(schema, value, f"bail value of {call.subject}"), context.patch)
+            return Bailed(_encode(call, schema, value, "bail value"), context.patch)
         case AbortCall():
             return Aborted()
         case _:
@@ -241,13 +243,14 @@ def _fits(schema: Schema[Any], value: object) -> bool:
     return True
 
 
-def _encode(schema: Schema[Any], value: object, subject: str) -> bytes:
+def _encode(call: Call, schema: Schema[Any], value: object, what: str) -> bytes:
+    subject = f"{what} of {call.subject}"
     try:
         raw = schema.encode(value)
     except InvalidValueError as error:
         raise OutputError(subject, error.problems) from None
-    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
-        raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
+    if len(raw) > call.limit:
+        raise PayloadTooLargeError(subject, len(raw), call.limit)
     return raw
 
 

@@ -11,10 +11,11 @@ from datetime import timedelta
 from functools import partial
 
 from outlast.core.commands import RunStep
-from outlast.engines.local.live import Body, Calling, LiveRun
+from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.options import LocalOptions
-from outlast.engines.local.threads import BodyThreads
+from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
+from outlast.engines.threads import BodyThreads
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 

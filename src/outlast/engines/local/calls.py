@@ -23,8 +23,9 @@ from outlast.core.commands import (
 )
 from outlast.core.frames import LeafFrame
 from outlast.core.ref import Ref
-from outlast.engines.local.answers import converter
-from outlast.engines.local.live import Calling, LiveRun, Lookup
+from outlast.engines.answers import converter
+from outlast.engines.local.live import LiveRun, Lookup
+from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import StepNode
@@ -45,7 +46,7 @@ def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now
             make_context = partial(run.context, command, lookup)
     raw = run.values.resolve(command.input)
     if isinstance(command, Evaluate):
-        convert = converter(command, now_ms())
+        convert = converter(command.purpose, now_ms())
         return Call(function, raw, f"'{command.path}'", run.raw_request_context, make_context, convert)
     kind = "step" if isinstance(command, RunStep) else "map"
     return Call(function, raw, f"{kind} '{command.path}'", run.raw_request_context, make_context)

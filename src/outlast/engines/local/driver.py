@@ -41,15 +41,15 @@ from outlast.core.events import (
 )
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
-from outlast.engines.local.answers import close_block, finish, open_block
+from outlast.engines.answers import close_block, finish, open_block
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.calls import call_of, refs_of, timeout_of
-from outlast.engines.local.live import Body, Calling, LiveRun
+from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.options import LocalOptions
-from outlast.engines.local.outcomes import Fact, collected, fact_of
 from outlast.engines.local.requests import Requests
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.timers import DueEvent, Timers
+from outlast.engines.outcomes import Calling, Fact, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
 from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey

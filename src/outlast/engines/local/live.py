@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from outlast.core.codec import encode_event
 from outlast.core.commands import Evaluate, RunMap, RunStep
@@ -13,24 +13,23 @@ from outlast.core.events import Event
 from outlast.core.record import Record
 from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
+from outlast.engines.answers import Side
 from outlast.engines.local.program import Program
 from outlast.engines.local.values import RunValues
-from outlast.engines.perform import Call
+from outlast.engines.outcomes import Calling
+from outlast.engines.perform import Call, check_value
+from outlast.failures import FailureInfo
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
 from outlast.graph.state import StateType
 from outlast.storage.base import InboxKey, RunKey, RunStore
 from outlast.values import JsonValue, encode
 
-__all__ = ["Body", "Calling", "LiveRun", "Lookup"]
+__all__ = ["Body", "LiveRun", "Lookup"]
 
 T = TypeVar("T")
 
 _KEPT_RECORDS = 512
-
-
-Calling: TypeAlias = RunStep | RunMap | Evaluate
-"""A command to call user code."""
 
 
 @dataclass(slots=True, eq=False)
@@ -203,6 +202,12 @@ class LiveRun:
             data=self.state.data,
             state_type=function.state or self._state_type(path),
         )
+
+    def why_misfit(self, workflow_id: str, side: Side, value: Ref, subject: str) -> FailureInfo | None:
+        """Return why a recorded value does not fit a declared type of a workflow; None if it does."""
+        types = self.program.types[workflow_id]
+        schema = types.input if side == "input" else types.output
+        return None if schema.is_json else check_value(self.values.resolve(value), subject, schema.decode)
 
     def _state_type(self, path: str) -> StateType:
         return self.program.types[self.state.scope_of(path).node.workflow].state

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from outlast.core.commands import AwaitResume
 from outlast.core.events import StepResumed
 from outlast.engines.local.live import LiveRun
-from outlast.engines.local.outcomes import Fact
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.timers import Timers
+from outlast.engines.outcomes import Fact
 from outlast.storage.base import InboxRow
 from outlast.values import JsonValue, decode, encode
 

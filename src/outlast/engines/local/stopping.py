@@ -10,8 +10,8 @@ from outlast.core.events import CancelRequested, StepCanceled
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
-from outlast.engines.local.outcomes import Fact
 from outlast.engines.local.timers import Timers
+from outlast.engines.outcomes import Fact
 
 __all__ = ["Stopping"]
 

@@ -6,21 +6,20 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from inspect import isawaitable, iscoroutine
-from typing import assert_never
+from typing import Literal, Protocol, TypeAlias, assert_never
 
-from outlast.core.commands import CloseBlock, Evaluate, FinishRun, OpenBlock, Purpose
+from outlast.core.commands import CloseBlock, FinishRun, OpenBlock, Purpose
 from outlast.core.events import BlockFailed, BlockOpened, BlockSucceeded, Event, RunFinished
 from outlast.core.frames import ForeachFrame
-from outlast.core.ref import Recorded
+from outlast.core.ref import Recorded, Ref
 from outlast.core.status import RunStatus
-from outlast.engines.local.live import LiveRun
-from outlast.engines.perform import check_value
+from outlast.engines.outcomes import Driven
 from outlast.errors import InputError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.instant import to_ms
 from outlast.values import InvalidValueError
 
-__all__ = ["close_block", "converter", "finish", "open_block"]
+__all__ = ["Answering", "Side", "close_block", "converter", "finish", "open_block"]
 
 _LONGEST = 1e11
 """How many seconds a sleep may last at most: 3,000 years, as in a definition."""
@@ -29,7 +28,36 @@ _LONGEST = 1e11
 _LONGEST_S = 1e11
 
 
-def open_block(run: LiveRun, command: OpenBlock, now_ms: int) -> Event:
+Side: TypeAlias = Literal["input", "output"]
+"""Which declared type of a workflow is meant."""
+
+
+class Lists(Protocol):
+    """Recorded lists."""
+
+    def split(self, ref: Ref) -> list[bytes]:
+        """Return the items of a list, each as JSON; kept until `forget`."""
+        ...
+
+    def forget(self, ref: Ref) -> None:
+        """Let go of the items of a list."""
+        ...
+
+
+class Answering(Driven, Protocol):
+    """A run that an engine drives, as far as it takes to answer commands without calling user code."""
+
+    @property
+    def values(self) -> Lists:
+        """Its recorded values."""
+        ...
+
+    def why_misfit(self, workflow_id: str, side: Side, value: Ref, subject: str) -> FailureInfo | None:
+        """Return why a recorded value does not fit a declared type of a workflow; None if it does."""
+        ...
+
+
+def open_block(run: Answering, command: OpenBlock, now_ms: int) -> Event:
     """Measure the list of a foreach, or check the input of a nested workflow."""
     if command.concurrency is not None:
         try:
@@ -41,12 +69,11 @@ def open_block(run: LiveRun, command: OpenBlock, now_ms: int) -> Event:
     if command.workflow is None:
         return BlockOpened(now_ms, command.path)
     subject = f"input of workflow '{command.path}'"
-    raw = run.values.resolve(command.input)
-    failed = check_value(raw, subject, run.program.types[command.workflow].input.decode)
+    failed = run.why_misfit(command.workflow, "input", command.input, subject)
     return BlockOpened(now_ms, command.path) if failed is None else BlockFailed(now_ms, command.path, None, failed)
 
 
-def close_block(run: LiveRun, command: CloseBlock, now_ms: int) -> Event:
+def close_block(run: Answering, command: CloseBlock, now_ms: int) -> Event:
     """End a block, and check the output of a nested workflow."""
     frame = run.state.frames.get(command.path)
     if isinstance(frame, ForeachFrame):
@@ -57,26 +84,29 @@ def close_block(run: LiveRun, command: CloseBlock, now_ms: int) -> Event:
         return BlockFailed(now_ms, command.path, command.cause.path, None)
     if command.workflow is None:
         return BlockSucceeded(now_ms, command.path)
-    failed = _check_output(run, command, command.workflow, f"output of workflow '{command.path}'")
+    failed = None
+    if command.output is not None:
+        failed = run.why_misfit(command.workflow, "output", command.output, f"output of workflow '{command.path}'")
     return BlockSucceeded(now_ms, command.path) if failed is None else BlockFailed(now_ms, command.path, None, failed)
 
 
-def finish(run: LiveRun, command: FinishRun, now_ms: int) -> Event:
+def finish(run: Answering, command: FinishRun, now_ms: int) -> Event:
     """End the run, and check its result."""
     if command.is_canceled:
         return RunFinished(now_ms, RunStatus.CANCELED)
     if command.cause is not None:
         return RunFinished(now_ms, RunStatus.FAILED, command.cause.path or None, command.cause.failure)
-    failed = _check_output(run, command, run.workflow_id, "result of the workflow")
+    failed = None
+    if command.output is not None:
+        failed = run.why_misfit(run.state.graph.workflow_id, "output", command.output, "result of the workflow")
     if failed is not None:
         return RunFinished(now_ms, RunStatus.FAILED, None, failed)
     output_seq = command.output.seq if isinstance(command.output, Recorded) else None
     return RunFinished(now_ms, RunStatus.SUCCESS, output_seq=output_seq)
 
 
-def converter(command: Evaluate, now_ms: int) -> Callable[[object], int]:
+def converter(purpose: Purpose, now_ms: int) -> Callable[[object], int]:
     """Return what reads the answer of a function, for its purpose."""
-    purpose: Purpose = command.purpose
     match purpose:
         case "condition":
             return _truth_of
@@ -122,10 +152,3 @@ def _at_least_one(value: object) -> int:
         message = f"concurrency is a whole number of at least 1, not {value!r}"
         raise ValueError(message)
     return value
-
-
-def _check_output(run: LiveRun, command: CloseBlock | FinishRun, workflow_id: str, subject: str) -> FailureInfo | None:
-    schema = run.program.types[workflow_id].output
-    if schema.is_json or command.output is None:
-        return None
-    return check_value(run.values.resolve(command.output), subject, schema.decode)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeAlias, assert_never
+from typing import Protocol, TypeAlias, assert_never
 
 from outlast.core.backoff import retry_at
-from outlast.core.commands import CloseBlock, Evaluate, RunStep
+from outlast.core.commands import CloseBlock, Evaluate, RunMap, RunStep
 from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
@@ -17,19 +17,36 @@ from outlast.core.events import (
     StepSuspended,
 )
 from outlast.core.frames import ForeachFrame, LeafFrame
-from outlast.engines.local.live import Calling, LiveRun
+from outlast.core.state import RunState
 from outlast.engines.perform import Aborted, Answered, Bailed, Outcome, Raised, Returned, Suspended
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.nodes import StepNode
 from outlast.values import JsonValue, encode
 
-__all__ = ["Fact", "collected", "fact_of"]
+__all__ = ["Calling", "Driven", "Fact", "collected", "fact_of"]
 
 Fact: TypeAlias = tuple[Event, bytes | None]
 """An event, and the value that belongs to it as JSON."""
 
+Calling: TypeAlias = RunStep | RunMap | Evaluate
+"""A command to call user code."""
 
-def fact_of(run: LiveRun, command: Calling, outcome: Outcome, now: int) -> Fact:
+
+class Driven(Protocol):
+    """A run that an engine drives."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        ...
+
+    @property
+    def state(self) -> RunState:
+        """The fold of its journal."""
+        ...
+
+
+def fact_of(run: Driven, command: Calling, outcome: Outcome, now: int) -> Fact:
     """Return the fact that an outcome is, with the value that belongs to it."""
     path = command.path
     attempt = command.attempt if isinstance(command, RunStep) else 0
@@ -51,7 +68,7 @@ def fact_of(run: LiveRun, command: Calling, outcome: Outcome, now: int) -> Fact:
             assert_never(outcome)
 
 
-def _failed(run: LiveRun, command: Calling, failure: FailureInfo, now: int) -> Fact:
+def _failed(run: Driven, command: Calling, failure: FailureInfo, now: int) -> Fact:
     if isinstance(command, Evaluate):
         return EvaluationFailed(now, command.path, failure), None
     attempt = command.attempt if isinstance(command, RunStep) else 0
@@ -60,7 +77,7 @@ def _failed(run: LiveRun, command: Calling, failure: FailureInfo, now: int) -> F
     return StepFailed(now, command.path, attempt, failure, due), payload
 
 
-def _retry_at(run: LiveRun, path: str, attempt: int, failure: FailureInfo, now: int) -> int | None:
+def _retry_at(run: Driven, path: str, attempt: int, failure: FailureInfo, now: int) -> int | None:
     frame = run.state.frame(path)
     if not isinstance(frame, LeafFrame) or not isinstance(frame.node, StepNode):
         return None
@@ -75,7 +92,7 @@ def _retry_at(run: LiveRun, path: str, attempt: int, failure: FailureInfo, now: 
     )
 
 
-def collected(run: LiveRun, path: str, failure: FailureInfo | None, closing: CloseBlock | None) -> bytes | None:
+def collected(run: Driven, path: str, failure: FailureInfo | None, closing: CloseBlock | None) -> bytes | None:
     """Return what a failed item of a collecting foreach leaves in the output; None for everything else."""
     if failure is None and closing is not None and closing.cause is not None:
         failure = closing.cause.failure
