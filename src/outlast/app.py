@@ -11,12 +11,15 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
+from outlast.engines.base import CreateRequest
 from outlast.engines.local.engine import LocalEngine
 from outlast.engines.local.options import LocalOptions
 from outlast.errors import (
     ConfigurationError,
     DefinitionError,
     ForkedAppError,
+    InputError,
+    Problem,
     UnattachedWorkflowError,
 )
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
@@ -158,6 +161,39 @@ class Outlast:
         if resource_id is not None:
             check_text(resource_id, "resource_id")
         return Run(self._engine, workflow, run_id=run_id or _run_ids.next(), resource_id=resource_id)
+
+    async def record_run(
+        self,
+        workflow: CommittedWorkflow[In, Out],
+        *,
+        run_id: str | None = None,
+        resource_id: str | None = None,
+        start_within: timedelta = timedelta(days=1),
+    ) -> Run[In, Out]:
+        """Record a run as `pending` and return it: any process can start it, by its id (rule 2.1).
+
+        Args:
+            workflow: What it will run.
+            run_id: Its id; a new one if none is given.
+            resource_id: Whose run it is.
+            start_within: If nobody starts it in this time, it ends `failed` with `NeverStartedError`.
+
+        Raises:
+            RunExistsError: A run with this id is recorded already.
+            UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            InputError: The run id or resource id is not a usable text, or the time is not positive.
+            StoreUnavailableError: It is not known to be recorded; recording the same id again is safe.
+        """
+        run = await self.create_run(workflow, run_id=run_id, resource_id=resource_id)
+        start_within_ms = start_within // timedelta(milliseconds=1)
+        if start_within_ms <= 0:
+            raise InputError("start_within", (Problem("", f"a positive time is needed, not {start_within}"),))
+        await self._engine.create(
+            CreateRequest(
+                workflow=workflow, run_id=run.run_id, resource_id=resource_id, start_within_ms=start_within_ms
+            )
+        )
+        return run
 
     def run(self, run_id: str) -> RunHandle[Any]:
         """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.

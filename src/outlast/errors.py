@@ -19,6 +19,7 @@
     │   ├── StepFailedError
     │   ├── RunCanceledError
     │   ├── RunTimedOutError
+    │   ├── NeverStartedError
     │   ├── PoisonRunError
     │   └── RunSuspendedError
     ├── NonRetryableError               raised by authors: do not try this step again
@@ -45,6 +46,7 @@ __all__ = [
     "ForkedAppError",
     "InputError",
     "NetworkFilesystemError",
+    "NeverStartedError",
     "NonRetryableError",
     "OutlastError",
     "OutputError",
@@ -228,6 +230,10 @@ class RunCanceledError(RunError):
 
 class RunTimedOutError(RunError):
     """The run did not end in time. Raised by `RunResult.unwrap()`."""
+
+
+class NeverStartedError(RunError):
+    """The run was recorded to be started, and nobody started it in time. Raised by `RunResult.unwrap()`."""
 
 
 class PoisonRunError(RunError):

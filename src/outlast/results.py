@@ -11,11 +11,13 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from outlast.core.codec import decode_event
 from outlast.core.events import RunFinished, RunStarted
+from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_view
 from outlast.engines.base import History
 from outlast.errors import (
+    NeverStartedError,
     PoisonRunError,
     RunCanceledError,
     RunStateError,
@@ -122,6 +124,7 @@ class RunResult(Generic[Out_co]):
             StepFailedError: The run failed; `error` has the whole story.
             RunCanceledError: The run was canceled.
             RunTimedOutError: The run did not end in time.
+            NeverStartedError: Nobody started it in time.
             PoisonRunError: It was ended because it killed too many processes.
             RunSuspendedError: The run waits to be resumed.
             RunStateError: It has not ended; wait for it with `await run.result()`.
@@ -160,7 +163,8 @@ class RunResult(Generic[Out_co]):
         return wire
 
 
-_ENDINGS: Final[Mapping[str, type[RunTimedOutError | PoisonRunError]]] = {
+_ENDINGS: Final[Mapping[str, type[RunTimedOutError | NeverStartedError | PoisonRunError]]] = {
+    "NeverStartedError": NeverStartedError,
     "RunTimedOutError": RunTimedOutError,
     "PoisonRunError": PoisonRunError,
 }
@@ -194,7 +198,7 @@ def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
         resource_id=history.resource_id,
         execution=history.execution,
         status=history.status,
-        input=decode(history.records[0].payload or b"null"),
+        input=decode(_start_of(history).payload or b"null"),
         steps=_Steps(reading),
         result=output.decode(reading.payloads[ended.output_seq]) if is_success and ended.output_seq else None,
         error=ended.failure,
@@ -206,7 +210,7 @@ def _ended_of(history: History) -> RunFinished | None:
     """Return the last event if it alone tells how the run ended; what else there is to say is folded."""
     if len(history.records) < _LEAST_RECORDS or history.records[-1].type != "run-finished":
         return None
-    started, ended = decode_event(history.records[0]), decode_event(history.records[-1])
+    started, ended = decode_event(_start_of(history)), decode_event(history.records[-1])
     if not isinstance(ended, RunFinished) or not isinstance(started, RunStarted) or started.include_state:
         return None
     tells_all = ended.failure is not None or ended.output_seq is not None
@@ -214,6 +218,11 @@ def _ended_of(history: History) -> RunFinished | None:
 
 
 _LEAST_RECORDS: Final = 2
+
+
+def _start_of(history: History) -> Record:
+    """Return the record of the start; that of the creation may come before it."""
+    return history.records[1] if history.records[0].type == "run-created" else history.records[0]
 
 
 def _read_by_fold(reading: _Reading, output: Schema[Any]) -> RunResult[Any]:

@@ -17,9 +17,11 @@ from core.history import HISTORIES, record_to_json, replay
 from outlast.core.events import (
     BlockFailed,
     RunCrashed,
+    RunCreated,
     RunFinished,
     RunStarted,
     RunTimedOut,
+    StartTimedOut,
     StepResumed,
     StepSucceeded,
 )
@@ -122,6 +124,33 @@ def chain() -> SimulatedRun:
     run.succeed("fetch", {"page": "text ✓"})
     run.now_ms += 5
     run.succeed("parse", [6])
+    return run
+
+
+def created() -> SimulatedRun:
+    run = SimulatedRun(CHAIN.graph, "https://example.org")
+    run.record(RunCreated(T0, T0 + 60_000))
+    return run
+
+
+def created_and_canceled() -> SimulatedRun:
+    run = created()
+    run.cancel("not needed")
+    return run
+
+
+def created_and_started() -> SimulatedRun:
+    run = created()
+    run.now_ms += 5
+    run.start()
+    run.succeed("fetch", {"page": "text"})
+    return run
+
+
+def never_started() -> SimulatedRun:
+    run = created()
+    run.now_ms += 60_000
+    run.record(StartTimedOut(run.now_ms, "?start"))
     return run
 
 
@@ -609,6 +638,9 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         chain_in_flight,
         collected,
         crashed,
+        created,
+        created_and_canceled,
+        created_and_started,
         failed,
         foreach,
         foreach_empty,
@@ -629,6 +661,7 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         nested,
         nested_failed,
         nested_input_misfit,
+        never_started,
         out_of_time,
         parallel,
         parallel_failed,

@@ -18,10 +18,12 @@ from outlast.core.events import (
     EvaluationFailed,
     Event,
     RunCrashed,
+    RunCreated,
     RunFinished,
     RunStarted,
     RunTimedOut,
     SleepStarted,
+    StartTimedOut,
     StepCanceled,
     StepFailed,
     StepResumed,
@@ -43,6 +45,8 @@ FAILURE = FailureInfo(
 PATCH = (Operation("log", PatchVerb.APPEND, {"a": [1]}), Operation("draft", PatchVerb.DELETE))
 
 EVENTS: dict[str, Event] = {
+    "run created": RunCreated(5, 1_767_225_600_000),
+    "start timed out": StartTimedOut(5, "?start"),
     "run started": RunStarted(5),
     "run started with a context": RunStarted(5, {"tenant": "a", "flags": [1, None]}),
     "run started with a state": RunStarted(5, {}, {"count": 1, "log": []}, include_state=True),
@@ -86,6 +90,8 @@ EVENTS: dict[str, Event] = {
 
 # What is in stores already: a change of these bytes needs a new version of the event, and both must be readable.
 STORED = {
+    "run created": Record(1, 0, True, "run-created", 1, 5, "", 0, b'{"due_at_ms":1767225600000}', b"1"),
+    "start timed out": Record(1, 0, True, "start-timed-out", 1, 5, "", 0, None, b"1"),
     "run started": Record(1, 0, True, "run-started", 1, 5, "", 0, None, b"1"),
     "run started with a context": Record(
         1, 0, True, "run-started", 1, 5, "", 0, b'{"request_context":{"tenant":"a","flags":[1,null]}}', b"1"

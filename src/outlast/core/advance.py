@@ -37,10 +37,12 @@ from outlast.core.events import (
     EvaluationFailed,
     Event,
     RunCrashed,
+    RunCreated,
     RunFinished,
     RunStarted,
     RunTimedOut,
     SleepStarted,
+    StartTimedOut,
     StepCanceled,
     StepFailed,
     StepResumed,
@@ -51,7 +53,7 @@ from outlast.core.events import (
     TimerFired,
 )
 from outlast.core.flow import ending, foreach, group, leaf, loop, pause, scope
-from outlast.core.flow.ending import DEADLINE_PATH
+from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
 from outlast.core.flow.start import start_node
 from outlast.core.frames import ForeachFrame, Frame, GroupFrame, LeafFrame, LoopFrame, PauseFrame, ScopeFrame
 from outlast.core.ref import Recorded, Ref
@@ -77,7 +79,9 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             if event.patch:
                 state.data = merge(state.data, event.patch)
             state.succeed(_leaf(state, path), Recorded(seq), is_bail=event.is_bail)
-        case RunStarted() | RunFinished() | CancelRequested() | RunTimedOut() | RunCrashed():
+        case RunFinished():
+            _apply_finished(state, event)
+        case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunCreated() | StartTimedOut():
             _apply_to_run(state, seq, event)
         case StepFailed(path=path):
             state.close(path, RunStep, RunMap)
@@ -117,13 +121,16 @@ def reissue(state: RunState) -> list[Command]:
 
 
 def _apply_to_run(
-    state: RunState, seq: int, event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunFinished
+    state: RunState,
+    seq: int,
+    event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunCreated | StartTimedOut,
 ) -> None:
     match event:
         case RunStarted():
             if state.root is not None:
                 message = "the start of the run is recorded twice"
                 raise JournalMismatchError(message)
+            state.drop(START_PATH)
             state.data = event.state
             if event.deadline_ms is not None:
                 state.issue(AwaitDeadline(DEADLINE_PATH, event.deadline_ms))
@@ -135,14 +142,20 @@ def _apply_to_run(
             ending.time_out(state)
         case RunCrashed():
             ending.crash(state, event)
-        case RunFinished():
-            command = state.close("", FinishRun)
-            state.drop(DEADLINE_PATH)
-            state.finished = event.status
-            state.result = command.output if event.failure is None else None
-            state.frames.clear()
+        case RunCreated():
+            state.issue(AwaitDeadline(START_PATH, event.due_at_ms))
+        case StartTimedOut():
+            ending.never_started(state)
         case _:
             assert_never(event)
+
+
+def _apply_finished(state: RunState, event: RunFinished) -> None:
+    command = state.close("", FinishRun)
+    state.drop(DEADLINE_PATH)
+    state.finished = event.status
+    state.result = command.output if event.failure is None else None
+    state.frames.clear()
 
 
 def _apply_started(state: RunState, path: str) -> None:

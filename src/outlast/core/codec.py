@@ -18,10 +18,12 @@ from outlast.core.events import (
     EvaluationFailed,
     Event,
     RunCrashed,
+    RunCreated,
     RunFinished,
     RunStarted,
     RunTimedOut,
     SleepStarted,
+    StartTimedOut,
     StepCanceled,
     StepFailed,
     StepResumed,
@@ -31,7 +33,7 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.flow.ending import DEADLINE_PATH
+from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
@@ -41,6 +43,8 @@ from outlast.values import JsonValue, decode, encode
 __all__ = ["EVENT_VERSIONS", "UnknownEventError", "decode_event", "encode_event"]
 
 EVENT_VERSIONS: Final[Mapping[str, int]] = {
+    "run-created": 1,
+    "start-timed-out": 1,
     "run-started": 1,
     "step-started": 1,
     "step-succeeded": 1,
@@ -95,6 +99,8 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
         case StepResumed() | SuspensionTimedOut() | Evaluated() | EvaluationFailed() | SleepStarted() | TimerFired():
             name, body = _of_node(event)
             path = event.path
+        case RunCreated() | StartTimedOut():
+            name, body = _of_created(event)
         case _:
             assert_never(event)
     return Record(seq, execution, True, name, EVENT_VERSIONS[name], event.at_ms, path, attempt, body, payload)  # noqa: FBT003
@@ -162,6 +168,16 @@ def _of_block(event: BlockOpened | BlockSucceeded | BlockFailed) -> _NameAndBody
             return "block-succeeded", None
         case BlockFailed():
             return "block-failed", encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
+        case _:
+            assert_never(event)
+
+
+def _of_created(event: RunCreated | StartTimedOut) -> _NameAndBody:
+    match event:
+        case RunCreated():
+            return "run-created", encode({"due_at_ms": event.due_at_ms})
+        case StartTimedOut():
+            return "start-timed-out", None
         case _:
             assert_never(event)
 
@@ -281,6 +297,8 @@ def _evaluation_failed(record: Record) -> EvaluationFailed:
 
 
 _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
+    "run-created": lambda record: RunCreated(record.at_ms, _number(_body(record)["due_at_ms"]) or 0),
+    "start-timed-out": lambda record: StartTimedOut(record.at_ms, START_PATH),
     "run-started": _run_started,
     "step-started": lambda record: StepStarted(record.at_ms, record.path, record.attempt, record.body is not None),
     "step-succeeded": _step_succeeded,

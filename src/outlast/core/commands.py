@@ -188,10 +188,14 @@ class StartTimer:
 
 @immutable
 class AwaitDeadline:
-    """Do nothing until the run's deadline. Answered by `RunTimedOut`, or by the end of the run."""
+    """Do nothing until a deadline of the run as a whole.
+
+    That of its end is answered by `RunTimedOut`, or by the end of the run; that of its start by `StartTimedOut`, or by
+    `RunStarted`.
+    """
 
     path: str
-    """Always `?deadline`."""
+    """`?deadline` or `?start`."""
     due_at_ms: int
     """When, in milliseconds since 1970, UTC."""
 

@@ -25,10 +25,12 @@ __all__ = [
     "EvaluationFailed",
     "Event",
     "RunCrashed",
+    "RunCreated",
     "RunFinished",
     "RunStarted",
     "RunTimedOut",
     "SleepStarted",
+    "StartTimedOut",
     "StepCanceled",
     "StepFailed",
     "StepResumed",
@@ -41,8 +43,28 @@ __all__ = [
 
 
 @immutable
+class RunCreated:
+    """The run was recorded so that somebody may start it later (rule 2.1)."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    due_at_ms: int
+    """Until when it has to be started, in milliseconds since 1970, UTC."""
+
+
+@immutable
+class StartTimedOut:
+    """Nobody started a run that was recorded to be started; it ends `failed`."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """Always `?start`."""
+
+
+@immutable
 class RunStarted:
-    """The run was recorded. Its payload is the validated input."""
+    """The run may begin. Its payload is the validated input. The first event, unless the run was created before."""
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
@@ -285,7 +307,9 @@ class RunFinished:
 
 
 Event: TypeAlias = (
-    RunStarted
+    RunCreated
+    | StartTimedOut
+    | RunStarted
     | StepStarted
     | StepSucceeded
     | StepFailed

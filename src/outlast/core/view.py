@@ -18,10 +18,12 @@ from outlast.core.events import (
     EvaluationFailed,
     Event,
     RunCrashed,
+    RunCreated,
     RunFinished,
     RunStarted,
     RunTimedOut,
     SleepStarted,
+    StartTimedOut,
     StepCanceled,
     StepFailed,
     StepResumed,
@@ -156,7 +158,7 @@ def _note(view: RunView, seq: int, event: Event) -> None:
             _cancel(view.steps.get(path) or _begin(view, event), event.at_ms)
         case RunStarted() | CancelRequested() | RunFinished():
             _note_run(view, event)
-        case Evaluated() | RunTimedOut() | RunCrashed():
+        case Evaluated() | RunCreated() | StartTimedOut() | RunTimedOut() | RunCrashed():
             pass
         case _:
             assert_never(event)

@@ -18,6 +18,7 @@ from outlast.core.commands import (
     StartTimer,
     Suspend,
 )
+from outlast.core.flow.ending import START_PATH
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView
 from outlast.instant import render_ms
@@ -51,6 +52,8 @@ def explain(
     if status.is_terminal:
         return f"the run has ended: {status}"
     work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
+    if START_PATH in view.state.open:
+        return f"{_sentence(view, view.state.open[START_PATH])}; nobody works on it"
     if starts_at_ms is not None:
         return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {_who(workflow_id, candidates)}"
     if not view.steps and owner is None:
@@ -96,6 +99,8 @@ def _sentence(view: RunView, command: Command) -> str:
             until = f", at the latest until {render_ms(command.due_at_ms)}" if command.due_at_ms is not None else ""
             label = f" (label '{command.label}')" if command.label else ""
             return f"'{command.path}'{label} waits for somebody to resume it{until}"
+        case AwaitDeadline(path=path) if path == START_PATH:
+            return f"the run waits for somebody to start it, at the latest until {render_ms(command.due_at_ms)}"
         case AwaitDeadline():
             return f"the run times out at {render_ms(command.due_at_ms)}"
         case OpenBlock():

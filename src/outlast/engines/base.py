@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from outlast.core.events import RunStarted
+from outlast.core.events import RunCreated, RunStarted
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.graph.committed import CommittedWorkflow
@@ -14,7 +14,7 @@ from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
 from outlast.values import JsonValue
 
-__all__ = ["Engine", "History", "Standing", "StartRequest"]
+__all__ = ["CreateRequest", "Engine", "History", "Standing", "StartRequest"]
 
 
 @immutable
@@ -58,6 +58,28 @@ class StartRequest:
         if timeout_ms is not None:  # the time counts from when it may start
             deadline_ms = max(now_ms, self.ready_at_ms(now_ms) or 0) + timeout_ms
         return RunStarted(now_ms, self.request_context, self.state, self.include_state, deadline_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """A run to be recorded, for somebody to start it later."""
+
+    workflow: CommittedWorkflow[Any, Any]
+    """What it will run."""
+    run_id: str
+    """Id of the run."""
+    resource_id: str | None
+    """Whose run it is."""
+    start_within_ms: int
+    """How long it may take until somebody starts it."""
+
+    def ready_at_ms(self, now_ms: int) -> int:
+        """Return when a worker has to end it, unless somebody starts it before."""
+        return now_ms + self.start_within_ms
+
+    def to_event(self, now_ms: int) -> RunCreated:
+        """Return the first event of the run's journal."""
+        return RunCreated(now_ms, self.ready_at_ms(now_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +132,27 @@ class Engine(Protocol):
         """End in good order and return how many runs are left unfinished that were this engine's."""
         ...
 
+    async def create(self, request: CreateRequest) -> None:
+        """Record a run as `pending`, so that any process can start it (rule 2.1).
+
+        Guarantees:
+            When it returns, the run is durable at the store's class. If nobody starts it in time, it ends `failed` with
+            `NeverStartedError`.
+
+        Raises:
+            RunExistsError: A run with this id is recorded already.
+            StoreUnavailableError: It is not known to be recorded; creating the same id again is safe.
+        """
+        ...
+
     async def start(self, request: StartRequest) -> None:
-        """Record a run so that it will be run whatever happens to this process.
+        """Record a run so that it will be run whatever happens to this process; or start one that `create` recorded.
 
         Guarantees:
             When it returns, the run is durable at the store's class. It does not wait for any step.
 
         Raises:
-            RunExistsError: A run with this id was started before.
+            RunExistsError: A run with this id was started before, or created for another workflow.
             StoreUnavailableError: It is not known to be recorded; starting the same id again is safe.
         """
         ...

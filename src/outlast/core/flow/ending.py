@@ -10,10 +10,12 @@ from outlast.core.state import RunState
 from outlast.failures import FailureInfo
 from outlast.instant import render_ms
 
-__all__ = ["DEADLINE_PATH", "cancel", "crash", "time_out"]
+__all__ = ["DEADLINE_PATH", "START_PATH", "cancel", "crash", "never_started", "time_out"]
 
 DEADLINE_PATH: Final = "?deadline"
 """Where the run's own deadline is open."""
+START_PATH: Final = "?start"
+"""Where the deadline of a run that is to be started is open."""
 
 
 def cancel(state: RunState) -> None:
@@ -29,6 +31,14 @@ def time_out(state: RunState) -> None:
     command = state.close(DEADLINE_PATH, AwaitDeadline)
     message = f"the run did not end until {render_ms(command.due_at_ms)}"
     state.ending = Cause("", FailureInfo(type="RunTimedOutError", message=message, is_retryable=False))
+    cancel(state)
+
+
+def never_started(state: RunState) -> None:
+    """End a run `failed` that was recorded to be started, and was not."""
+    command = state.close(START_PATH, AwaitDeadline)
+    message = f"nobody started the run until {render_ms(command.due_at_ms)}"
+    state.ending = Cause("", FailureInfo(type="NeverStartedError", message=message, is_retryable=False))
     cancel(state)
 
 

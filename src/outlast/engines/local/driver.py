@@ -33,12 +33,14 @@ from outlast.core.events import (
     RunStarted,
     RunTimedOut,
     SleepStarted,
+    StartTimedOut,
     StepCanceled,
     StepStarted,
     StepSuspended,
     SuspensionTimedOut,
     TimerFired,
 )
+from outlast.core.flow.ending import START_PATH
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.engines.answers import close_block, finish, open_block
@@ -59,6 +61,8 @@ __all__ = ["Driver"]
 
 _RESIDENT_WAIT_MS = 1_000
 """A run that only waits, and longer than this, is given back to the store: asleep it costs a row and nothing else."""
+_IDLE = frozenset({RunStatus.WAITING, RunStatus.SUSPENDED, RunStatus.PENDING})
+"""Statuses in which nothing is in flight and nothing may start now."""
 
 
 class Driver:
@@ -280,7 +284,8 @@ class Driver:
                 if command.due_at_ms is not None:
                     self._timers.arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
             case AwaitDeadline():
-                self._timers.arm(run, command.path, command.due_at_ms, RunTimedOut)
+                event = StartTimedOut if command.path == START_PATH else RunTimedOut
+                self._timers.arm(run, command.path, command.due_at_ms, event)
             case _:
                 assert_never(command)
 
@@ -397,7 +402,7 @@ class Driver:
         if run.bodies or run.starting or run.loading:
             return None, False
         due = run.state.next_due()
-        if status is RunStatus.WAITING or status is RunStatus.SUSPENDED:
+        if status in _IDLE:
             is_long = due is None or due - self._now_ms() > _RESIDENT_WAIT_MS
             return due, is_long or self.is_draining
         return (self._now_ms(), True) if self.is_draining else (None, False)

@@ -11,14 +11,23 @@ from typing import Any
 
 from outlast.core.codec import encode_event
 from outlast.core.status import RunStatus
-from outlast.engines.base import History, Standing, StartRequest
+from outlast.engines.base import CreateRequest, History, Standing, StartRequest
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
-from outlast.errors import OutlastError, RunNotFoundError, StoreError, StoreUnavailableError
+from outlast.errors import (
+    InputError,
+    OutlastError,
+    Problem,
+    RunExistsError,
+    RunNotFoundError,
+    StoreError,
+    StoreUnavailableError,
+)
 from outlast.graph.committed import CommittedWorkflow
 from outlast.storage.base import NewRun, Receipt, Store
+from outlast.values import JsonValue, decode, encode
 
 __all__ = ["LocalEngine"]
 
@@ -86,8 +95,42 @@ class LocalEngine:
                 waiter.set_exception(StoreUnavailableError("the app was closed while waiting; the run is not affected"))
         return left
 
+    async def create(self, request: CreateRequest) -> None:
+        """Record a run that somebody starts later."""
+        await self._start_places.acquire()
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._insert(request, partial(self._start_settled, settled))
+        await settled
+
     async def start(self, request: StartRequest) -> None:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
+        try:
+            await self._start_new(request)
+        except RunExistsError:
+            if not await self._start_created(request):
+                raise
+
+    async def _start_created(self, request: StartRequest) -> bool:
+        """Start a run that was recorded to be started, unless somebody did already. The inbox decides a race."""
+        history = await self.load_history(request.run_id)
+        if history is None or history.workflow_id != request.workflow.id:
+            return False
+        if [record.type for record in history.records] != ["run-created"]:
+            return False
+        if request.resource_id not in (None, history.resource_id):
+            raise InputError("resource_id", (Problem("", f"the run was recorded for {history.resource_id!r}"),))
+        if not request.is_immediate or request.tags:
+            reason = "a run that was recorded before starts at once and has no tags; leave out delay, start_at and tags"
+            raise InputError("start", (Problem("", reason),))
+        body: dict[str, JsonValue] = {
+            "input": decode(request.input),
+            "request_context": dict(request.request_context),
+            "state": dict(request.state),
+            "include_state": request.include_state,
+        }
+        return await self.post(request.run_id, kind="start", topic="start", body=encode(body))
+
+    async def _start_new(self, request: StartRequest) -> None:
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
         settle = partial(self._start_settled, settled)
@@ -162,9 +205,10 @@ class LocalEngine:
     def _make_worker(self) -> Worker:
         return Worker(self._store, self._shelf, self._options, on_rest=self._came_to_rest, wake=self._wake)
 
-    def _insert(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:
+    def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:
         now = self._now_ms()
         event = request.to_event(now)
+        payload, tags = (request.input, request.tags) if isinstance(request, StartRequest) else (None, ())
         new = NewRun(
             run_id=request.run_id,
             workflow_id=request.workflow.id,
@@ -173,9 +217,9 @@ class LocalEngine:
             created_at_ms=now,
             status=RunStatus.PENDING,
             owner=None,
-            records=[encode_event(event, seq=1, execution=0, payload=request.input)],
+            records=[encode_event(event, seq=1, execution=0, payload=payload)],
             ready_at_ms=request.ready_at_ms(now),
-            tags=request.tags,
+            tags=tags,
         )
 
         def settled(result: Receipt | OutlastError) -> None:

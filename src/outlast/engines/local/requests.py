@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from outlast.core.commands import AwaitResume
-from outlast.core.events import StepResumed
+from outlast.core.events import RunStarted, StepResumed
+from outlast.core.flow.ending import START_PATH
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.timers import Timers
@@ -35,15 +36,36 @@ class Requests:
         if row.kind == "cancel":
             reason = fields.get("reason")
             return self._stopping.cancel(run, reason if isinstance(reason, str) else None)
+        if row.kind == "start":
+            return self._started(run, fields)
         return self._resumed(run, fields)
+
+    def _started(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[Fact]:
+        """Somebody started a run that was recorded to be started."""
+        if START_PATH not in run.state.open:
+            return []
+        self._timers.cancel(run, START_PATH)
+        now, timeout_ms = self._now_ms(), run.program.graph.root.timeout_ms
+        event = RunStarted(
+            now,
+            _object(fields.get("request_context")),
+            _object(fields.get("state")),
+            bool(fields.get("include_state")),
+            None if timeout_ms is None else now + timeout_ms,
+        )
+        run.merge_request_context(event.request_context)
+        return [(event, encode(fields.get("input")))]
 
     def _resumed(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[Fact]:
         command = run.state.open.get(str(fields.get("path")))
         if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
             return []
-        given = fields.get("request_context")
-        request_context = given if isinstance(given, dict) else {}
+        request_context = _object(fields.get("request_context"))
         run.merge_request_context(request_context)
         self._timers.cancel(run, command.path)
         event = StepResumed(self._now_ms(), command.path, request_context)
         return [(event, encode(fields.get("data")))]
+
+
+def _object(value: JsonValue) -> dict[str, JsonValue]:
+    return value if isinstance(value, dict) else {}

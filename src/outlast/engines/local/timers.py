@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
-from outlast.core.events import RunTimedOut, SuspensionTimedOut, TimerFired
+from outlast.core.events import RunTimedOut, StartTimedOut, SuspensionTimedOut, TimerFired
 from outlast.engines.local.live import LiveRun
 
 __all__ = ["DueEvent", "Timers"]
 
-DueEvent: TypeAlias = TimerFired | SuspensionTimedOut | RunTimedOut
+DueEvent: TypeAlias = TimerFired | SuspensionTimedOut | RunTimedOut | StartTimedOut
 """What is recorded when a due time has come."""
 
 

@@ -32,6 +32,7 @@ _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 _PUT_OFF_FOR_MS = 500
 _SUSPECT_FROM = 2
+_TELLS_CONTEXT = ("run-started", "step-resumed")
 _CALLED_OR_CRASHED = ("step-started", "run-crashed")
 
 
@@ -220,17 +221,14 @@ class Worker:
         for record in records:
             run.keep(record)
         try:
-            first = decode_event(records[0])
             run.state = fold_state(program.graph, records)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._after_requests(requests, partial(self._park, run, error))
             return
-        if isinstance(first, RunStarted):
-            run.merge_request_context(first.request_context)
         for record in records:
-            if record.type == "step-resumed":
+            if record.type in _TELLS_CONTEXT:
                 event = decode_event(record)
-                run.merge_request_context(event.request_context if isinstance(event, StepResumed) else {})
+                run.merge_request_context(event.request_context if isinstance(event, RunStarted | StepResumed) else {})
         crash = self._count_crash(run, claimed, records)
         if self._may_drive(run, crash):
             self._adopt(run, claimed.key, claimed.epoch)
