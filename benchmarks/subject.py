@@ -68,7 +68,7 @@ FULL_SIZES = Sizes(
     loop=2_000,
     span=200,
     foreign_starts=500,
-    held_runs=2_000,
+    held_runs=10_000,
 )
 QUICK_SIZES = Sizes(
     starts=10,

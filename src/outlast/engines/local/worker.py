@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
+from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
 from outlast.core.commands import RunMap, RunStep
 from outlast.core.events import RunCrashed, RunStarted, StepResumed
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
-from outlast.core.view import fold_state
 from outlast.engines.base import StartRequest
 from outlast.engines.local.driver import Driver
 from outlast.engines.local.heartbeat import Heartbeat
 from outlast.engines.local.live import LiveRun
+from outlast.engines.local.memory import collector_paused
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
@@ -32,7 +33,6 @@ _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 _PUT_OFF_FOR_MS = 500
 _SUSPECT_FROM = 2
-_TELLS_CONTEXT = ("run-started", "step-resumed")
 _CALLED_OR_CRASHED = ("step-started", "run-crashed")
 
 
@@ -203,8 +203,9 @@ class Worker:
             _log.warning("%d claimed runs could not be read yet, trying again: %s", len(claimed), error)
             self._lost_runs.update(each.run_id for each in claimed)
             return
-        for each in claimed:
-            self._go_on(each, journals[each.key], requests.get(each.key, []))
+        with collector_paused():
+            for each in claimed:
+                self._go_on(each, journals[each.key], requests.get(each.key, []))
 
     def _go_on(self, claimed: ClaimedRun, records: Sequence[Record], requests: Sequence[InboxRow]) -> None:
         """Fold the journal of a claimed run and go on from there; park it if this version cannot."""
@@ -218,17 +219,11 @@ class Worker:
         )
         run.key, run.epoch = claimed.key, claimed.epoch
         run.execution = records[-1].execution
-        for record in records:
-            run.keep(record)
         try:
-            run.state = fold_state(program.graph, records)
+            _fold(run, records)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._after_requests(requests, partial(self._park, run, error))
             return
-        for record in records:
-            if record.type in _TELLS_CONTEXT:
-                event = decode_event(record)
-                run.merge_request_context(event.request_context if isinstance(event, RunStarted | StepResumed) else {})
         crash = self._count_crash(run, claimed, records)
         if self._may_drive(run, crash):
             self._adopt(run, claimed.key, claimed.epoch)
@@ -357,3 +352,15 @@ class Worker:
             self._heartbeat.stop()
         await self.begin_life(self._workflows)
         self._has_lost_lease = False  # only now: if the store did not answer, the next look tries again
+
+
+def _fold(run: LiveRun, records: Sequence[Record]) -> None:
+    """Bring a run to where its journal ends."""
+    for record in records:
+        run.keep(record)
+        if record.is_fact:
+            event = decode_event(record)
+            apply(run.state, record.seq, event)
+            decide(run.state)
+            if isinstance(event, RunStarted | StepResumed):
+                run.merge_request_context(event.request_context)
