@@ -175,7 +175,7 @@ class CancelOutcome(StrEnum):
     """What became of a wish to cancel a run."""
 
     REQUESTED = "requested"
-    """It is recorded; the run ends `canceled` as soon as its worker has seen it."""
+    """It is recorded; the run ends `canceled` as soon as its worker has seen it, or has ended if it had none."""
     ALREADY_FINISHED = "already-finished"
     """The run had ended; nothing was changed."""
 

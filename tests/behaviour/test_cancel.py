@@ -208,33 +208,6 @@ async def _ended(handle: Any) -> Any:
     return result if result.status.is_terminal else None
 
 
-async def test_pending_run_ends_without_any_step(bench: Bench) -> None:
-    """10: pending runs end at once, before any body is called."""
-    workflow = Workflow("w").then(never).commit()
-    async with bench.app(workflow, worker=False) as app:
-        started = await begin(app, workflow, run_id="run")
-        await started.cancel("changed my mind")
-        before = await started.status()
-    async with bench.app(workflow) as app:
-        result = await app.run("run").result(timeout=5)
-
-    assert before in ("pending", "canceled")
-    assert (result.status, dict(result.steps)) == ("canceled", {})
-
-
-async def test_cancel_is_durable_when_it_returns(bench: Bench) -> None:
-    """10: recorded in one transaction: a run whose worker is gone is canceled by the next one."""
-    body = Body()
-    workflow = Workflow("w").then(ask).then(never).commit()
-    await bench.run(workflow, run_id="run")
-    async with bench.app(workflow, worker=False) as app:
-        await app.run("run").cancel()
-    async with bench.app(workflow) as app:
-        result = await eventually(lambda: _ended(app.run("run")))
-
-    assert (result.status, body.entered) == ("canceled", 0)
-
-
 async def test_running_step_is_canceled_from_another_app_within_a_second(bench: Bench) -> None:
     """10: seen within a second from another process."""
     body = Body()
@@ -393,19 +366,6 @@ async def test_result_after_cancel_is_the_end(bench: Bench) -> None:
 
     with pytest.raises(RunCanceledError):
         result.unwrap()
-
-
-async def test_cancel_wins_over_a_resume_that_comes_later(bench: Bench) -> None:
-    """10: nothing new starts after a cancel was recorded."""
-    workflow = Workflow("w").then(ask).then(never).commit()
-    await bench.run(workflow, run_id="run")
-    async with bench.app(workflow, worker=False) as app:
-        await app.run("run").cancel()
-        await app.run("run").resume_async("late")
-    async with bench.app(workflow) as app:
-        result = await eventually(lambda: _ended(app.run("run")))
-
-    assert result.status == "canceled"
 
 
 @pytest.mark.parametrize("is_async", [True, False])

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
-from outlast.storage.base import Append, GraphKey, InboxKey, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.base import Append, Ending, GraphKey, InboxKey, NewRun, Receipt, RunKey, Store, WorkerKey
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.sqlite import SqliteStore
 
@@ -239,6 +239,30 @@ class StoreMachine(RuleBasedStateMachine):
                 assert run.ready_at_ms <= self.now
         assert outcome == Receipt(run.key, run.epoch, is_owned=run.owner is not None)
 
+    @precondition(lambda self: self.runs)
+    @rule(pick=SOME, store=STORES, stale=st.sampled_from(["", "", "", "epoch", "seq"]), count=st.integers(1, 3))
+    def end_run(self, pick: int, store: int, stale: str, count: int) -> None:
+        free = [run_id for run_id, run in self.runs.items() if run.owner is None]
+        choice = free if free and pick else sorted(self.runs)
+        run = self.runs[choice[pick % len(choice)]]
+        head = len(run.journal) - (stale == "seq")
+        ending = Ending(
+            run=run.key,
+            epoch=run.epoch + (stale == "epoch"),
+            head=head,
+            records=[self.record(seq) for seq in range(head + 1, head + count + 1)],
+            status=RunStatus.CANCELED,
+            inbox_taken=[row.key for row in self.do(self.stores[store].list_requests(run.key))],
+        )
+
+        was_ended = self.do(self.stores[store].end_run(ending))
+
+        assert was_ended == (not stale and run.owner is None)
+        if was_ended:
+            run.journal += ending.records
+            run.status, run.ready_at_ms = ending.status, None
+            run.inbox.clear()
+
     def shown_ready_at(self, run_id: str) -> int:
         row = self.do(self.stores[0].find_run(run_id))
         assert row is not None
@@ -324,6 +348,13 @@ class StoreMachine(RuleBasedStateMachine):
             owned = [run for run in self.runs.values() if run.owner == worker]
             expected = {(run.key, topic, body) for run in owned for topic, body in run.inbox.items()}
             assert {(row.run, row.topic, row.body) for row in rows} == expected
+            assert [row.key for row in rows] == sorted(row.key for row in rows)
+
+    @invariant()
+    def requests_agree(self) -> None:
+        for run in self.runs.values():
+            rows = self.loop.run_until_complete(self.stores[1].list_requests(run.key))
+            assert {row.topic: row.body for row in rows} == run.inbox
             assert [row.key for row in rows] == sorted(row.key for row in rows)
 
     @invariant()

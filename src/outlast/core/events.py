@@ -24,6 +24,7 @@ __all__ = [
     "Evaluated",
     "EvaluationFailed",
     "Event",
+    "Fact",
     "RunCrashed",
     "RunCreated",
     "RunFinished",
@@ -330,3 +331,6 @@ Event: TypeAlias = (
     | RunFinished
 )
 """Closed on purpose: a new member breaks the type check until `advance.apply` and the codec handle it."""
+
+Fact: TypeAlias = tuple[Event, bytes | None]
+"""An event, and the value that belongs to it as JSON."""

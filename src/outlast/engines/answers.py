@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias, assert_never
 
 from outlast.core.commands import CloseBlock, FinishRun, OpenBlock, Purpose
 from outlast.core.events import BlockFailed, BlockOpened, BlockSucceeded, Event, RunFinished
+from outlast.core.flow.ending import finish_early
 from outlast.core.frames import ForeachFrame
 from outlast.core.ref import Recorded, Ref
 from outlast.core.status import RunStatus
@@ -92,10 +93,9 @@ def close_block(run: Answering, command: CloseBlock, now_ms: int) -> Event:
 
 def finish(run: Answering, command: FinishRun, now_ms: int) -> Event:
     """End the run, and check its result."""
-    if command.is_canceled:
-        return RunFinished(now_ms, RunStatus.CANCELED)
-    if command.cause is not None:
-        return RunFinished(now_ms, RunStatus.FAILED, command.cause.path or None, command.cause.failure)
+    early = finish_early(command, now_ms)
+    if early is not None:
+        return early
     failed = None
     if command.output is not None:
         failed = run.why_misfit(run.state.graph.workflow_id, "output", command.output, "result of the workflow")

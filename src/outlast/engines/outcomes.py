@@ -10,7 +10,7 @@ from outlast.core.commands import CloseBlock, Evaluate, RunMap, RunStep
 from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
-    Event,
+    Fact,
     StepCanceled,
     StepFailed,
     StepSucceeded,
@@ -23,10 +23,8 @@ from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.nodes import StepNode
 from outlast.values import JsonValue, encode
 
-__all__ = ["Calling", "Driven", "Fact", "collected", "fact_of"]
+__all__ = ["Calling", "Driven", "collected", "fact_of"]
 
-Fact: TypeAlias = tuple[Event, bytes | None]
-"""An event, and the value that belongs to it as JSON."""
 
 Calling: TypeAlias = RunStep | RunMap | Evaluate
 """A command to call user code."""

@@ -28,6 +28,7 @@ __all__ = [
     "ClaimedRun",
     "CommitSeam",
     "Durability",
+    "Ending",
     "GraphKey",
     "GraphRow",
     "InboxKey",
@@ -101,6 +102,24 @@ class Append:
     """With `is_released`: when it may be claimed again; None if only its inbox can wake it."""
     inbox_taken: list[InboxKey] = field(default_factory=list[InboxKey])
     """Inbox rows that became events with this write: they are never listed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The end of a run that nobody owns, written by somebody who read it: no worker is needed to end what rests."""
+
+    run: RunKey
+    """The run."""
+    epoch: int
+    """The run's epoch as it was read."""
+    head: int
+    """`seq` of its latest event as it was read."""
+    records: Sequence[Record]
+    """Events that follow the head without a gap; at least one."""
+    status: RunStatus
+    """How the run ended."""
+    inbox_taken: Sequence[InboxKey] = ()
+    """Inbox rows that these events answer: they are never listed again."""
 
 
 class Receipt(NamedTuple):
@@ -319,6 +338,20 @@ class RunStore(Protocol):
         Raises:
             RunNotFoundError: No run has this id.
             StoreUnavailableError: Nothing was recorded; try again.
+        """
+        ...
+
+    async def list_requests(self, run: RunKey) -> list[InboxRow]:
+        """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
+        ...
+
+    async def end_run(self, ending: Ending) -> bool:
+        """Write the end of a run that nobody owns. Durable when it returns True.
+
+        Guarantees:
+            True only if, at the commit, the run had no owner and both its epoch and its head were as named: then the
+            events are recorded, the inbox rows are marked taken, and nobody may claim the run any more. Else False, and
+            nothing is changed; also when it races with a worker that claims the run, or with another such write.
         """
         ...
 

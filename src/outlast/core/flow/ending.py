@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from outlast.core.commands import AwaitDeadline, Cause, RunMap, RunStep
-from outlast.core.events import RunCrashed
+from outlast.core.commands import AwaitDeadline, Cause, FinishRun, RunMap, RunStep
+from outlast.core.events import RunCrashed, RunFinished
 from outlast.core.state import RunState
+from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.instant import render_ms
 
-__all__ = ["DEADLINE_PATH", "START_PATH", "cancel", "crash", "never_started", "time_out"]
+__all__ = ["DEADLINE_PATH", "START_PATH", "cancel", "crash", "finish_early", "never_started", "time_out"]
 
 DEADLINE_PATH: Final = "?deadline"
 """Where the run's own deadline is open."""
@@ -54,3 +55,12 @@ def crash(state: RunState, event: RunCrashed) -> None:
     state.is_canceling = True
     for path in list(state.open):
         state.drop(path)
+
+
+def finish_early(command: FinishRun, at_ms: int) -> RunFinished | None:
+    """Return how a run ends that was canceled or has failed; None if it ends well, with a result to be checked."""
+    if command.is_canceled:
+        return RunFinished(at_ms, RunStatus.CANCELED)
+    if command.cause is not None:
+        return RunFinished(at_ms, RunStatus.FAILED, command.cause.path or None, command.cause.failure)
+    return None

@@ -29,6 +29,7 @@ from outlast.core.commands import (
 )
 from outlast.core.events import (
     Event,
+    Fact,
     RunCrashed,
     RunStarted,
     RunTimedOut,
@@ -51,7 +52,7 @@ from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.requests import Requests
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.timers import DueEvent, Timers
-from outlast.engines.outcomes import Calling, Fact, collected, fact_of
+from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
 from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey

@@ -12,6 +12,7 @@ from typing import Any
 from outlast.core.codec import encode_event
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, History, Standing, StartRequest
+from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
@@ -26,7 +27,7 @@ from outlast.errors import (
     StoreUnavailableError,
 )
 from outlast.graph.committed import CommittedWorkflow
-from outlast.storage.base import NewRun, Receipt, Store
+from outlast.storage.base import NewRun, Receipt, RunRow, Store
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["LocalEngine"]
@@ -54,6 +55,7 @@ class LocalEngine:
         self._options = options or LocalOptions()
         self._now_ms = self._options.now_ms
         self._shelf = ProgramShelf(store, workflows)
+        self._bystander = Bystander(store, self._shelf, self._now_ms)
         self._worker: Worker | None = None
         self._looking: asyncio.Task[None] | None = None
         self._is_stale = True
@@ -142,7 +144,7 @@ class LocalEngine:
 
     async def load_history(self, run_id: str) -> History | None:
         """Return what is recorded of a run, or None if its id is not known."""
-        row = await self._store.find_run(run_id)
+        row = await self._look_up(run_id)
         if row is None:
             return None
         return History(
@@ -157,10 +159,19 @@ class LocalEngine:
         )
 
     async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
-        """Put a request into the run's inbox, and look at it at once if the run is ours or nobody's."""
+        """Put a request into the run's inbox, and look at it at once if the run is ours or nobody's.
+
+        A run that nobody drives is canceled here and now: that takes no worker.
+        """
+        is_foreign_cancel = kind == "cancel" and not self._is_live(run_id)
+        if is_foreign_cancel and await self._bystander.cancel(run_id, body):
+            self._wake()
+            return True
         is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=self._now_ms(), body=body)
         if kind == "cancel" and self._worker is not None and self._is_live(run_id):
             await self._worker.look_into_inbox()  # before it returns: nothing new may start from then on
+        elif is_foreign_cancel:
+            await self._look_up(run_id)  # its owner may have let go of it meanwhile
         self._wake()
         return is_first
 
@@ -174,7 +185,7 @@ class LocalEngine:
                 try:
                     is_at_rest = False
                     if not self._is_live(run_id):
-                        row = await self._store.find_run(run_id)
+                        row = await self._look_up(run_id)
                         if row is None:
                             raise RunNotFoundError(run_id)
                         is_at_rest = _has_come_to_rest(row.status, row.head, after)
@@ -239,6 +250,14 @@ class LocalEngine:
 
     def _is_live(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live
+
+    async def _look_up(self, run_id: str) -> RunRow | None:
+        """Return the row of a run; one that is to end and that nobody drives is ended first."""
+        row = await self._store.find_run(run_id)
+        if row is not None and await self._bystander.settle(row):
+            self._wake()
+            row = await self._store.find_run(run_id)
+        return row
 
     async def _load_known(self, run_id: str) -> History:
         history = await self.load_history(run_id)
@@ -313,7 +332,7 @@ class LocalEngine:
     async def _look_for_waiters(self) -> None:
         """Wake those who wait for runs that other processes drive."""
         for run_id in [each for each in self._waiters if not self._is_live(each)]:
-            row = await self._store.find_run(run_id)
+            row = await self._look_up(run_id)
             if row is None or row.status.is_rest:
                 for waiter in self._waiters.get(run_id, []):
                     if not waiter.done():

@@ -1,24 +1,71 @@
-"""What outsiders ask of a live run, as facts."""
+"""What outsiders ask of a run, as facts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from outlast.core.commands import AwaitResume
-from outlast.core.events import RunStarted, StepResumed
+from outlast.core.events import CancelRequested, Fact, RunStarted, StepResumed
 from outlast.core.flow.ending import START_PATH
+from outlast.core.state import RunState
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.timers import Timers
-from outlast.engines.outcomes import Fact
 from outlast.storage.base import InboxRow
 from outlast.values import JsonValue, decode, encode
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "fact_asked_for"]
+
+
+def fact_asked_for(state: RunState, kind: str, raw: bytes, now_ms: int) -> Fact | None:
+    """Read one request; None if nothing waits for it any more."""
+    body = decode(raw)
+    fields = body if isinstance(body, dict) else {}
+    match kind:
+        case "cancel":
+            return _cancel(state, fields, now_ms)
+        case "start":
+            return _start(state, fields, now_ms)
+        case _:
+            return _resume(state, fields, now_ms)
+
+
+def _cancel(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact | None:
+    if state.is_canceling or state.finished is not None:
+        return None
+    reason = fields.get("reason")
+    return CancelRequested(now_ms, reason if isinstance(reason, str) else None), None
+
+
+def _start(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact | None:
+    """Somebody started a run that was recorded to be started."""
+    if START_PATH not in state.open:
+        return None
+    timeout_ms = state.graph.root.timeout_ms
+    event = RunStarted(
+        now_ms,
+        _object(fields.get("request_context")),
+        _object(fields.get("state")),
+        bool(fields.get("include_state")),
+        None if timeout_ms is None else now_ms + timeout_ms,
+    )
+    return event, encode(fields.get("input"))
+
+
+def _resume(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact | None:
+    command = state.open.get(str(fields.get("path")))
+    if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
+        return None
+    event = StepResumed(now_ms, command.path, _object(fields.get("request_context")))
+    return event, encode(fields.get("data"))
+
+
+def _object(value: JsonValue) -> dict[str, JsonValue]:
+    return value if isinstance(value, dict) else {}
 
 
 class Requests:
-    """Reads the rows of inboxes."""
+    """Reads the inbox rows of live runs."""
 
     def __init__(self, now_ms: Callable[[], int], *, timers: Timers, stopping: Stopping) -> None:
         self._now_ms = now_ms
@@ -31,41 +78,16 @@ class Requests:
             return []
         run.seen.add(row.key)
         run.taken.append(row.key)
-        body = decode(row.body)
-        fields = body if isinstance(body, dict) else {}
-        if row.kind == "cancel":
-            reason = fields.get("reason")
-            return self._stopping.cancel(run, reason if isinstance(reason, str) else None)
-        if row.kind == "start":
-            return self._started(run, fields)
-        return self._resumed(run, fields)
-
-    def _started(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[Fact]:
-        """Somebody started a run that was recorded to be started."""
-        if START_PATH not in run.state.open:
+        fact = fact_asked_for(run.state, row.kind, row.body, self._now_ms())
+        if fact is None:
             return []
-        self._timers.cancel(run, START_PATH)
-        now, timeout_ms = self._now_ms(), run.program.graph.root.timeout_ms
-        event = RunStarted(
-            now,
-            _object(fields.get("request_context")),
-            _object(fields.get("state")),
-            bool(fields.get("include_state")),
-            None if timeout_ms is None else now + timeout_ms,
-        )
-        run.merge_request_context(event.request_context)
-        return [(event, encode(fields.get("input")))]
-
-    def _resumed(self, run: LiveRun, fields: dict[str, JsonValue]) -> list[Fact]:
-        command = run.state.open.get(str(fields.get("path")))
-        if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
-            return []
-        request_context = _object(fields.get("request_context"))
-        run.merge_request_context(request_context)
-        self._timers.cancel(run, command.path)
-        event = StepResumed(self._now_ms(), command.path, request_context)
-        return [(event, encode(fields.get("data")))]
-
-
-def _object(value: JsonValue) -> dict[str, JsonValue]:
-    return value if isinstance(value, dict) else {}
+        event = fact[0]
+        if isinstance(event, CancelRequested):
+            self._stopping.begin(run)
+        elif isinstance(event, RunStarted):
+            run.merge_request_context(event.request_context)
+            self._timers.cancel(run, START_PATH)
+        elif isinstance(event, StepResumed):
+            run.merge_request_context(event.request_context)
+            self._timers.cancel(run, event.path)
+        return [fact]

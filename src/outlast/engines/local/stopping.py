@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from outlast.core.commands import Evaluate, RunStep
-from outlast.core.events import CancelRequested, StepCanceled
+from outlast.core.events import CancelRequested, Fact, StepCanceled
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.timers import Timers
-from outlast.engines.outcomes import Fact
 
 __all__ = ["Stopping"]
 

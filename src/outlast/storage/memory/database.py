@@ -15,6 +15,7 @@ from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
 from outlast.storage.base import (
     Append,
     ClaimedRun,
+    Ending,
     GraphKey,
     GraphRow,
     InboxKey,
@@ -186,6 +187,30 @@ class MemoryDatabase:
         self._asked.add(run.key)
         if run.owner is None and (run.ready_at_ms is None or run.ready_at_ms > at_ms):
             self._set_free(run, at_ms)
+        return True
+
+    def list_requests(self, key: RunKey) -> list[InboxRow]:
+        """Return the requests to a run, oldest first."""
+        run = self.find_key(key)
+        return [] if run is None else list(run.inbox.values())
+
+    def would_end(self, ending: Ending) -> bool:
+        """Say whether nobody owns the run and it is as it was when it was read."""
+        run = self.find_key(ending.run)
+        seen = (None, ending.epoch, ending.head)
+        return run is not None and (run.owner, run.epoch, len(run.rows)) == seen
+
+    def end_run(self, ending: Ending) -> bool:
+        """Write the end of a run that nobody owns."""
+        if not self.would_end(ending):
+            return False
+        run = self.runs[ending.run - 1]
+        run.rows += [tuple(record) for record in ending.records]
+        run.status = ending.status
+        self._take(run, ending.inbox_taken)
+        if run.ready_at_ms is not None:
+            self._queues[run.graph].discard(run.key)
+        self._set_free(run, None)
         return True
 
     def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:

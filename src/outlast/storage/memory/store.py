@@ -16,6 +16,7 @@ from outlast.storage.base import (
     ClaimedRun,
     CommitSeam,
     Durability,
+    Ending,
     GraphKey,
     GraphRow,
     InboxRow,
@@ -146,6 +147,16 @@ class MemoryStore:
         """
         database = self._database
         return await self._write(database.would_post, database.post, run_id, kind, topic, at_ms, body)
+
+    async def list_requests(self, run: RunKey) -> list[InboxRow]:
+        """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.list_requests(run)
+
+    async def end_run(self, ending: Ending) -> bool:
+        """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
+        return await self._write(self._database.would_end, self._database.end_run, ending)
 
     async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
         """Begin a life of a worker, which ends with this store at the latest."""

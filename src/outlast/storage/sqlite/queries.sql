@@ -150,6 +150,17 @@ FROM inbox CROSS JOIN runs ON runs.key = inbox.run_key
 WHERE inbox.taken = 0 AND +runs.owner = ?
 ORDER BY inbox.key
 
+-- name: list_requests
+SELECT key, run_key, kind, topic, at_ms, body FROM inbox WHERE run_key = ? AND taken = 0 ORDER BY key
+
+-- 1 run, 2 epoch, 3 head before, 4 head after, 5 status, 6 at_ms: only a run that nobody owns and that is as it was read.
+-- name: end_run
+UPDATE runs SET status = ?5, head = ?4, updated_at_ms = ?6, ready_at_ms = NULL
+WHERE key = ?1 AND owner IS NULL AND epoch = ?2 AND head = ?3
+
+-- name: is_ended
+SELECT 1 FROM runs WHERE key = ?1 AND owner IS NULL AND epoch = ?2 AND head = ?3 AND status = ?4
+
 -- The first few of each graph by its index, then the first of them all.
 -- name: select_claimable
 SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed

@@ -20,7 +20,7 @@ from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["JSON", "Outcome", "Write", "proves", "record", "stands"]
+__all__ = ["JSON", "Outcome", "Write", "add_events", "proves", "record", "stands"]
 
 Write: TypeAlias = "NewRun | Append | Operation[Any]"
 """Anything that the writer records."""
@@ -113,7 +113,7 @@ def _record_appends(
             raise StoreError("the fence does not agree with the rows it was built from; the store was tampered with")
     taken: list[SqlValue] = []
     for write in writes:
-        _add_events(events, write.run, write.records)
+        add_events(events, write.run, write.records)
         if write.inbox_taken:
             taken += write.inbox_taken
     for start, size in chunks(len(taken)):
@@ -242,7 +242,7 @@ def _record_inserts(
             outcomes[index] = RunExistsError(run.run_id)
             continue
         outcomes[index] = Receipt(RunKey(key), int(is_owned), is_owned)
-        _add_events(events, key, run.records)
+        add_events(events, key, run.records)
         if run.tags:
             for tag in run.tags:
                 tags += (key, tag)
@@ -271,7 +271,8 @@ def _row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
 # ---- Rows
 
 
-def _add_events(events: list[SqlValue], run: int, records: Sequence[Record]) -> None:
+def add_events(events: list[SqlValue], run: int, records: Sequence[Record]) -> None:
+    """Add the rows of events to a flat list of values for `insert_events`."""
     for seq, execution, is_fact, kind, version, at_ms, path, attempt, body, payload in records:
         events += (
             run,

@@ -17,6 +17,7 @@ from outlast.storage.base import (
     ClaimedRun,
     CommitSeam,
     Durability,
+    Ending,
     GraphKey,
     GraphRow,
     InboxRow,
@@ -27,6 +28,7 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.sqlite.closing import End
 from outlast.storage.sqlite.connection import Synchronous, require_sqlite
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
@@ -211,6 +213,14 @@ class SqliteStore:
         if is_first is None:
             raise RunNotFoundError(run_id)
         return is_first
+
+    async def list_requests(self, run: RunKey) -> list[InboxRow]:
+        """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
+        return [inbox_row(row) for row in await self._read_all("list_requests", run)]
+
+    async def end_run(self, ending: Ending) -> bool:
+        """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
+        return await self._perform(End(ending))
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""

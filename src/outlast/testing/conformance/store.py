@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlast.testing.conformance.claim import ClaimContract, NoticeContract
 from outlast.testing.conformance.crash import CrashContract, TurnContract
+from outlast.testing.conformance.ending import EndingContract
 from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
@@ -22,6 +23,7 @@ class StoreContract(
     ReleaseContract,
     ReadContract,
     InboxContract,
+    EndingContract,
     GraphContract,
     ClaimContract,
     NoticeContract,

@@ -1,0 +1,43 @@
+"""The end of a run that nobody owns, written by a process that does not drive it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from outlast.storage.base import Ending
+from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.recording import add_events
+from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+
+__all__ = ["End"]
+
+
+class End(Operation[bool]):
+    """Ends a run if nobody owns it and it is as it was read. Answers whether it was."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
+        self._was_ended = False
+
+    def apply(self, connection: sqlite3.Connection) -> bool:
+        """Compare and set the row; the events and the inbox follow only if it was as expected."""
+        ending = self._ending
+        last = ending.records[-1]
+        row = (ending.run, ending.epoch, ending.head, last.seq, ending.status.value, last.at_ms)
+        self._was_ended = connection.execute(one("end_run"), row).rowcount == 1
+        if not self._was_ended:
+            return False
+        for record in ending.records:  # a handful, and this happens once in the life of a run
+            events: list[SqlValue] = []
+            add_events(events, ending.run, (record,))
+            connection.execute(many("insert_events", 1), events)
+        taken = list(ending.inbox_taken)
+        for start, size in chunks(len(taken)):
+            connection.execute(many("take_inbox", size), taken[start : start + size])
+        return True
+
+    def stands(self, connection: sqlite3.Connection) -> bool:
+        """Look whether the run has ended as intended; having changed nothing is true without any commit."""
+        ending = self._ending
+        row = (ending.run, ending.epoch, ending.records[-1].seq, ending.status.value)
+        return not self._was_ended or connection.execute(one("is_ended"), row).fetchone() is not None
