@@ -29,6 +29,13 @@ from outlast.graph.nodes import Graph
 from outlast.values import JsonValue, decode, encode
 
 HISTORIES = Path(__file__).parent / "histories"
+FILES = sorted(HISTORIES.glob("*.json"))
+
+
+def read_history(file: Path) -> tuple[Graph, list[Record]]:
+    """Return a golden journal and its graph."""
+    history = json.loads(file.read_text())
+    return graph_from_json(history["graph"]), [record_from_json(record) for record in history["records"]]
 
 
 def record_to_json(record: Record) -> dict[str, JsonValue]:

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.history import HISTORIES, record_from_json, replay
+from core.history import FILES, record_from_json, replay
 from core.record_histories import SCENARIOS
 from outlast.core.codec import EVENT_VERSIONS
-
-FILES = sorted(HISTORIES.glob("*.json"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
