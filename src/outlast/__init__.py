@@ -43,6 +43,7 @@ from outlast.graph.source import from_context, from_init, from_input, from_state
 from outlast.graph.state import DELETE
 from outlast.graph.step import Step, step
 from outlast.graph.workflow import Workflow
+from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, RunResult, StepResult
 from outlast.run import OutputOptions, Run, RunHandle, StartedRun
 from outlast.values import JsonValue
@@ -79,10 +80,13 @@ __all__ = [
     "Retry",
     "Run",
     "RunCanceledError",
+    "RunDetails",
     "RunError",
     "RunExistsError",
     "RunHandle",
+    "RunInfo",
     "RunNotFoundError",
+    "RunPage",
     "RunResult",
     "RunStateError",
     "RunStatus",

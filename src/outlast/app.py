@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Token
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
+from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest
 from outlast.engines.local.engine import LocalEngine
 from outlast.engines.local.options import LocalOptions
@@ -26,6 +27,7 @@ from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_
 from outlast.graph.schema import JSON
 from outlast.graph.workflow import Workflow
 from outlast.ids import RunIds
+from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
 from outlast.run import Run, RunHandle
 from outlast.starting import check_text
@@ -219,6 +221,86 @@ class Outlast:
         if history is None or history.workflow_id != workflow.id:
             return None
         return read_result(history, workflow.output)
+
+    async def find_details(
+        self, workflow: CommittedWorkflow[In, Out], run_id: str, fields: Sequence[Field] | None
+    ) -> RunDetails[Out] | None:
+        """Return a run of this workflow with the parts asked for, or None if there is none.
+
+        Raises:
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            InputError: `fields` names something that is not there.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        self._check_open()
+        self._check_attached(workflow)
+        return await find_details(self._engine, workflow.id, run_id, workflow.output, fields)
+
+    async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
+        self,
+        workflow: CommittedWorkflow[Any, Any] | str | None = None,
+        *,
+        status: StatusFilter = None,
+        resource_id: str | None = None,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        tags: Sequence[str] = (),
+        search: str | None = None,
+        after: str | None = None,
+        per_page: int = 50,
+    ) -> RunPage:
+        """Return a page of the runs in the store, those recorded last first.
+
+        Args:
+            workflow: Only runs of this workflow, or of this workflow id; None for all.
+            status: One status or several.
+            resource_id: Only runs of this resource.
+            from_date: Only runs recorded at this time or later.
+            to_date: Only runs recorded at this time or earlier.
+            tags: Only runs that have all of these tags.
+            search: Only runs whose id, resource id or one of whose tags begins so.
+            after: `RunPage.after` of the page before. Pages neither repeat nor leave out a run when others come.
+            per_page: How many runs a page has at most, up to 1,000.
+
+        Raises:
+            InputError: A condition cannot be meant; names it.
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app is not open.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        self._check_open()
+        query = make_query(
+            workflow_id=workflow.id if isinstance(workflow, CommittedWorkflow) else workflow,
+            status=status,
+            resource_id=resource_id,
+            from_date=from_date,
+            to_date=to_date,
+            tags=tags,
+            search=search,
+            after=after,
+            per_page=per_page,
+        )
+        return await list_runs(self._engine, query)
+
+    async def counts(
+        self, workflow: CommittedWorkflow[Any, Any] | str | None = None
+    ) -> Mapping[str, Mapping[RunStatus, int]]:
+        """Return how many runs of which workflow have which status. What is not there is not named.
+
+        It is exact and looks at every row: half a second for a million runs, off the event loop.
+
+        Raises:
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app is not open.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        self._check_open()
+        workflow_id = workflow.id if isinstance(workflow, CommittedWorkflow) else workflow
+        counts: dict[str, dict[RunStatus, int]] = {}
+        for each in await self._engine.count_runs(workflow_id):
+            counts.setdefault(each.workflow_id, {})[each.status] = each.count
+        return counts
 
     def _check_open(self) -> None:
         if self._state == "forked":

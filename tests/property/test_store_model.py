@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,11 +31,13 @@ from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
 from outlast.storage.base import Append, Ending, GraphKey, InboxKey, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.listing import RunQuery
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.sqlite import SqliteStore
 
 T = TypeVar("T")
 
+Words = tuple[str, ...]
 EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "15"))
 LEASE = timedelta(hours=1)
 RUN_IDS = st.sampled_from([f"run-{n}" for n in range(4)])
@@ -56,6 +59,7 @@ class ModelRun:
     execution: int = 0
     topics: set[str] = field(default_factory=set)
     inbox: dict[str, bytes] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -82,7 +86,7 @@ class StoreMachine(RuleBasedStateMachine):
         # Without them, most histories would do nothing but knock at empty tables.
         for n in range(2):
             self.register(n)
-            self.insert(n, f"run-{n}", n, n, 1)
+            self.insert(n, f"run-{n}", n, n, 1, (), 0)
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -148,8 +152,25 @@ class StoreMachine(RuleBasedStateMachine):
     def renew_what_is_over(self, pick: int) -> None:
         assert not self.stores[0].renew_lease(self.over[pick % len(self.over)], LEASE)
 
-    @rule(store=STORES, run_id=RUN_IDS, graph=STORES, pick=st.none() | SOME, count=st.integers(1, 3))
-    def insert(self, store: int, run_id: str, graph: int, pick: int | None, count: int) -> None:
+    @rule(
+        store=STORES,
+        run_id=RUN_IDS,
+        graph=STORES,
+        pick=st.none() | SOME,
+        count=st.integers(1, 3),
+        tags=st.sampled_from([(), (), ("red",), ("red", "tall")]),
+        delay=st.sampled_from([None, 0, 50]),
+    )
+    def insert(
+        self,
+        store: int,
+        run_id: str,
+        graph: int,
+        pick: int | None,
+        count: int,
+        tags: tuple[str, ...],
+        delay: int | None,
+    ) -> None:
         owner = None if pick is None else self.worker(pick)
         if owner in self.expired:
             return  # between the end of a lease and the burial either answer is right
@@ -164,6 +185,8 @@ class StoreMachine(RuleBasedStateMachine):
             status=status,
             owner=owner,
             records=journal,
+            ready_at_ms=None if delay is None else self.now + delay,
+            tags=tags,
         )
 
         outcome = self.settle(lambda settle: self.stores[store].insert(new, settle))
@@ -172,11 +195,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert isinstance(outcome, RunExistsError)
             return
         assert isinstance(outcome, Receipt)
-        run = ModelRun(key=outcome.run, graph=self.graphs[graph], journal=journal, status=status)
+        run = ModelRun(key=outcome.run, graph=self.graphs[graph], journal=journal, status=status, tags=tags)
         if owner in self.workers:
             run.owner, run.epoch = owner, 1
         else:
-            run.ready_at_ms = new.created_at_ms
+            run.ready_at_ms = new.created_at_ms if new.ready_at_ms is None else new.ready_at_ms
         self.runs[run_id] = run
         assert outcome == Receipt(run.key, run.epoch, is_owned=run.owner is not None)
 
@@ -332,6 +355,19 @@ class StoreMachine(RuleBasedStateMachine):
                 if run.owner is None:
                     assert row.ready_at_ms == run.ready_at_ms
                 assert self.loop.run_until_complete(store.load_records(run.key)) == run.journal
+
+    @invariant()
+    def lists_agree(self) -> None:
+        newest_first = list(reversed(self.runs.items()))
+        for store in getattr(self, "stores", ()):
+            listing = self.loop.run_until_complete(store.list_runs(RunQuery()))
+            assert [(run.run_id, run.status, run.tags) for run in listing.runs] == [
+                (run_id, run.status, run.tags) for run_id, run in newest_first
+            ]
+            red = self.loop.run_until_complete(store.list_runs(RunQuery(tags=["red"])))
+            assert [run.run_id for run in red.runs] == [run_id for run_id, run in newest_first if "red" in run.tags]
+            counts = self.loop.run_until_complete(store.count_runs())
+            assert {each.status: each.count for each in counts} == Counter(run.status for run in self.runs.values())
 
     @invariant()
     def queues_agree(self) -> None:

@@ -12,6 +12,7 @@ from outlast.core.status import RunStatus
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
+from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.values import JsonValue
 
 __all__ = ["CreateRequest", "Engine", "History", "Standing", "StartRequest"]
@@ -182,6 +183,22 @@ class Engine(Protocol):
         Raises:
             RunNotFoundError: Its id is not known.
         """
+        ...
+
+    async def list_runs(self, query: RunQuery) -> RunListing:
+        """Return a page of the runs that match, those recorded last first; see `outlast.storage.listing`.
+
+        Raises:
+            InputError: `query.after` was not told by an earlier page.
+        """
+        ...
+
+    async def summarize_run(self, run_id: str) -> RunSummary | None:
+        """Return what lists show of one run, or None if its id is not known."""
+        ...
+
+    async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
+        """Return how many runs there are, by workflow and status."""
         ...
 
     async def load_standing(self, run_id: str) -> Standing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
@@ -19,6 +19,9 @@ from outlast.graph.step import check_id
 from outlast.values import JsonValue, decode, encode
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from outlast.reading import Field, RunDetails, RunPage, StatusFilter
     from outlast.results import RunResult
     from outlast.run import Run
 
@@ -44,6 +47,28 @@ class Host(Protocol):
 
     async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
         """Return what is known of a run of this workflow, or None if there is none."""
+        ...
+
+    async def find_details(
+        self, workflow: CommittedWorkflow[In, Out], run_id: str, fields: Sequence[Field] | None
+    ) -> RunDetails[Out] | None:
+        """Return a run of this workflow with the parts asked for, or None if there is none."""
+        ...
+
+    async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
+        self,
+        workflow: CommittedWorkflow[Any, Any] | str | None = None,
+        *,
+        status: StatusFilter = None,
+        resource_id: str | None = None,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        tags: Sequence[str] = (),
+        search: str | None = None,
+        after: str | None = None,
+        per_page: int = 50,
+    ) -> RunPage:
+        """Return a page of runs, those recorded last first."""
         ...
 
 
@@ -168,6 +193,57 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
             StoreUnavailableError: The store did not answer; try again.
         """
         return await find_host(self.id).find_result(self, run_id)
+
+    async def get_workflow_run_by_id(
+        self: CommittedWorkflow[In, Out], run_id: str, *, fields: Sequence[Field] | None = None
+    ) -> RunDetails[Out] | None:
+        """Return a run of this workflow as it is known now, with its dates and tags.
+
+        None for an id that is unknown, no longer kept, or of another workflow.
+
+        Args:
+            run_id: Id of the run.
+            fields: Only these parts besides what lists show: `input`, `steps`, `result`, `error`, `suspended`,
+                `state`. With an empty list the journal is not read. None for all; then the state is there if the run
+                was started with `OutputOptions(include_state=True)`.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found.
+            InputError: `fields` names something that is not there.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        return await find_host(self.id).find_details(self, run_id, fields)
+
+    async def list_workflow_runs(
+        self,
+        *,
+        status: StatusFilter = None,
+        resource_id: str | None = None,
+        from_date: datetime | None = None,
+        to_date: datetime | None = None,
+        tags: Sequence[str] = (),
+        search: str | None = None,
+        after: str | None = None,
+        per_page: int = 50,
+    ) -> RunPage:
+        """Return a page of the runs of this workflow, those recorded last first; see `Outlast.list_runs`.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found.
+            InputError: A condition cannot be meant; names it.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        return await find_host(self.id).list_runs(
+            self.id,
+            status=status,
+            resource_id=resource_id,
+            from_date=from_date,
+            to_date=to_date,
+            tags=tags,
+            search=search,
+            after=after,
+            per_page=per_page,
+        )
 
     def __repr__(self) -> str:
         """Show id and types."""

@@ -22,6 +22,7 @@ from typing import NamedTuple, NewType, Protocol, TypeAlias
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
+from outlast.storage.listing import RunIndex
 
 __all__ = [
     "Append",
@@ -422,7 +423,7 @@ class WorkerStore(Protocol):
         ...
 
 
-class Store(RunStore, WorkerStore, Protocol):
+class Store(RunStore, RunIndex, WorkerStore, Protocol):
     """A whole store, as an engine uses it."""
 
     @property

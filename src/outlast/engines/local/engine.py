@@ -28,6 +28,7 @@ from outlast.errors import (
 )
 from outlast.graph.committed import CommittedWorkflow
 from outlast.storage.base import NewRun, Receipt, RunRow, Store
+from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["LocalEngine"]
@@ -198,6 +199,18 @@ class LocalEngine:
         finally:
             if not waiters:
                 self._waiters.pop(run_id, None)
+
+    async def list_runs(self, query: RunQuery) -> RunListing:
+        """Return a page of the runs that match, those recorded last first."""
+        return await self._store.list_runs(query)
+
+    async def summarize_run(self, run_id: str) -> RunSummary | None:
+        """Return what lists show of one run, or None if its id is not known."""
+        return await self._store.summarize_run(run_id)
+
+    async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
+        """Return how many runs there are, by workflow and status."""
+        return await self._store.count_runs(workflow_id)
 
     async def load_standing(self, run_id: str) -> Standing:
         """Return who works, or could work, on a run."""

@@ -41,8 +41,8 @@ class MemoryDatabase:
         """Held for every read and every transaction: stores may live on the loops of several threads."""
         self.commits = 0
         """How many transactions changed something."""
-        self.runs: list[Run] = []
-        """All runs; the key of a run is its place, counted from 1."""
+        self.runs: dict[RunKey, Run] = {}
+        """All runs by their numbers, in the order in which they were recorded."""
         self.run_ids: dict[str, Run] = {}
         """All runs by their ids."""
         self.graphs: dict[tuple[str, str], GraphRow] = {}
@@ -55,12 +55,13 @@ class MemoryDatabase:
         """The store that has the turn of the suspects."""
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
+        self._last_run = 0
         self._last_worker = 0
         self._last_inbox = 0
 
     def find_key(self, key: RunKey) -> Run | None:
         """Return the run with this number."""
-        return self.runs[key - 1] if 0 < key <= len(self.runs) else None
+        return self.runs.get(key)
 
     def would_insert(self, new: NewRun) -> bool:
         """Say whether `insert` would change something."""
@@ -70,7 +71,8 @@ class MemoryDatabase:
         """Record a new run."""
         if new.run_id in self.run_ids:
             return RunExistsError(new.run_id)
-        key = RunKey(len(self.runs) + 1)
+        self._last_run += 1
+        key = RunKey(self._last_run)
         run = Run(
             key=key,
             run_id=new.run_id,
@@ -83,7 +85,7 @@ class MemoryDatabase:
             receipt=Receipt(key, 0, is_owned=False),
             tags=tuple(new.tags),
         )
-        self.runs.append(run)
+        self.runs[key] = run
         self.run_ids[new.run_id] = run
         life = None if new.owner is None else self._find_alive(new.owner)
         if life is None:
@@ -104,7 +106,7 @@ class MemoryDatabase:
         """Add events to the journal of an owned run, and give it up if the write says so."""
         if not self.would_append(write):
             return StaleRunError(f"worker {write.owner} at epoch {write.epoch} may not write to run {write.run} now")
-        run = self.runs[write.run - 1]
+        run = self.runs[write.run]
         run.rows += [tuple(record) for record in write.records]
         run.status = write.status
         run.execution = write.execution
@@ -204,7 +206,7 @@ class MemoryDatabase:
         """Write the end of a run that nobody owns."""
         if not self.would_end(ending):
             return False
-        run = self.runs[ending.run - 1]
+        run = self.runs[ending.run]
         run.rows += [tuple(record) for record in ending.records]
         run.status = ending.status
         self._take(run, ending.inbox_taken)
@@ -218,7 +220,7 @@ class MemoryDatabase:
         life = self.lives.get(worker)
         if life is None:
             return []
-        runs = (self.runs[key - 1] for key in life.runs & self._asked)
+        runs = (self.runs[key] for key in life.runs & self._asked)
         return sorted((row for run in runs for row in run.inbox.values()), key=lambda row: row.key)
 
     def _take(self, run: Run, rows: Iterable[InboxKey]) -> None:
@@ -270,12 +272,12 @@ class MemoryDatabase:
         for life in dead:
             del self.lives[life.key]
             for key in life.runs:
-                self.runs[key - 1].has_crashed = not life.is_held
+                self.runs[key].has_crashed = not life.is_held
         return sum(self._set_all_free(life, now_ms=now_ms) for life in dead)
 
     def _set_all_free(self, life: Life, *, now_ms: int | None) -> int:
         for key in life.runs:
-            run = self.runs[key - 1]
+            run = self.runs[key]
             self._set_free(run, run.updated_at_ms if now_ms is None else now_ms)
         return len(life.runs)
 

@@ -28,6 +28,8 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.memory import listing
 from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
 from outlast.storage.memory.database import MemoryDatabase
 from outlast.storage.memory.table import Life
@@ -157,6 +159,29 @@ class MemoryStore:
     async def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
         return await self._write(self._database.would_end, self._database.end_run, ending)
+
+    async def list_runs(self, query: RunQuery) -> RunListing:
+        """Return the runs that match, those recorded last first.
+
+        Raises:
+            InputError: `after` was not told by this store.
+        """
+        self._check_open()
+        with self._database.lock:
+            return listing.list_runs(reversed(self._database.runs.values()), query)
+
+    async def summarize_run(self, run_id: str) -> RunSummary | None:
+        """Return what lists show of one run, or None if its id is not known."""
+        self._check_open()
+        with self._database.lock:
+            run = self._database.run_ids.get(run_id)
+            return None if run is None else run.to_summary()
+
+    async def count_runs(self, workflow_id: str | None = None) -> list[RunCount]:
+        """Return how many runs there are, by workflow and status."""
+        self._check_open()
+        with self._database.lock:
+            return listing.count_runs(self._database.runs.values(), workflow_id)
 
     async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
         """Begin a life of a worker, which ends with this store at the latest."""

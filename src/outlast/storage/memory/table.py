@@ -9,6 +9,7 @@ from typing import TypeAlias
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.storage.base import ClaimedRun, GraphKey, InboxKey, InboxRow, Receipt, RunKey, RunRow, WorkerKey
+from outlast.storage.listing import RunSummary
 
 __all__ = ["Life", "ReadyQueue", "Row", "Run"]
 
@@ -74,6 +75,19 @@ class Run:
             resource_id=self.resource_id,
             epoch=self.epoch,
             has_crashed=self.has_crashed,
+        )
+
+    def to_summary(self) -> RunSummary:
+        """Return what lists show of it."""
+        return RunSummary(
+            run_id=self.run_id,
+            workflow_id=self.workflow_id,
+            resource_id=self.resource_id,
+            status=self.status,
+            execution=self.execution,
+            created_at_ms=self.created_at_ms,
+            updated_at_ms=self.updated_at_ms,
+            tags=tuple(sorted(self.tags)),
         )
 
     def to_row(self) -> RunRow:

@@ -111,6 +111,32 @@ SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, o
        updated_at_ms
 FROM runs WHERE run_id = ?
 
+-- name: summarize_run
+SELECT key, run_id, workflow_id, resource_id, status, execution, created_at_ms, updated_at_ms,
+       (SELECT group_concat(tag, char(10)) FROM run_tags WHERE run_key = runs.key)
+FROM runs WHERE run_id = ?
+
+-- name: summarize_runs
+SELECT key, run_id, workflow_id, resource_id, status, execution, created_at_ms, updated_at_ms,
+       (SELECT group_concat(tag, char(10)) FROM run_tags WHERE run_key = runs.key)
+FROM runs WHERE key IN ({keys})
+
+-- Conditions of lists, put together as they are needed.
+-- name: has_tag
+key IN (SELECT run_key FROM run_tags WHERE tag = ?)
+
+-- A comparison of the first characters, since LIKE and GLOB give some of them a meaning.
+-- name: begins_with
+(
+  ? = substr(run_id, 1, ?)
+  OR ? = substr(resource_id, 1, ?)
+  OR key IN (SELECT run_key FROM run_tags WHERE tag >= ? AND tag < ?)
+)
+
+-- name: count_runs
+SELECT workflow_id, status, count(*) FROM runs
+WHERE workflow_id = coalesce(?, workflow_id) GROUP BY workflow_id, status ORDER BY workflow_id, status
+
 -- name: load_records
 SELECT seq, execution, class, type, v, at_ms, path, attempt, body, payload
 FROM events WHERE run_key = ? AND seq > ? ORDER BY seq LIMIT ?

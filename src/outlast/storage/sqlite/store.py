@@ -28,6 +28,8 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.closing import End
 from outlast.storage.sqlite.connection import Synchronous, require_sqlite
 from outlast.storage.sqlite.locks import LifeLock
@@ -230,6 +232,24 @@ class SqliteStore:
         rows = await self._usable().readers.read(lambda connection: connection.execute(statement, graphs).fetchall())
         ready_at_ms: int | None = rows[0][0]
         return ready_at_ms
+
+    # ---- RunIndex
+
+    async def list_runs(self, query: RunQuery) -> RunListing:
+        """Return the runs that match, those recorded last first.
+
+        Raises:
+            InputError: `after` was not told by this store.
+        """
+        return await self._usable().readers.read(lambda connection: listing.list_runs(connection, query))
+
+    async def summarize_run(self, run_id: str) -> RunSummary | None:
+        """Return what lists show of one run, or None if its id is not known."""
+        return await self._usable().readers.read(lambda connection: listing.summarize_run(connection, run_id))
+
+    async def count_runs(self, workflow_id: str | None = None) -> list[RunCount]:
+        """Return how many runs there are, by workflow and status."""
+        return await self._usable().readers.read(lambda connection: listing.count_runs(connection, workflow_id))
 
     # ---- WorkerStore
 

@@ -9,6 +9,7 @@ from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
 from outlast.testing.conformance.life import BurialContract, LifeContract
+from outlast.testing.conformance.listing import ListContract
 from outlast.testing.conformance.reading import ReadContract
 from outlast.testing.conformance.release import ReleaseContract
 from outlast.testing.conformance.seam import FailureContract, SeamContract
@@ -22,6 +23,7 @@ class StoreContract(
     AppendContract,
     ReleaseContract,
     ReadContract,
+    ListContract,
     InboxContract,
     EndingContract,
     GraphContract,
