@@ -14,11 +14,13 @@ from outlast.core.codec import encode_event
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     CloseBlock,
     Command,
     Evaluate,
     FinishRun,
     OpenBlock,
+    Pause,
     RunMap,
     RunStep,
     Sleep,
@@ -33,7 +35,10 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     SleepStarted,
     StepCanceled,
@@ -45,9 +50,12 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
+from outlast.core.flow.scope import PAUSE_PATH
 from outlast.core.frames import ForeachFrame
+from outlast.core.past import fold_past
 from outlast.core.record import Record
-from outlast.core.ref import Ref, Resolver
+from outlast.core.ref import Item, Recorded, Ref, Resolver
+from outlast.core.rewind import RewindRequest, plan_rewind
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView, fold_view
@@ -139,9 +147,41 @@ class SimulatedRun:
         self.payloads: dict[int, bytes] = {}
         self.now_ms = T0
         self.input = input
+        self.execution = 0
 
-    def start(self) -> list[Command]:
-        return self.record(RunStarted(self.now_ms), self.input, has_payload=True)
+    def start(self, *, per_step: bool = False, state: dict[str, JsonValue] | None = None) -> list[Command]:
+        event = RunStarted(self.now_ms, per_step=per_step, state=state or {})
+        return self.record(event, self.input, has_payload=True)
+
+    def restart(self) -> list[Command]:
+        return self.rewind()
+
+    def rewind(
+        self,
+        to: str = "",
+        *given: JsonValue,
+        resume: JsonValue = None,
+        context: dict[str, JsonValue] | None = None,
+        state: dict[str, JsonValue] | None = None,
+        per_step: bool = False,
+    ) -> list[Command]:
+        """Open the next execution. The only positional value after the target, if there is one, is its input."""
+        context = context or {}
+        values = [*given[:1], *([] if resume is None else [resume]), *context.values()]
+        refs: list[Ref] = [Item(Recorded(self.state.last_seq + 1), index) for index in range(len(values))]
+        input = refs.pop(0) if given else None
+        resumed = None if resume is None else refs.pop(0)
+        past = fold_past(self.state.graph, self.records)
+        request = RewindRequest(to, input, resumed, dict(zip(context, refs, strict=True)))
+        seed = plan_rewind(past, request)
+        data = past.state_after(seed) if state is None else state
+        event = RunRewound(self.now_ms, to, seed, data, state is not None, per_step=per_step)
+        self.execution += 1
+        return self.record(event, values, has_payload=bool(values))
+
+    def go_on(self, *, per_step: bool = True) -> list[Command]:
+        """Let a paused run go on."""
+        return self.record(RunContinued(self.now_ms, PAUSE_PATH, per_step))
 
     def begin(self, path: str, *, is_recovered: bool = False) -> list[Command]:
         return self.record(StepStarted(self.now_ms, path, self.attempt_of(path), is_recovered))
@@ -233,7 +273,7 @@ class SimulatedRun:
     def record_one(self, event: Event, payload: bytes | None = None) -> list[Command]:
         """Record a fact and nothing else; return all commands that follow."""
         seq = self.state.last_seq + 1
-        self.records.append(encode_event(event, seq=seq, execution=0, payload=payload))
+        self.records.append(encode_event(event, seq=seq, execution=self.execution, payload=payload))
         if payload is not None:
             self.payloads[seq] = payload
         apply(self.state, seq, event)
@@ -255,21 +295,26 @@ class SimulatedRun:
                 return BlockSucceeded(now, command.path)
             case CloseBlock(cause=cause):
                 return BlockFailed(now, command.path, cause.path, None)
-            case FinishRun(is_canceled=True):
-                return RunFinished(now, RunStatus.CANCELED)
-            case FinishRun(cause=None):
-                return RunFinished(now, RunStatus.SUCCESS)
-            case FinishRun(cause=cause):
-                return RunFinished(now, RunStatus.FAILED, cause.path, cause.failure)
+            case FinishRun():
+                return self._finish(command)
             case Sleep():
                 # Its start is a fact of its own and answers nothing: the sleep stays open.
                 self.record_one(SleepStarted(now, command.path, command.due_at_ms))
                 return None
+            case Pause():
+                return RunPaused(now, command.path)
             case Suspend():
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 return StepSuspended(now, command.path, 0, None, due)
-            case RunStep() | RunMap() | StartTimer() | Evaluate() | AwaitResume() | AwaitDeadline():
+            case RunStep() | RunMap() | StartTimer() | Evaluate() | AwaitResume() | AwaitDeadline() | AwaitStep():
                 return None
+
+    def _finish(self, command: FinishRun) -> Event:
+        if command.is_canceled:
+            return RunFinished(self.now_ms, RunStatus.CANCELED)
+        if command.cause is None:
+            return RunFinished(self.now_ms, RunStatus.SUCCESS)
+        return RunFinished(self.now_ms, RunStatus.FAILED, command.cause.path, command.cause.failure)
 
     def _payload_of(self, command: Command, answer: Event) -> bytes | None:
         if isinstance(command, Suspend):

@@ -11,6 +11,7 @@ from outlast.core.advance import reissue
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     Command,
     Evaluate,
     OpenBlock,
@@ -119,6 +120,8 @@ def _command(command: Command, values: Resolver) -> dict[str, Any]:
             fields |= {"due_at_ms": command.due_at_ms}
         case AwaitDeadline():
             fields |= {"due_at_ms": command.due_at_ms}
+        case AwaitStep():
+            fields |= {"number": command.number, "following": command.following}
         case Sleep():
             fields |= {"due_at_ms": command.due_at_ms, "was_started": command.was_started}
         case Suspend():

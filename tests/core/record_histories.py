@@ -617,6 +617,72 @@ def result_misfit() -> SimulatedRun:
     return run
 
 
+def paused() -> SimulatedRun:
+    run = SimulatedRun(CHAIN.graph, "https://example.org")
+    run.start(per_step=True)
+    run.succeed("fetch", {"page": "<html>"})
+    return run
+
+
+def continued() -> SimulatedRun:
+    run = paused()
+    run.go_on()
+    run.succeed("parse", [6])
+    return run
+
+
+def restarted() -> SimulatedRun:
+    run = begin(BLOCKS, 8)
+    run.succeed("child.double", 16)
+    run.succeed("double", 16)
+    run.fail("child.halve", FINAL)
+    run.restart()
+    return run
+
+
+def restarted_loop() -> SimulatedRun:
+    run = begin(SPIN, 1)
+    run.succeed("spin#1.double", 200)
+    run.succeed("spin#1.halve", 101)
+    run.evaluate("spin#1?condition", 1)
+    run.succeed("spin#2.double", 202)
+    run.fail("spin#2.halve", FINAL)
+    run.restart()
+    return run
+
+
+def rewound() -> SimulatedRun:
+    run = begin(NESTED, 4)
+    run.succeed("halve", 2)
+    run.succeed("child.double", 4)
+    run.succeed("child.halve", 2)
+    run.succeed("double", 4)
+    run.rewind("child.halve", 99, context={"halve": 3}, state={"note": "again"}, per_step=True)
+    return run
+
+
+def rewound_item() -> SimulatedRun:
+    run = begin(DEEP, [1, 2])
+    for index in range(2):
+        run.succeed(f"child[{index}].double", 2)
+        run.succeed(f"child[{index}].halve", 1)
+    run.rewind("child[1].halve")
+    return run
+
+
+def rewound_resumed() -> SimulatedRun:
+    run = begin(CHAIN, "https://example.org")
+    run.suspend("fetch", {"ask": "ok?"})
+    run.rewind("fetch", resume="ok")
+    return run
+
+
+def rewound_unstarted() -> SimulatedRun:
+    run = begin(NESTED, 4)
+    run.rewind("child.halve", 7)
+    return run
+
+
 SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -637,6 +703,7 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         chain,
         chain_in_flight,
         collected,
+        continued,
         crashed,
         created,
         created_and_canceled,
@@ -667,16 +734,23 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         parallel_failed,
         parallel_failing,
         parallel_limited,
+        paused,
         poisoned,
         recovered,
         request_context,
         result_misfit,
         result_referred,
+        restarted,
+        restarted_loop,
         resumed,
         retry_at_once,
         retry_fired,
         retry_succeeded,
         retry_waiting,
+        rewound,
+        rewound_item,
+        rewound_resumed,
+        rewound_unstarted,
         sleep_evaluated,
         sleep_evaluation_failed,
         sources,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.core.codec import EVENT_VERSIONS, UnknownEventError, decode_event, encode_event
+from outlast.core.commands import Resumption
 from outlast.core.events import (
     BlockFailed,
     BlockOpened,
@@ -17,9 +18,12 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -34,6 +38,8 @@ from outlast.core.events import (
     TimerFired,
 )
 from outlast.core.record import Record
+from outlast.core.ref import Constant, DictOf, Item, ListOf, Recorded
+from outlast.core.seed import Seed
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.patch import Operation, PatchVerb
@@ -43,6 +49,20 @@ FAILURE = FailureInfo(
     type="ValueError", message="no\nid ✗", attributes={"code": 7, "tags": ["a"]}, cause=CAUSE, is_retryable=False
 )
 PATCH = (Operation("log", PatchVerb.APPEND, {"a": [1]}), Operation("draft", PatchVerb.DELETE))
+
+GIVEN = Item(Recorded(9), 0)
+SEED = Seed(
+    kept={"a": Recorded(3), "each": ListOf((Recorded(4), GIVEN)), "sides": DictOf((("p", Constant(b"null")),))},
+    given=("each",),
+    bailed=("a",),
+    skipped=("b",),
+    positions={"": 2},
+    passes={"poll": 3},
+    answers={"route?big": 1},
+    inputs={"c": GIVEN},
+    resumptions={"c": Resumption(Recorded(5), GIVEN), "d": Resumption(Recorded(5), None)},
+    unchecked=("child",),
+)
 
 EVENTS: dict[str, Event] = {
     "run created": RunCreated(5, 1_767_225_600_000),
@@ -69,6 +89,11 @@ EVENTS: dict[str, Event] = {
     "cancel requested": CancelRequested(5),
     "cancel requested with a reason": CancelRequested(5, "too late ✗"),
     "run started with a deadline": RunStarted(5, deadline_ms=1_767_225_600_000),
+    "run started step by step": RunStarted(5, per_step=True),
+    "run rewound": RunRewound(5, "", Seed()),
+    "run rewound with all there is": RunRewound(5, "c", SEED, {"n": 1}, True, {"by": "eve"}, 17, per_step=True),
+    "run paused": RunPaused(5, "?pause"),
+    "run continued": RunContinued(5, "?pause", per_step=False),
     "run timed out": RunTimedOut(5, "?deadline"),
     "run crashed": RunCrashed(5, is_poison=False),
     "run crashed too often": RunCrashed(5, is_poison=True),
@@ -92,6 +117,25 @@ EVENTS: dict[str, Event] = {
 STORED = {
     "run created": Record(1, 0, True, "run-created", 1, 5, "", 0, b'{"due_at_ms":1767225600000}', b"1"),
     "start timed out": Record(1, 0, True, "start-timed-out", 1, 5, "", 0, None, b"1"),
+    "run rewound": Record(1, 0, True, "run-rewound", 1, 5, "", 0, b'{"to":"","seed":{}}', b"1"),
+    "run rewound with all there is": Record(
+        1,
+        0,
+        True,
+        "run-rewound",
+        1,
+        5,
+        "",
+        0,
+        b'{"to":"c","seed":{"kept":{"a":3,"each":{"list":[4,{"item":[9,0]}]},"sides":{"dict":[["p",{"value":null}]]}},'
+        b'"given":["each"],"bailed":["a"],"skipped":["b"],"positions":{"":2},"passes":{"poll":3},'
+        b'"answers":{"route?big":1},"inputs":{"c":{"item":[9,0]}},"resumptions":{"c":[5,{"item":[9,0]}],"d":[5,null]},'
+        b'"unchecked":["child"]},"request_context":{"by":"eve"},"state":{"n":1},"deadline_ms":17,"per_step":true,'
+        b'"state_given":true}',
+        b"1",
+    ),
+    "run paused": Record(1, 0, True, "run-paused", 1, 5, "", 0, None, b"1"),
+    "run continued": Record(1, 0, True, "run-continued", 1, 5, "", 0, b'{"per_step":false}', b"1"),
     "run started": Record(1, 0, True, "run-started", 1, 5, "", 0, None, b"1"),
     "run started with a context": Record(
         1, 0, True, "run-started", 1, 5, "", 0, b'{"request_context":{"tenant":"a","flags":[1,null]}}', b"1"

@@ -515,3 +515,30 @@ def test_values_are_told_by_reference():
     result = next(event for event in events_of(run) if event.type == "workflow-step-result")
     assert "x" * 100 not in repr(result)
     assert decode(record_of(run, "step-succeeded").payload or b"") == run.value(result.values["output"])
+
+
+def test_next_execution_tells_what_it_keeps_and_begins_again():
+    run = started(a_step("a"), a_step("b"))
+    run.succeed("a")
+    run.fail("b")
+
+    run.restart()
+    run.succeed("b")
+
+    assert told(run)[-6:] == ["finish failed", "start", "rewound", "start b", "result b", "finish success"]
+    assert payload(run, "rewound") == {"to": "", "kept": ["a"]}
+    assert [event.execution for event in events_of(run)][-5:] == [1] * 5
+
+
+def test_pause_ends_a_stream_and_the_next_step_begins_another():
+    run = SimulatedRun(a_graph(a_step("a"), a_step("b")))
+    run.start(per_step=True)
+
+    run.succeed("a")
+    run.go_on()
+    run.succeed("b")
+
+    assert told(run) == [
+        *("start", "start a", "result a", "paused", "finish paused"),
+        *("start", "start b", "result b", "finish success"),
+    ]

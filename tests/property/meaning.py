@@ -105,6 +105,25 @@ class World:
         return Random(repr((self.seed, *key)))
 
 
+class HealedWorld(World):
+    """The same world after everything was repaired: what gave a value gives the same one, and nothing fails by itself.
+
+    A step that had to be tried again gives what it gave in the end, whatever attempt that is.
+    """
+
+    def __init__(self, before: World) -> None:
+        super().__init__(before.seed, replace(before.nature, failing=0.0))
+        self._before = before
+
+    def outcome(self, path: str, attempt: int) -> Outcome:
+        tried = (self._before.outcome(path, each) for each in range(_ATTEMPTS))
+        return next((each for each in tried if not isinstance(each, FailureInfo)), super().outcome(path, 0))
+
+
+_ATTEMPTS = 3
+"""More than any step of a random graph has."""
+
+
 def slot_of(kind: str) -> JsonValue:
     """Return what a failed item leaves in the output of a collecting foreach."""
     return {"error": kind}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from outlast.core.advance import apply, decide, reissue
@@ -21,11 +21,13 @@ from outlast.core.codec import encode_event
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     CloseBlock,
     Command,
     Evaluate,
     FinishRun,
     OpenBlock,
+    Pause,
     RunMap,
     RunStep,
     Sleep,
@@ -40,7 +42,10 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -54,22 +59,25 @@ from outlast.core.events import (
     TimerFired,
 )
 from outlast.core.frames import ForeachFrame, LeafFrame
+from outlast.core.past import fold_past
 from outlast.core.record import Record
-from outlast.core.ref import Resolver
+from outlast.core.ref import Item, Recorded, Resolver
+from outlast.core.rewind import RewindRequest, plan_rewind
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import fold_state, fold_view
 from outlast.failures import FailureInfo
 from outlast.graph.document import graph_from_json, graph_to_json
 from outlast.graph.merge import merge
-from outlast.graph.nodes import Graph, StepNode, WaitNode
+from outlast.graph.nodes import ForeachNode, Graph, StepNode, WaitNode, walk
 from outlast.graph.retry import RetryRule
 from outlast.values import JsonValue, decode, encode
 from property.graphs import graphs
-from property.meaning import Ended, Meaning, Nature, World, slot_of
+from property.meaning import Ended, HealedWorld, Meaning, Nature, World, slot_of
 
 EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "100"))
 MANY_EXAMPLES = max(EXAMPLES, 500)
+_MOST_EXECUTIONS = 3
 MANY = 120
 """In a journal longer than this only some prefixes are folded from scratch."""
 
@@ -77,11 +85,16 @@ MANY = 120
 class RandomEngine:
     """Drives one run, answering what is open in random order."""
 
-    def __init__(self, graph: Graph, world: World, random: Random, *, canceling: float = 0.0) -> None:
+    def __init__(
+        self, graph: Graph, world: World, random: Random, *, canceling: float = 0.0, rewinding: float = 0.0
+    ) -> None:
         self.graph = graph
         self.world = world
         self.random = random
         self.canceling = canceling
+        self.rewinding = rewinding
+        """How likely a run that rests is rewound: at its end, or while nothing but waits is open."""
+        self.execution = 0
         self.state = RunState(graph)
         self.records: list[Record] = []
         self.payloads: dict[int, bytes] = {}
@@ -95,31 +108,58 @@ class RandomEngine:
         deadline = (
             self.now_ms + 60 * self.random.randrange(1, 80) if self.random.random() < self.canceling * 20 else None
         )
-        self.record(RunStarted(self.now_ms, deadline_ms=deadline), value)
+        per_step = self.random.random() < self.rewinding
+        self.record(RunStarted(self.now_ms, deadline_ms=deadline, per_step=per_step), value)
+        self.drive(check)
+
+    def drive(self, check: Callable[[RandomEngine], None]) -> None:
+        """Go on until the run has ended and nobody rewinds it any more."""
         check(self)
-        while self.given:
+        while self.given or self.is_to_be_rewound():
             self.now_ms += self.random.randrange(60)
-            if self.random.random() < self.canceling:
+            if self.is_to_be_rewound():
+                self.rewind()
+            elif self.random.random() < self.canceling:
                 self.record(CancelRequested(self.now_ms))
             else:
                 self.record(*self.answer(self.choose()))
             check(self)
 
+    def is_to_be_rewound(self) -> bool:
+        if self.execution >= _MOST_EXECUTIONS or not self.rewinding or not self.state.status().is_rest:
+            return False
+        return Random(repr((self.world.seed, len(self.records)))).random() < self.rewinding
+
+    def rewind(self) -> None:
+        """Restart the run, or let it go on from a node that ran, with or without a changed input."""
+        target = self.random.choice(["", *fold_view(self.graph, self.records).steps])
+        self.rewind_to(target, self.random.choice([None, [1, 2]]) if target else None)
+
+    def rewind_to(self, target: str, given: JsonValue | None = None) -> None:
+        past = fold_past(self.graph, self.records)
+        seq = self.state.last_seq + 1
+        seed = plan_rewind(past, RewindRequest(target, None if given is None else Item(Recorded(seq), 0)))
+        per_step = self.random.random() < 0.3
+        self.execution += 1
+        self.record(RunRewound(self.now_ms, target, seed, past.state_after(seed), per_step=per_step), [given])
+
     def choose(self) -> Command:
         """Take any command that is open, but resume what is suspended seldom while there is something else to do."""
         commands = list(self.given.values())
-        busy = [command for command in commands if not isinstance(command, AwaitResume | AwaitDeadline)]
+        busy = [command for command in commands if not isinstance(command, AwaitResume | AwaitStep | AwaitDeadline)]
         return self.random.choice(busy if busy and self.random.random() < 0.8 else commands)
 
     def record(self, event: Event, payload: JsonValue | None = None) -> None:
         seq = self.state.last_seq + 1
         raw = encode(payload) if _has_payload(event) else self._slot(event)
-        self.records.append(encode_event(event, seq=seq, execution=0, payload=raw))
+        self.records.append(encode_event(event, seq=seq, execution=self.execution, payload=raw))
         if raw is not None:
             self.payloads[seq] = raw
         self._note_answer(event)
         if isinstance(event, StepSucceeded | StepSuspended):
             self.data = merge(self.data, event.patch)
+        elif isinstance(event, RunRewound):
+            self.data = event.state
         apply(self.state, seq, event)
         commands = decide(self.state)
         for path in self.state.abandoned:
@@ -133,6 +173,8 @@ class RandomEngine:
         match event:
             case RunStarted():
                 pass
+            case RunRewound():
+                self.given.clear()
             case RunFinished():
                 self.given.pop("?deadline", None)
                 del self.given[""]
@@ -178,15 +220,24 @@ class RandomEngine:
                 return StepSuspended(now, path, 0, None, due), command.payload
             case AwaitResume():
                 return self._resume(command)
-            case AwaitDeadline(due_at_ms=due):
-                self.now_ms = max(now, due)
-                return RunTimedOut(self.now_ms, path), None
             case OpenBlock():
                 return self._open(command), None
             case CloseBlock():
                 return self._close(command), None
+            case Pause() | AwaitStep() | AwaitDeadline() | FinishRun():
+                return self._answer_for_run(command), None
+
+    def _answer_for_run(self, command: Pause | AwaitStep | AwaitDeadline | FinishRun) -> Event:
+        match command:
+            case Pause(path=path):
+                return RunPaused(self.now_ms, path)
+            case AwaitStep(path=path):
+                return RunContinued(self.now_ms, path, per_step=self.random.random() < 0.7)
+            case AwaitDeadline(path=path, due_at_ms=due):
+                self.now_ms = max(self.now_ms, due)
+                return RunTimedOut(self.now_ms, path)
             case FinishRun():
-                return self._finish(command), None
+                return self._finish(command)
 
     def _call(self, command: RunStep | RunMap) -> tuple[Event, JsonValue | None]:
         now, path = self.now_ms, command.path
@@ -262,7 +313,7 @@ class RandomEngine:
 
 
 def _has_payload(event: Event) -> bool:
-    return isinstance(event, RunStarted | StepSucceeded | StepSuspended | StepResumed)
+    return isinstance(event, RunStarted | RunRewound | StepSucceeded | StepSuspended | StepResumed)
 
 
 def _is_in_flight(command: Command) -> bool:
@@ -291,7 +342,7 @@ def test_commands_given_and_neither_answered_nor_given_up_are_the_open_ones(grap
         assert list(engine.given.values()) == reissue(engine.state)
         assert engine.data == engine.state.data
 
-    RandomEngine(graph, World(seed, nature), Random(seed), canceling=0.01).run(value, law)
+    RandomEngine(graph, World(seed, nature), Random(seed), canceling=0.01, rewinding=0.3).run(value, law)
 
 
 @SOME_RUNS
@@ -310,7 +361,7 @@ def test_prefix_folded_from_scratch_is_the_live_state(graph, seed, nature, value
         assert folded.frames.keys() == engine.state.frames.keys()
         assert (folded.last_seq, folded.result) == (engine.state.last_seq, engine.state.result)
 
-    RandomEngine(graph, World(seed, nature), Random(seed), canceling=0.01).run(value, same)
+    RandomEngine(graph, World(seed, nature), Random(seed), canceling=0.01, rewinding=0.3).run(value, same)
 
 
 @SOME_RUNS
@@ -341,6 +392,31 @@ def test_run_ends_the_same_when_its_worker_crashes_at_any_prefix(graph, seed, na
     engine.run(value, crash)
 
     assert not meaning.is_certain or engine.end == meaning.end
+
+
+@SOME_RUNS
+@RUNS
+def test_repaired_run_ends_as_its_graph_means_wherever_it_goes_on(graph, seed, nature, value):
+    """12.3: earlier results are kept, the rest runs again; so after a repair it is as if nothing had ever failed."""
+    assume(not any(isinstance(node, ForeachNode) and node.is_collecting for node in walk(graph.root)))
+    world = World(seed, nature)
+    healed = HealedWorld(world)
+    engine = RandomEngine(graph, world, Random(seed), canceling=0.02)
+    meaning = Meaning(graph, healed, value)
+    engine.run(value, nothing)
+    is_broken = engine.state.status() is not RunStatus.SUCCESS
+    engine.canceling, engine.world = 0.0, healed
+
+    for _ in range(2):
+        steps = list(fold_view(graph, engine.records).steps)
+        target = "" if is_broken or not steps else engine.random.choice(steps)
+        engine.rewind_to(target)
+        engine.drive(nothing)
+        is_broken = False
+
+        assert not meaning.is_certain or engine.end == meaning.end
+
+    event(f"certain: {meaning.is_certain}")
 
 
 @SOME_RUNS
@@ -401,6 +477,7 @@ LAWS = [
     test_prefix_folded_from_scratch_is_the_live_state,
     test_run_ends_as_its_graph_means_whatever_the_order,
     test_run_ends_the_same_when_its_worker_crashes_at_any_prefix,
+    test_repaired_run_ends_as_its_graph_means_wherever_it_goes_on,
     test_canceled_run_ends_with_its_last_body,
     test_every_step_of_an_ended_run_has_an_end,
     test_steps_of_a_view_stand_where_the_open_commands_say,

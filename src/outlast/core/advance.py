@@ -16,12 +16,14 @@ from typing import assert_never
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     Cause,
     CloseBlock,
     Command,
     Evaluate,
     FinishRun,
     OpenBlock,
+    Pause,
     RunMap,
     RunStep,
     Sleep,
@@ -36,9 +38,12 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -54,9 +59,11 @@ from outlast.core.events import (
 )
 from outlast.core.flow import ending, foreach, group, leaf, loop, pause, scope
 from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
+from outlast.core.flow.kept import recall_answer
 from outlast.core.flow.start import start_node
 from outlast.core.frames import ForeachFrame, Frame, GroupFrame, LeafFrame, LoopFrame, PauseFrame, ScopeFrame
 from outlast.core.ref import Recorded, Ref
+from outlast.core.seed import Seed
 from outlast.core.state import JournalMismatchError, RunState
 from outlast.graph.merge import merge
 
@@ -83,9 +90,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_finished(state, event)
         case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunCreated() | StartTimedOut():
             _apply_to_run(state, seq, event)
-        case StepFailed(path=path):
-            state.close(path, RunStep, RunMap)
-            leaf.failed(state, _leaf(state, path), event)
+        case StepFailed() | StepCanceled():
+            _apply_failed(state, event)
         case StepSuspended() | StepResumed() | SuspensionTimedOut():
             _apply_suspension(state, seq, event)
         case Evaluated() | EvaluationFailed():
@@ -94,8 +100,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_timer(state, path)
         case BlockOpened() | BlockSucceeded() | BlockFailed():
             _apply_to_block(state, event)
-        case StepCanceled(path=path):
-            state.close(path, RunStep, RunMap)
+        case RunRewound() | RunPaused() | RunContinued():
+            _apply_intervention(state, event)
         case _:
             assert_never(event)
 
@@ -109,6 +115,8 @@ def decide(state: RunState) -> list[Command]:
             state.issue(FinishRun("", None, state.ending, is_canceled=state.ending is None))
     while state.agenda:
         _move(state, state.agenda.popleft())
+    if state.seed is not None:
+        _recall_answers(state, state.seed)
     commands, state.issued = state.issued, []
     if state.abandoned:  # what this very event suspended may be given up already
         commands = [command for command in commands if command.path in state.open]
@@ -131,11 +139,7 @@ def _apply_to_run(
                 message = "the start of the run is recorded twice"
                 raise JournalMismatchError(message)
             state.drop(START_PATH)
-            state.data = event.state
-            if event.deadline_ms is not None:
-                state.issue(AwaitDeadline(DEADLINE_PATH, event.deadline_ms))
-            state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=Recorded(seq))
-            state.agenda.append(state.root)
+            _begin_execution(state, event, Recorded(seq))
         case CancelRequested():
             ending.cancel(state)
         case RunTimedOut():
@@ -156,6 +160,45 @@ def _apply_finished(state: RunState, event: RunFinished) -> None:
     state.finished = event.status
     state.result = command.output if event.failure is None else None
     state.frames.clear()
+
+
+def _apply_intervention(state: RunState, event: RunRewound | RunPaused | RunContinued) -> None:
+    """Fold what lets a run begin again at another place, stop between two nodes, or go on there."""
+    root = state.root
+    if root is None:
+        message = "an event is recorded of a run that has not started"
+        raise JournalMismatchError(message)
+    match event:
+        case RunRewound():
+            state.forget_execution()
+            state.seed = event.seed
+            _begin_execution(state, event, event.seed.inputs.get("", root.input))
+        case RunPaused():
+            paused = state.close(event.path, Pause)
+            state.issue(AwaitStep(paused.path, paused.number, paused.following))
+        case RunContinued():
+            state.close(event.path, AwaitStep)
+            state.is_stepping = event.per_step
+            state.agenda.append(root)
+        case _:
+            assert_never(event)
+
+
+def _begin_execution(state: RunState, event: RunStarted | RunRewound, value: Ref) -> None:
+    state.data = event.state
+    state.is_stepping = event.per_step
+    if event.deadline_ms is not None:
+        state.issue(AwaitDeadline(DEADLINE_PATH, event.deadline_ms))
+    state.root = scope.start(state, state.graph.root, parent=None, slot=0, path="", value=value)
+
+
+def _recall_answers(state: RunState, seed: Seed) -> None:
+    """Answer the questions whose answer is kept, and those that follow from that."""
+    while (recalled := recall_answer(state, seed)) is not None:
+        command, value = recalled
+        _answer(state, command, value)
+        while state.agenda:
+            _move(state, state.agenda.popleft())
 
 
 def _apply_started(state: RunState, path: str) -> None:
@@ -180,6 +223,12 @@ def _apply_started(state: RunState, path: str) -> None:
     frame = state.frames.get(path)
     if isinstance(frame, LeafFrame) and frame.begun_at_ms is None:
         frame.begun_at_ms = state.last_at_ms
+
+
+def _apply_failed(state: RunState, event: StepFailed | StepCanceled) -> None:
+    state.close(event.path, RunStep, RunMap)
+    if isinstance(event, StepFailed):
+        leaf.failed(state, _leaf(state, event.path), event)
 
 
 def _apply_suspension(state: RunState, seq: int, event: StepSuspended | StepResumed | SuspensionTimedOut) -> None:
@@ -208,18 +257,23 @@ def _apply_answer(state: RunState, event: Evaluated | EvaluationFailed) -> None:
     frame = state.frame(command.node_path)
     if isinstance(event, EvaluationFailed):
         _apply_evaluation_failed(state, frame, Cause(event.path, event.failure))
-        return
+    else:
+        _answer(state, command, event.value)
+
+
+def _answer(state: RunState, command: Evaluate, value: int) -> None:
+    frame = state.frame(command.node_path)
     match frame:
         case GroupFrame():
-            group.answered(state, frame, event.path, event.value)
+            group.answered(state, frame, command.path, value)
         case LoopFrame():
-            loop.answered(state, frame, event.value)
+            loop.answered(state, frame, value)
         case ForeachFrame():
-            foreach.answered(state, frame, event.value)
+            foreach.answered(state, frame, value)
         case PauseFrame():
-            pause.answered(state, frame, event.value)
+            pause.answered(state, frame, value)
         case LeafFrame() | ScopeFrame():
-            message = f"an answer to '{event.path}' is recorded, which this graph does not ask"
+            message = f"an answer to '{command.path}' is recorded, which this graph does not ask"
             raise JournalMismatchError(message)
         case _:
             assert_never(frame)

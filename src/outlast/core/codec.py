@@ -17,9 +17,12 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -34,7 +37,9 @@ from outlast.core.events import (
     TimerFired,
 )
 from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
+from outlast.core.flow.scope import PAUSE_PATH
 from outlast.core.record import Record
+from outlast.core.seed_codec import seed_from_json, seed_to_json
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
 from outlast.graph.patch import patch_from_json, patch_to_json
@@ -46,6 +51,9 @@ EVENT_VERSIONS: Final[Mapping[str, int]] = {
     "run-created": 1,
     "start-timed-out": 1,
     "run-started": 1,
+    "run-rewound": 1,
+    "run-paused": 1,
+    "run-continued": 1,
     "step-started": 1,
     "step-succeeded": 1,
     "step-failed": 1,
@@ -101,6 +109,8 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
             path = event.path
         case RunCreated() | StartTimedOut():
             name, body = _of_created(event)
+        case RunRewound() | RunPaused() | RunContinued():
+            name, body = _of_intervention(event)
         case _:
             assert_never(event)
     return Record(seq, execution, True, name, EVENT_VERSIONS[name], event.at_ms, path, attempt, body, payload)  # noqa: FBT003
@@ -201,6 +211,21 @@ def _of_run(event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | Run
             assert_never(event)
 
 
+def _of_intervention(event: RunRewound | RunPaused | RunContinued) -> _NameAndBody:
+    match event:
+        case RunRewound():
+            fields: dict[str, JsonValue] = {"to": event.to, "seed": seed_to_json(event.seed), **_common_fields(event)}
+            if event.is_state_given:
+                fields["state_given"] = True
+            return "run-rewound", encode(fields)
+        case RunPaused():
+            return "run-paused", None
+        case RunContinued():
+            return "run-continued", encode({"per_step": event.per_step})
+        case _:
+            assert_never(event)
+
+
 def _optional_failure(failure: FailureInfo | None) -> JsonValue:
     return None if failure is None else failure_to_json(failure)
 
@@ -266,16 +291,24 @@ def _step_succeeded(record: Record) -> StepSucceeded:
     return StepSucceeded(record.at_ms, record.path, record.attempt, bool(body.get("bailed")), patch)
 
 
-def _start_body(event: RunStarted) -> bytes | None:
+def _common_fields(event: RunStarted | RunRewound) -> dict[str, JsonValue]:
+    """Return what every execution begins with, as far as it says something."""
     fields: dict[str, JsonValue] = {}
     if event.request_context:
         fields["request_context"] = dict(event.request_context)
     if event.state:
         fields["state"] = dict(event.state)
-    if event.include_state:
-        fields["include_state"] = True
     if event.deadline_ms is not None:
         fields["deadline_ms"] = event.deadline_ms
+    if event.per_step:
+        fields["per_step"] = True
+    return fields
+
+
+def _start_body(event: RunStarted) -> bytes | None:
+    fields = _common_fields(event)
+    if event.include_state:
+        fields["include_state"] = True
     return encode(fields) if fields else None
 
 
@@ -288,7 +321,27 @@ def _run_started(record: Record) -> RunStarted:
         state if isinstance(state, dict) else {},
         bool(body.get("include_state")),
         _number(body.get("deadline_ms")),
+        bool(body.get("per_step")),
     )
+
+
+def _run_rewound(record: Record) -> RunRewound:
+    body = _body(record)
+    state = body.get("state")
+    return RunRewound(
+        record.at_ms,
+        str(body["to"]),
+        seed_from_json(body["seed"]),
+        state if isinstance(state, dict) else {},
+        bool(body.get("state_given")),
+        _request_context(record),
+        _number(body.get("deadline_ms")),
+        bool(body.get("per_step")),
+    )
+
+
+def _run_continued(record: Record) -> RunContinued:
+    return RunContinued(record.at_ms, PAUSE_PATH, bool(_body(record)["per_step"]))
 
 
 def _evaluation_failed(record: Record) -> EvaluationFailed:
@@ -300,6 +353,9 @@ _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
     "run-created": lambda record: RunCreated(record.at_ms, _number(_body(record)["due_at_ms"]) or 0),
     "start-timed-out": lambda record: StartTimedOut(record.at_ms, START_PATH),
     "run-started": _run_started,
+    "run-rewound": _run_rewound,
+    "run-paused": lambda record: RunPaused(record.at_ms, PAUSE_PATH),
+    "run-continued": _run_continued,
     "step-started": lambda record: StepStarted(record.at_ms, record.path, record.attempt, record.body is not None),
     "step-succeeded": _step_succeeded,
     "step-suspended": _step_suspended,

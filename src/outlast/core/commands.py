@@ -15,12 +15,14 @@ from outlast.values import JsonValue
 __all__ = [
     "AwaitDeadline",
     "AwaitResume",
+    "AwaitStep",
     "Cause",
     "CloseBlock",
     "Command",
     "Evaluate",
     "FinishRun",
     "OpenBlock",
+    "Pause",
     "Purpose",
     "Resumption",
     "RunMap",
@@ -201,6 +203,30 @@ class AwaitDeadline:
 
 
 @immutable
+class Pause:
+    """Record that the run stops between two nodes. Answered by `RunPaused`."""
+
+    path: str
+    """Always `?pause`."""
+    number: int
+    """Index of the node of the workflow that comes next."""
+    following: str
+    """Its path."""
+
+
+@immutable
+class AwaitStep:
+    """Do nothing until somebody lets the run go on. Answered by `RunContinued`."""
+
+    path: str
+    """Always `?pause`."""
+    number: int
+    """Index of the node of the workflow that comes next; names the pause in its execution."""
+    following: str
+    """Its path."""
+
+
+@immutable
 class FinishRun:
     """End the run. Answered by `RunFinished`."""
 
@@ -225,6 +251,8 @@ Command: TypeAlias = (
     | Suspend
     | AwaitResume
     | AwaitDeadline
+    | Pause
+    | AwaitStep
     | FinishRun
 )
 """Closed on purpose: a new member breaks the type check until every engine handles it."""

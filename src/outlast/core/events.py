@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TypeAlias
 
+from outlast.core.seed import Seed
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.patch import Patch
@@ -25,9 +26,12 @@ __all__ = [
     "EvaluationFailed",
     "Event",
     "Fact",
+    "RunContinued",
     "RunCrashed",
     "RunCreated",
     "RunFinished",
+    "RunPaused",
+    "RunRewound",
     "RunStarted",
     "RunTimedOut",
     "SleepStarted",
@@ -77,6 +81,55 @@ class RunStarted:
     """Whether results show the state."""
     deadline_ms: int | None = None
     """When the run times out, in milliseconds since 1970, UTC; None for never."""
+    per_step: bool = False
+    """Whether the run pauses after each node of the workflow (rule 12.6)."""
+
+
+@immutable
+class RunRewound:
+    """The next execution begins, at another place than the start. Its payload is a list: the values that were given.
+
+    Frames and open commands of the execution before it are forgotten; what it left is kept as far as the seed names it.
+    """
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    to: str
+    """Path of the node from which it goes on; empty for all that is not finished."""
+    seed: Seed
+    """What it begins with."""
+    state: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """The state that it begins with."""
+    is_state_given: bool = False
+    """Whether the caller gave that state; else it is as the kept nodes left it."""
+    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What the caller tells all steps from now on; its entries win over the earlier ones."""
+    deadline_ms: int | None = None
+    """When this execution times out, in milliseconds since 1970, UTC; None for never."""
+    per_step: bool = False
+    """Whether it pauses after each node of the workflow."""
+
+
+@immutable
+class RunPaused:
+    """The run stops between two nodes of its workflow until somebody lets it go on (rule 12.6)."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """Always `?pause`."""
+
+
+@immutable
+class RunContinued:
+    """Somebody let a paused run go on."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """Always `?pause`."""
+    per_step: bool
+    """Whether it pauses again after the next node."""
 
 
 @immutable
@@ -311,6 +364,9 @@ Event: TypeAlias = (
     RunCreated
     | StartTimedOut
     | RunStarted
+    | RunRewound
+    | RunPaused
+    | RunContinued
     | StepStarted
     | StepSucceeded
     | StepFailed

@@ -29,6 +29,7 @@ __all__ = [
     "Parent",
     "PauseFrame",
     "ScopeFrame",
+    "as_scope",
 ]
 
 
@@ -165,3 +166,15 @@ Parent: TypeAlias = ScopeFrame | ForeachFrame | GroupFrame | LoopFrame
 
 Frame: TypeAlias = LeafFrame | PauseFrame | ScopeFrame | ForeachFrame | GroupFrame | LoopFrame
 """Closed on purpose, like `Node`."""
+
+
+def as_scope(parent: Parent) -> ScopeFrame:
+    """Narrow: by the types of the graph, only a workflow has blocks as direct children.
+
+    Raises:
+        TypeError: It is not one.
+    """
+    if not isinstance(parent, ScopeFrame):
+        message = f"a block can stand only in a workflow, not in {type(parent).__name__}"
+        raise TypeError(message)
+    return parent

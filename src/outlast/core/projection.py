@@ -23,9 +23,12 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -110,8 +113,8 @@ class Projection:
         was_at_rest = state.status().is_rest
         apply(state, record.seq, event)
         decide(state)
-        is_leaving = was_at_rest and isinstance(event, StepResumed | SuspensionTimedOut)
-        drafts = [self._start()] if is_leaving or isinstance(event, RunStarted) else []
+        is_leaving = was_at_rest and isinstance(event, StepResumed | SuspensionTimedOut | RunContinued)
+        drafts = [self._start()] if is_leaving or isinstance(event, RunStarted | RunRewound) else []
         drafts += self._told(record.seq, event, frame)
         status = state.status()
         if status.is_rest and not status.is_terminal and (is_leaving or not was_at_rest):
@@ -149,8 +152,10 @@ class Projection:
                 return []
             case RunCreated() | RunStarted() | StartTimedOut() | Evaluated() | RunTimedOut() | RunCrashed():
                 return []
-            case RunFinished():
-                return self._finish(event)
+            case RunPaused() | RunContinued():
+                return []  # the status of the run tells of them
+            case RunRewound() | RunFinished():
+                return [self._rewind(event)] if isinstance(event, RunRewound) else self._finish(event)
             case _:
                 assert_never(event)
 
@@ -222,6 +227,12 @@ class Projection:
                 draft.fields["label"] = event.label
             drafts += [draft, *_progress(each, StepStatus.SUSPENDED)]
         return drafts
+
+    def _rewind(self, event: RunRewound) -> _Draft:
+        """Tell that the next execution begins: what was told of nodes that are not kept holds no longer."""
+        self._calls.clear()
+        self._cancel_reason = None
+        return _Draft(type="workflow-rewound", fields={"to": event.to, "kept": list(event.seed.kept)})
 
     def _finish(self, event: RunFinished) -> list[_Draft]:
         self._calls.clear()

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TypeVar
 
-from outlast.core.commands import AwaitDeadline, AwaitResume, Cause, Command, Sleep, StartTimer
+from outlast.core.commands import AwaitDeadline, AwaitResume, AwaitStep, Cause, Command, Sleep, StartTimer
 from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
+from outlast.core.seed import Seed
 from outlast.core.status import RunStatus
 from outlast.graph.nodes import Graph
 from outlast.values import JsonValue
@@ -32,6 +33,7 @@ class RunState:
     __slots__ = (
         "_awaits",
         "_deadlines",
+        "_pauses",
         "_timers",
         "abandoned",
         "agenda",
@@ -42,12 +44,14 @@ class RunState:
         "frames",
         "graph",
         "is_canceling",
+        "is_stepping",
         "issued",
         "last_at_ms",
         "last_seq",
         "open",
         "result",
         "root",
+        "seed",
     )
 
     def __init__(self, graph: Graph) -> None:
@@ -81,24 +85,31 @@ class RunState:
         """How the run ended; None while it has not."""
         self.result: Ref | None = None
         """The run's result, if it ended well."""
+        self.is_stepping = False
+        """Whether the run pauses after each node of the workflow."""
+        self.seed: Seed | None = None
+        """What this execution began with; None for one that began at the start."""
         self._timers = 0
         self._awaits = 0
+        self._pauses = 0
         self._deadlines = 0
 
     def status(self) -> RunStatus:
         """Say what the run is doing: the one table of rule 4.
 
         A terminal status; else `running` if anything is in flight or may start; else `waiting` if a timer is open; else
-        `suspended`.
+        `suspended` if anything waits to be resumed; else `paused`.
         """
         if self.finished is not None:
             return self.finished
         if self.root is None:
             return RunStatus.PENDING
-        idle = self._timers + self._awaits
+        idle = self._timers + self._awaits + self._pauses
         if not idle or idle + self._deadlines < len(self.open):
             return RunStatus.RUNNING
-        return RunStatus.WAITING if self._timers else RunStatus.SUSPENDED
+        if self._timers:
+            return RunStatus.WAITING
+        return RunStatus.SUSPENDED if self._awaits else RunStatus.PAUSED
 
     def next_due(self) -> int | None:
         """Return the earliest due time of the open timers and suspensions, in milliseconds; None if there is none."""
@@ -114,6 +125,17 @@ class RunState:
     def suspensions(self) -> list[AwaitResume]:
         """Return the open suspensions, in the order in which they began."""
         return [command for command in self.open.values() if isinstance(command, AwaitResume)]
+
+    def forget_execution(self) -> None:
+        """Let go of everything that belongs to the execution that was the latest, except the root and its input."""
+        self.frames.clear()
+        self.agenda.clear()
+        self.issued.clear()
+        self.open.clear()
+        self._timers = self._awaits = self._pauses = self._deadlines = 0
+        self.is_canceling = False
+        self.ending = self.finished = self.result = None
+        self.crashes = 0
 
     def issue(self, command: Command) -> None:
         """Open a command; `decide` returns it."""
@@ -194,3 +216,5 @@ class RunState:
             self._awaits += step
         elif isinstance(command, AwaitDeadline):
             self._deadlines += step
+        elif isinstance(command, AwaitStep):
+            self._pauses += step

@@ -17,9 +17,12 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    RunContinued,
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunPaused,
+    RunRewound,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -37,6 +40,7 @@ from outlast.core.flow.pause import timed_out
 from outlast.core.frames import PauseFrame
 from outlast.core.record import Record
 from outlast.core.ref import Constant, Recorded, Ref
+from outlast.core.seed import is_retained
 from outlast.core.state import RunState
 from outlast.core.status import StepStatus
 from outlast.failures import FailureInfo
@@ -59,6 +63,10 @@ _StepEvent: TypeAlias = (
     | BlockSucceeded
     | BlockFailed
 )
+
+
+_NOTHING = Constant(b"null")
+"""The input of a node of which only the output is known, or nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,7 +166,9 @@ def _note(view: RunView, seq: int, event: Event) -> None:
             _cancel(view.steps.get(path) or _begin(view, event), event.at_ms)
         case RunStarted() | CancelRequested() | RunFinished():
             _note_run(view, event)
-        case Evaluated() | RunCreated() | StartTimedOut() | RunTimedOut() | RunCrashed():
+        case RunRewound():
+            _note_rewound(view, event)
+        case Evaluated() | RunCreated() | StartTimedOut() | RunTimedOut() | RunCrashed() | RunPaused() | RunContinued():
             pass
         case _:
             assert_never(event)
@@ -180,6 +190,24 @@ def _note_run(view: RunView, event: RunStarted | CancelRequested | RunFinished) 
                     _cancel(step, event.at_ms)
         case _:
             assert_never(event)
+
+
+def _note_rewound(view: RunView, event: RunRewound) -> None:
+    """Begin the records of the next execution with those of the nodes whose results are kept."""
+    view.request_context = {**view.request_context, **event.request_context}
+    view.failure = view.cancel_reason = None
+    seed, at_ms = event.seed, event.at_ms
+    view.steps = {path: step for path, step in view.steps.items() if is_retained(path, seed)}
+    for path in seed.given:
+        view.steps[path] = StepView(
+            status=StepStatus.BAILED if path in seed.bailed else StepStatus.SUCCESS,
+            input=_NOTHING,
+            output=seed.kept[path],
+            started_at_ms=at_ms,
+            ended_at_ms=at_ms,
+        )
+    for path in seed.skipped:
+        view.steps[path] = StepView(status=StepStatus.SKIPPED, input=_NOTHING, started_at_ms=at_ms, ended_at_ms=at_ms)
 
 
 def _note_success(view: RunView, seq: int, event: StepSucceeded | BlockSucceeded | TimerFired) -> None:

@@ -7,11 +7,13 @@ from typing import assert_never
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     CloseBlock,
     Command,
     Evaluate,
     FinishRun,
     OpenBlock,
+    Pause,
     RunMap,
     RunStep,
     Sleep,
@@ -61,7 +63,7 @@ def explain(
     sentences = [_sentence(view, command) for command in work[:_SHOWN]]
     if len(work) > _SHOWN:
         sentences.append(f"and {len(work) - _SHOWN} more")
-    if status is RunStatus.SUSPENDED and owner is None:
+    if status in (RunStatus.SUSPENDED, RunStatus.PAUSED) and owner is None:
         return "; ".join(sentences)
     driven = f"driven by {owner}" if owner else f"nobody drives it now; {_who(workflow_id, candidates)}"
     return "; ".join([*sentences, driven])
@@ -99,14 +101,26 @@ def _sentence(view: RunView, command: Command) -> str:
             until = f", at the latest until {render_ms(command.due_at_ms)}" if command.due_at_ms is not None else ""
             label = f" (label '{command.label}')" if command.label else ""
             return f"'{command.path}'{label} waits for somebody to resume it{until}"
-        case AwaitDeadline(path=path) if path == START_PATH:
-            return f"the run waits for somebody to start it, at the latest until {render_ms(command.due_at_ms)}"
-        case AwaitDeadline():
-            return f"the run times out at {render_ms(command.due_at_ms)}"
+        case Pause() | AwaitStep() | AwaitDeadline() | FinishRun():
+            return _sentence_of_run(command)
         case OpenBlock():
             return f"'{command.path}' is about to begin"
         case CloseBlock():
             return f"'{command.path}' is about to end"
+        case _:
+            assert_never(command)
+
+
+def _sentence_of_run(command: Pause | AwaitStep | AwaitDeadline | FinishRun) -> str:
+    match command:
+        case Pause():
+            return f"the run is about to pause before '{command.following}'"
+        case AwaitStep():
+            return f"the run is paused before '{command.following}' and waits for somebody to call `step`"
+        case AwaitDeadline(path=path) if path == START_PATH:
+            return f"the run waits for somebody to start it, at the latest until {render_ms(command.due_at_ms)}"
+        case AwaitDeadline():
+            return f"the run times out at {render_ms(command.due_at_ms)}"
         case FinishRun():
             return "the run is about to end"
         case _:

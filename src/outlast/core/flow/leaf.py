@@ -18,6 +18,8 @@ __all__ = ["failed", "proceed", "resumed", "start", "suspended", "timer_fired"]
 def start(state: RunState, node: StepNode | MapNode, *, parent: Parent, slot: int, path: str, value: Ref) -> None:
     """Begin a step or map with its first attempt."""
     frame = LeafFrame(node=node, path=path, parent=parent, slot=slot, input=value)
+    if state.seed is not None:
+        frame.resumption = state.seed.resumptions.get(path)
     state.frames[path] = frame
     proceed(state, frame)
 

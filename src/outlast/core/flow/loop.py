@@ -31,9 +31,7 @@ def child_done(state: RunState, frame: LoopFrame, child: Frame) -> None:
         frame.bail = child.output
         state.issue(CloseBlock(frame.path, child.output, None, None))
     else:
-        frame.last = child.output
-        path = f"{child.path}?condition"
-        state.issue(Evaluate(path, frame.path, frame.node.condition, child.output, "condition", frame.passes))
+        _ask(state, frame, child.output)
 
 
 def answered(state: RunState, frame: LoopFrame, value: int) -> None:
@@ -50,6 +48,12 @@ def evaluation_failed(state: RunState, frame: LoopFrame, cause: Cause) -> None:
 
 def proceed(state: RunState, frame: LoopFrame, start_node: StartNode) -> None:
     """Start the next pass, or end."""
+    if frame.passes == 0 and state.seed is not None:
+        frame.passes = state.seed.passes.get(frame.path, 0)
+        kept = state.seed.kept.get(f"{frame.path}#{frame.passes}")
+        if kept is not None:
+            _ask(state, frame, kept)
+            return
     if frame.cause is not None:
         state.issue(CloseBlock(frame.path, None, frame.cause, None))
     elif frame.verdict is not None and frame.verdict == frame.node.is_until:
@@ -62,6 +66,13 @@ def proceed(state: RunState, frame: LoopFrame, start_node: StartNode) -> None:
         frame.verdict = None
         path = f"{frame.path}#{frame.passes}"
         start_node(state, frame.node.body, parent=frame, slot=frame.passes, path=path, value=value)
+
+
+def _ask(state: RunState, frame: LoopFrame, output: Ref) -> None:
+    """Ask the condition what the latest pass means."""
+    frame.last = output
+    path = f"{frame.path}#{frame.passes}?condition"
+    state.issue(Evaluate(path, frame.path, frame.node.condition, output, "condition", frame.passes))
 
 
 def _too_many(frame: LoopFrame) -> Cause:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from outlast.core.commands import CloseBlock, FinishRun, OpenBlock
+from outlast.core.commands import CloseBlock, FinishRun, OpenBlock, Pause
+from outlast.core.flow.kept import enter_scope
 from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
 from outlast.core.state import RunState
@@ -13,7 +14,10 @@ from outlast.graph.nodes import WorkflowNode
 if TYPE_CHECKING:
     from outlast.core.flow.start import StartNode
 
-__all__ = ["child_done", "proceed", "start"]
+__all__ = ["PAUSE_PATH", "child_done", "proceed", "start"]
+
+PAUSE_PATH: Final = "?pause"
+"""Where it is open that the run stops between two nodes."""
 
 
 def start(
@@ -22,14 +26,22 @@ def start(
     """Begin a workflow. A nested one is opened only if its input fits; the root's was checked before."""
     frame = ScopeFrame(node=node, path=path, parent=parent, slot=slot, input=value)
     state.frames[path] = frame
-    if parent is not None:
+    seed = state.seed
+    if seed is not None:
+        enter_scope(frame, seed)
+    if parent is None or (seed is not None and path in seed.unchecked):
+        state.agenda.append(frame)
+    else:
         state.issue(OpenBlock(path, value, node.workflow, None))
     return frame
 
 
 def proceed(state: RunState, frame: ScopeFrame, start_node: StartNode) -> None:
-    """Start the first node."""
-    _start_position(state, frame, frame.input, start_node)
+    """Start the first node, or the one before which the run was paused."""
+    before = frame.node.nodes[frame.position - 1].id if frame.position else None
+    # The output before it may be unknown where an execution began here; then its input was given.
+    value = frame.input if before is None else frame.outputs.get(before, frame.input)
+    _start_position(state, frame, value, start_node)
 
 
 def child_done(state: RunState, frame: ScopeFrame, child: Frame, start_node: StartNode) -> None:
@@ -39,10 +51,13 @@ def child_done(state: RunState, frame: ScopeFrame, child: Frame, start_node: Sta
         return
     frame.outputs[child.node.id] = child.output
     frame.position += 1
-    if frame.position < len(frame.node.nodes) and not child.is_bail:
-        _start_position(state, frame, child.output, start_node)
-    else:
+    if frame.position == len(frame.node.nodes) or child.is_bail:
         _close(state, frame, child)
+    elif state.is_stepping and frame.parent is None:
+        following = frame.node.nodes[frame.position].id
+        state.issue(Pause(PAUSE_PATH, frame.position, following))
+    else:
+        _start_position(state, frame, child.output, start_node)
 
 
 def _start_position(state: RunState, frame: ScopeFrame, value: Ref, start_node: StartNode) -> None:

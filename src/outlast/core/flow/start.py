@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol, assert_never
 
 from outlast.core.flow import foreach, group, leaf, loop, pause, scope
-from outlast.core.frames import Parent, ScopeFrame
+from outlast.core.flow.kept import end_kept
+from outlast.core.frames import Parent, as_scope
 from outlast.core.ref import Ref
 from outlast.core.state import RunState
 from outlast.graph.nodes import (
@@ -33,7 +34,13 @@ class StartNode(Protocol):
 
 
 def start_node(state: RunState, node: Node, *, parent: Parent, slot: int, path: str, value: Ref) -> None:
-    """Begin a node: make its frame and issue its first commands."""
+    """Begin a node: make its frame and issue its first commands, or end it if its output is kept."""
+    seed = state.seed
+    if seed is not None:
+        value = seed.inputs.get(path, value)
+        if path in seed.kept:
+            end_kept(state, node, seed, parent=parent, slot=slot, path=path, value=value)
+            return
     match node:
         case StepNode() | MapNode():
             leaf.start(state, node, parent=parent, slot=slot, path=path, value=value)
@@ -42,18 +49,10 @@ def start_node(state: RunState, node: Node, *, parent: Parent, slot: int, path: 
         case SleepNode() | WaitNode():
             pause.start(state, node, parent=parent, slot=slot, path=path, value=value)
         case ForeachNode():
-            foreach.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value)
+            foreach.start(state, node, parent=as_scope(parent), slot=slot, path=path, value=value)
         case ParallelNode() | BranchNode():
-            group.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value)
+            group.start(state, node, parent=as_scope(parent), slot=slot, path=path, value=value)
         case LoopNode():
-            loop.start(state, node, parent=_scope(parent), slot=slot, path=path, value=value)
+            loop.start(state, node, parent=as_scope(parent), slot=slot, path=path, value=value)
         case _:
             assert_never(node)
-
-
-def _scope(parent: Parent) -> ScopeFrame:
-    """Narrow: by the types of the graph, only a workflow has blocks as direct children."""
-    if not isinstance(parent, ScopeFrame):
-        message = f"a block can stand only in a workflow, not in {type(parent).__name__}"
-        raise TypeError(message)
-    return parent

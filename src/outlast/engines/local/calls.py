@@ -10,11 +10,13 @@ from typing import Any, assert_never
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     CloseBlock,
     Command,
     Evaluate,
     FinishRun,
     OpenBlock,
+    Pause,
     RunMap,
     RunStep,
     Sleep,
@@ -71,7 +73,7 @@ def refs_of(command: Command) -> tuple[Ref | None, ...]:
             return (command.input,)
         case CloseBlock() | FinishRun():
             return (command.output,)
-        case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline():
+        case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline() | Pause() | AwaitStep():
             return ()
         case _:
             assert_never(command)

@@ -16,11 +16,13 @@ from outlast.core.advance import apply, decide, reissue
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
+    AwaitStep,
     CloseBlock,
     Command,
     Evaluate,
     FinishRun,
     OpenBlock,
+    Pause,
     RunMap,
     RunStep,
     Sleep,
@@ -31,6 +33,7 @@ from outlast.core.events import (
     Event,
     Fact,
     RunCrashed,
+    RunPaused,
     RunStarted,
     RunTimedOut,
     SleepStarted,
@@ -62,7 +65,7 @@ __all__ = ["Driver"]
 
 _RESIDENT_WAIT_MS = 1_000
 """A run that only waits, and longer than this, is given back to the store: asleep it costs a row and nothing else."""
-_IDLE = frozenset({RunStatus.WAITING, RunStatus.SUSPENDED, RunStatus.PENDING})
+_IDLE = frozenset({RunStatus.WAITING, RunStatus.SUSPENDED, RunStatus.PAUSED, RunStatus.PENDING})
 """Statuses in which nothing is in flight and nothing may start now."""
 
 
@@ -262,6 +265,10 @@ class Driver:
                 facts.append((event, collected(run, command.path, getattr(event, "failure", None), command)))
             case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline():
                 self._take_wait(run, command, facts)
+            case Pause():
+                facts.append((RunPaused(self._now_ms(), command.path), None))
+            case AwaitStep():
+                pass
             case FinishRun():
                 facts.append((finish(run, command, self._now_ms()), None))
             case _:
