@@ -1,4 +1,4 @@
-# Four words: demo, test, quick, bench. Each sets up what it needs in .venv by itself.
+# A few words, which `make help` lists. Each sets up what it needs in .venv by itself.
 # Another interpreter: make test PYTHON=python3.13
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
@@ -7,13 +7,14 @@ CORE := .venv/.core
 DEV := .venv/.dev
 
 .NOTPARALLEL:
-.PHONY: help demo test quick bench lint types pyright imports
+.PHONY: help demo test quick bench soak lint types pyright imports
 
 help:
 	@echo "make demo    run the example workflow"
 	@echo "make test    everything that must hold: style, types, import directions, all tests"
 	@echo "make quick   the developers' loop: style, types, fast tests"
 	@echo "make bench   measure"
+	@echo "make soak    kill and stop processes at random for ten minutes, and count what is lost"
 
 demo: $(CORE)
 	$(BIN)/python examples/census/demo.py
@@ -23,6 +24,9 @@ test: lint types pyright imports
 
 quick: lint types
 	$(BIN)/pytest -m "not slow"
+
+soak: $(CORE)
+	$(BIN)/python -m soak
 
 bench: $(CORE)
 	$(BIN)/python -m benchmarks
