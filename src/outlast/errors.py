@@ -19,6 +19,7 @@
     │   ├── StepFailedError
     │   ├── RunCanceledError
     │   ├── RunTimedOutError
+    │   ├── StartDeadlineError
     │   ├── NeverStartedError
     │   ├── PoisonRunError
     │   └── RunSuspendedError
@@ -64,6 +65,7 @@ __all__ = [
     "RunTimedOutError",
     "SchemaVersionError",
     "StaleRunError",
+    "StartDeadlineError",
     "StepFailedError",
     "StepSignatureError",
     "StoreError",
@@ -230,6 +232,10 @@ class RunCanceledError(RunError):
 
 class RunTimedOutError(RunError):
     """The run did not end in time. Raised by `RunResult.unwrap()`."""
+
+
+class StartDeadlineError(RunError):
+    """No worker began the run within its `start_within`. Raised by `RunResult.unwrap()`."""
 
 
 class NeverStartedError(RunError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,9 +20,11 @@ from outlast.errors import (
     NeverStartedError,
     PoisonRunError,
     RunCanceledError,
+    RunError,
     RunStateError,
     RunSuspendedError,
     RunTimedOutError,
+    StartDeadlineError,
     StepFailedError,
 )
 from outlast.failures import FailureInfo, failure_to_json
@@ -125,6 +127,7 @@ class RunResult(Generic[Out_co]):
             RunCanceledError: The run was canceled.
             RunTimedOutError: The run did not end in time.
             NeverStartedError: Nobody started it in time.
+            StartDeadlineError: No worker began it in time.
             PoisonRunError: It was ended because it killed too many processes.
             RunSuspendedError: The run waits to be resumed.
             RunStateError: It has not ended; wait for it with `await run.result()`.
@@ -163,8 +166,9 @@ class RunResult(Generic[Out_co]):
         return wire
 
 
-_ENDINGS: Final[Mapping[str, type[RunTimedOutError | NeverStartedError | PoisonRunError]]] = {
+_ENDINGS: Final[Mapping[str, Callable[[str, str], RunError]]] = {
     "NeverStartedError": NeverStartedError,
+    "StartDeadlineError": StartDeadlineError,
     "RunTimedOutError": RunTimedOutError,
     "PoisonRunError": PoisonRunError,
 }

@@ -305,6 +305,7 @@ class Run(Generic[In, Out_co]):
         tags: Sequence[str] = (),
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
+        start_within: timedelta | float | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
 
@@ -319,6 +320,8 @@ class Run(Generic[In, Out_co]):
             tags: Words to find the run by.
             delay: How long it waits before it starts, as a timedelta or in seconds; it is `pending` until then.
             start_at: When it starts, an aware datetime; one in the past means at once.
+            start_within: How long it may take until a worker begins it, as a timedelta or in seconds, from when it may
+                start. If none does, it ends `failed` with `StartDeadlineError`, and no step of it is called.
 
         Raises:
             InputError: The input, state, context or another option does not fit; names each path. Nothing was recorded.
@@ -337,6 +340,7 @@ class Run(Generic[In, Out_co]):
             tags=tags,
             delay=delay,
             start_at=start_at,
+            start_within=start_within,
         )
         await self._engine.start(request)
         return StartedRun(self._engine, self.run_id, self._workflow.output, self._workflow.functions)
@@ -351,6 +355,7 @@ class Run(Generic[In, Out_co]):
         tags: Sequence[str] = (),
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
+        start_within: timedelta | float | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
@@ -369,6 +374,7 @@ class Run(Generic[In, Out_co]):
             tags=tags,
             delay=delay,
             start_at=start_at,
+            start_within=start_within,
         )
         return await started.result()
 

@@ -33,6 +33,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     tags: Sequence[str] = (),
     delay: timedelta | float | None = None,
     start_at: datetime | None = None,
+    start_within: timedelta | float | None = None,
 ) -> StartRequest:
     """Check everything about a start.
 
@@ -52,6 +53,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         delay_ms=delay_ms,
         start_at_ms=start_at_ms,
         tags=check_tags(tags) if tags else (),
+        start_within_ms=None if start_within is None else _start_within_ms(start_within),
     )
 
 
@@ -113,12 +115,23 @@ def _when(delay: object, start_at: object) -> tuple[int | None, int | None]:
             reason = f"a datetime with a time zone is needed, as datetime.now(UTC), not {start_at!r:.60}"
             raise InputError("start_at", (Problem("", reason),))
         return None, to_ms(start_at)
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    return _milliseconds(delay, "delay"), None
+
+
+def _start_within_ms(value: object) -> int:
+    milliseconds = _milliseconds(value, "start_within")
+    if not milliseconds:
+        raise InputError("start_within", (Problem("", "no worker can begin a run within no time; give it some"),))
+    return milliseconds
+
+
+def _milliseconds(value: object, name: str) -> int:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
     longest = _LONGEST.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= longest:
-        reason = f"seconds or a timedelta are needed, at least 0 and below 3,000 years, not {delay!r:.60}"
-        raise InputError("delay", (Problem("", reason),))
-    return round(seconds * 1000), None
+        reason = f"seconds or a timedelta are needed, at least 0 and below 3,000 years, not {value!r:.60}"
+        raise InputError(name, (Problem("", reason),))
+    return round(seconds * 1000)
 
 
 def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:

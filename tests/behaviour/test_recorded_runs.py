@@ -108,7 +108,7 @@ async def test_recorded_run_starts_at_once(bench: Bench) -> None:
     async with bench.app(GREET) as app:
         run = await app.record_run(GREET)
 
-        with pytest.raises(InputError, match="leave out"):
+        with pytest.raises(InputError, match="leave them out"):
             await run.start_async(input_data="ada", delay=HOUR)
 
 

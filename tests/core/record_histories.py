@@ -568,6 +568,24 @@ def timed_out() -> SimulatedRun:
     return run
 
 
+def to_begin_in_time() -> SimulatedRun:
+    run = SimulatedRun(BOTH.graph, 8)
+    run.record(RunStarted(T0, deadline_ms=T0 + 9_000, start_deadline_ms=T0 + 3_000), 8, has_payload=True)
+    return run
+
+
+def begun_in_time() -> SimulatedRun:
+    run = to_begin_in_time()
+    run.begin("double")
+    return run
+
+
+def begun_too_late() -> SimulatedRun:
+    run = to_begin_in_time()
+    run.record(StartTimedOut(T0 + 3_000, "?start"))
+    return run
+
+
 def out_of_time() -> SimulatedRun:
     run = timed_out()
     run.give_up("double")
@@ -705,6 +723,9 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         collected,
         continued,
         crashed,
+        begun_in_time,
+        begun_too_late,
+        to_begin_in_time,
         created,
         created_and_canceled,
         created_and_started,

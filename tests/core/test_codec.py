@@ -94,6 +94,7 @@ EVENTS: dict[str, Event] = {
     "run rewound with all there is": RunRewound(5, "c", SEED, {"n": 1}, True, {"by": "eve"}, 17, per_step=True),
     "run paused": RunPaused(5, "?pause"),
     "run continued": RunContinued(5, "?pause", per_step=False),
+    "run started with a deadline of its start": RunStarted(5, start_deadline_ms=1_767_225_600_000),
     "run timed out": RunTimedOut(5, "?deadline"),
     "run crashed": RunCrashed(5, is_poison=False),
     "run crashed too often": RunCrashed(5, is_poison=True),
@@ -139,6 +140,9 @@ STORED = {
     "run started": Record(1, 0, True, "run-started", 1, 5, "", 0, None, b"1"),
     "run started with a context": Record(
         1, 0, True, "run-started", 1, 5, "", 0, b'{"request_context":{"tenant":"a","flags":[1,null]}}', b"1"
+    ),
+    "run started with a deadline of its start": Record(
+        1, 0, True, "run-started", 1, 5, "", 0, b'{"start_deadline_ms":1767225600000}', b"1"
     ),
     "step started": Record(1, 0, True, "step-started", 1, 5, "child.fetch", 2, None, b"1"),
     "step recovered": Record(1, 0, True, "step-started", 1, 5, "each[3]", 0, b'{"recovered":true}', b"1"),

@@ -109,6 +109,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
 def decide(state: RunState) -> list[Command]:
     """Start whatever the applied facts allow, and return the commands that this issues, in order."""
     state.abandoned.clear()
+    if state.to_begin_since:
+        ending.look_if_begun(state)
     if state.is_canceling:
         state.agenda.clear()
         if not state.open and state.finished is None:
@@ -139,6 +141,9 @@ def _apply_to_run(
                 message = "the start of the run is recorded twice"
                 raise JournalMismatchError(message)
             state.drop(START_PATH)
+            if event.start_deadline_ms is not None:
+                state.to_begin_since = seq
+                state.issue(AwaitDeadline(START_PATH, event.start_deadline_ms))
             _begin_execution(state, event, Recorded(seq))
         case CancelRequested():
             ending.cancel(state)
@@ -149,7 +154,7 @@ def _apply_to_run(
         case RunCreated():
             state.issue(AwaitDeadline(START_PATH, event.due_at_ms))
         case StartTimedOut():
-            ending.never_started(state)
+            ending.miss_start(state)
         case _:
             assert_never(event)
 

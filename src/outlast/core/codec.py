@@ -309,6 +309,8 @@ def _start_body(event: RunStarted) -> bytes | None:
     fields = _common_fields(event)
     if event.include_state:
         fields["include_state"] = True
+    if event.start_deadline_ms is not None:
+        fields["start_deadline_ms"] = event.start_deadline_ms
     return encode(fields) if fields else None
 
 
@@ -322,6 +324,7 @@ def _run_started(record: Record) -> RunStarted:
         bool(body.get("include_state")),
         _number(body.get("deadline_ms")),
         bool(body.get("per_step")),
+        _number(body.get("start_deadline_ms")),
     )
 
 

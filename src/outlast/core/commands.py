@@ -192,8 +192,9 @@ class StartTimer:
 class AwaitDeadline:
     """Do nothing until a deadline of the run as a whole.
 
-    That of its end is answered by `RunTimedOut`, or by the end of the run; that of its start by `StartTimedOut`, or by
-    `RunStarted`.
+    That of its end is answered by `RunTimedOut`, or by the end of the run. That of its start is answered by
+    `StartTimedOut`; else by `RunStarted` if somebody has to start it, or by the first event after that if a worker has
+    to begin it.
     """
 
     path: str

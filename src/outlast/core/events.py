@@ -59,7 +59,7 @@ class RunCreated:
 
 @immutable
 class StartTimedOut:
-    """Nobody started a run that was recorded to be started; it ends `failed`."""
+    """Nobody started a run that was recorded to be started, or no worker began one in time; it ends `failed`."""
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
@@ -83,6 +83,8 @@ class RunStarted:
     """When the run times out, in milliseconds since 1970, UTC; None for never."""
     per_step: bool = False
     """Whether the run pauses after each node of the workflow (rule 12.6)."""
+    start_deadline_ms: int | None = None
+    """Until when a worker has to begin it, in milliseconds since 1970, UTC; None for whenever."""
 
 
 @immutable

@@ -52,6 +52,7 @@ class RunState:
         "result",
         "root",
         "seed",
+        "to_begin_since",
     )
 
     def __init__(self, graph: Graph) -> None:
@@ -73,6 +74,8 @@ class RunState:
         """Paths that the latest `decide` gave up because a block around them ended without them."""
         self.agenda: deque[Frame] = deque()
         """Frames that an applied event moved and `decide` has not looked at."""
+        self.to_begin_since = 0
+        """`seq` of the start of a run that a worker has to begin in time; 0 if it has begun, or may begin whenever."""
         self.is_canceling = False
         """Whether nothing new may start because the run is to end: `canceled`, or `failed` if there is an `ending`."""
         self.ending: Cause | None = None

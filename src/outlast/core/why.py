@@ -54,12 +54,13 @@ def explain(
     if status.is_terminal:
         return f"the run has ended: {status}"
     work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
-    if START_PATH in view.state.open:
+    if START_PATH in view.state.open and view.state.root is None:
         return f"{_sentence(view, view.state.open[START_PATH])}; nobody works on it"
     if starts_at_ms is not None:
         return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {_who(workflow_id, candidates)}"
     if not view.steps and owner is None:
-        return f"the run is recorded and waits for a worker; {_who(workflow_id, candidates)}"
+        late = f"; {_sentence(view, view.state.open[START_PATH])}" if START_PATH in view.state.open else ""
+        return f"the run is recorded and waits for a worker; {_who(workflow_id, candidates)}{late}"
     sentences = [_sentence(view, command) for command in work[:_SHOWN]]
     if len(work) > _SHOWN:
         sentences.append(f"and {len(work) - _SHOWN} more")
@@ -102,7 +103,7 @@ def _sentence(view: RunView, command: Command) -> str:
             label = f" (label '{command.label}')" if command.label else ""
             return f"'{command.path}'{label} waits for somebody to resume it{until}"
         case Pause() | AwaitStep() | AwaitDeadline() | FinishRun():
-            return _sentence_of_run(command)
+            return _sentence_of_run(view, command)
         case OpenBlock():
             return f"'{command.path}' is about to begin"
         case CloseBlock():
@@ -111,12 +112,14 @@ def _sentence(view: RunView, command: Command) -> str:
             assert_never(command)
 
 
-def _sentence_of_run(command: Pause | AwaitStep | AwaitDeadline | FinishRun) -> str:
+def _sentence_of_run(view: RunView, command: Pause | AwaitStep | AwaitDeadline | FinishRun) -> str:
     match command:
         case Pause():
             return f"the run is about to pause before '{command.following}'"
         case AwaitStep():
             return f"the run is paused before '{command.following}' and waits for somebody to call `step`"
+        case AwaitDeadline(path=path) if path == START_PATH and view.state.root is not None:
+            return f"it fails unless a worker begins it until {render_ms(command.due_at_ms)}"
         case AwaitDeadline(path=path) if path == START_PATH:
             return f"the run waits for somebody to start it, at the latest until {render_ms(command.due_at_ms)}"
         case AwaitDeadline():

@@ -42,6 +42,8 @@ class StartRequest:
     """When it is to start; None for at once, or as `delay_ms` says."""
     tags: tuple[str, ...] = ()
     """Words to find it by."""
+    start_within_ms: int | None = None
+    """How long it may take until a worker begins it, from when it may start; None for as long as it takes."""
 
     @property
     def is_immediate(self) -> bool:
@@ -54,11 +56,18 @@ class StartRequest:
 
     def to_event(self, now_ms: int) -> RunStarted:
         """Return the first event of the run's journal; its payload is the input."""
-        timeout_ms = self.workflow.graph.root.timeout_ms
-        deadline_ms = None
-        if timeout_ms is not None:  # the time counts from when it may start
-            deadline_ms = max(now_ms, self.ready_at_ms(now_ms) or 0) + timeout_ms
-        return RunStarted(now_ms, self.request_context, self.state, self.include_state, deadline_ms)
+        timeout_ms, start_within_ms = self.workflow.graph.root.timeout_ms, self.start_within_ms
+        if timeout_ms is None and start_within_ms is None:
+            return RunStarted(now_ms, self.request_context, self.state, self.include_state)
+        starts_at_ms = max(now_ms, self.ready_at_ms(now_ms) or 0)  # both times count from when it may start
+        return RunStarted(
+            now_ms,
+            self.request_context,
+            self.state,
+            self.include_state,
+            deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
+            start_deadline_ms=None if start_within_ms is None else starts_at_ms + start_within_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,8 @@ class NewRun(NamedTuple):
     """Without an owner: when it may be claimed first; None for at once."""
     tags: Sequence[str] = ()
     """Words of the caller to find it by, each once."""
+    start_by_ms: int | None = None
+    """Until when somebody has to append to its journal, see `list_late_starts`; None for whenever."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -448,6 +450,19 @@ class Store(RunStore, RunIndex, WorkerStore, Protocol):
 
     def has_changed(self) -> bool:
         """Say whether another process may have written since the last call. Cheap enough to ask every 20 ms."""
+        ...
+
+    async def next_start_by(self) -> int | None:
+        """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""
+        ...
+
+    async def list_late_starts(self, *, now_ms: int, limit: int) -> list[str]:
+        """Return ids of runs that nobody owns, whose `start_by_ms` is over and whose journal has not grown since.
+
+        Guarantees:
+            At most `limit`, the latest first. From then on `next_start_by` passes over the runs whose `start_by_ms` is
+            over and whose journal has grown.
+        """
         ...
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:

@@ -11,12 +11,12 @@ from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.instant import render_ms
 
-__all__ = ["DEADLINE_PATH", "START_PATH", "cancel", "crash", "finish_early", "never_started", "time_out"]
+__all__ = ["DEADLINE_PATH", "START_PATH", "cancel", "crash", "finish_early", "look_if_begun", "miss_start", "time_out"]
 
 DEADLINE_PATH: Final = "?deadline"
 """Where the run's own deadline is open."""
 START_PATH: Final = "?start"
-"""Where the deadline of a run that is to be started is open."""
+"""Where the deadline of its start is open."""
 
 
 def cancel(state: RunState) -> None:
@@ -35,11 +35,22 @@ def time_out(state: RunState) -> None:
     cancel(state)
 
 
-def never_started(state: RunState) -> None:
-    """End a run `failed` that was recorded to be started, and was not."""
-    command = state.close(START_PATH, AwaitDeadline)
-    message = f"nobody started the run until {render_ms(command.due_at_ms)}"
-    state.ending = Cause("", FailureInfo(type="NeverStartedError", message=message, is_retryable=False))
+def look_if_begun(state: RunState) -> None:
+    """Give up the deadline of the start if anything of the run has happened since."""
+    if state.last_seq > state.to_begin_since:
+        state.to_begin_since = 0
+        state.drop(START_PATH)
+        state.abandoned.append(START_PATH)
+
+
+def miss_start(state: RunState) -> None:
+    """End a run `failed` that nobody started in time, or that no worker began in time."""
+    until = render_ms(state.close(START_PATH, AwaitDeadline).due_at_ms)
+    if state.root is None:
+        type, message = "NeverStartedError", f"nobody started the run until {until}"
+    else:
+        type, message = "StartDeadlineError", f"no worker began the run until {until}"
+    state.ending = Cause("", FailureInfo(type=type, message=message, is_retryable=False))
     cancel(state)
 
 

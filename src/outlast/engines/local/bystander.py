@@ -7,18 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from outlast.core.codec import UnknownEventError, encode_event
-from outlast.core.events import Fact
+from outlast.core.commands import AwaitDeadline
+from outlast.core.events import Fact, StartTimedOut
+from outlast.core.flow.ending import START_PATH
 from outlast.core.outside import end_from_outside
 from outlast.core.state import JournalMismatchError, RunState
+from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.requests import fact_asked_for
 from outlast.graph.document import UnknownGraphError
-from outlast.storage.base import Ending, InboxRow, RunRow, RunStore
+from outlast.storage.base import Ending, InboxRow, RunRow, Store
 
 __all__ = ["Bystander"]
 
 _log = logging.getLogger("outlast.worker")
+
+_LATE_AT_ONCE = 500
 
 _Asked: TypeAlias = tuple[str, bytes]
 """Kind and body of a request."""
@@ -31,21 +36,23 @@ class Bystander:
     worker that claims the run meanwhile wins, and is told through the inbox.
     """
 
-    def __init__(self, store: RunStore, shelf: ProgramShelf, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: Store, shelf: ProgramShelf, now_ms: Callable[[], int]) -> None:
         self._store = store
         self._shelf = shelf
         self._now_ms = now_ms
+        self._next_start_by: int | None = None
+        self.is_stale = True
+        """Whether the store may know of a start that is late earlier than the one known here."""
 
     async def cancel(self, run_id: str, body: bytes) -> bool:
         """End a run as canceled if nobody owns it; say whether it has ended so."""
         row = await self._store.find_run(run_id)
         if row is None or row.owner is not None or row.status.is_terminal:
             return False
-        requests = await self._store.list_requests(row.key)
-        return await self._end(row, requests, [*_asked(requests), ("cancel", body)])
+        return await self._end(row, await self._store.list_requests(row.key), [("cancel", body)])
 
     async def settle(self, row: RunRow) -> bool:
-        """End a run that nobody owns if that was asked for and no worker has taken it; say whether it was ended.
+        """End a run that nobody owns if it was canceled or did not begin in time; say whether it was ended.
 
         A run whose inbox holds something is claimable at once: one that is not yet claimable is left alone.
         """
@@ -54,18 +61,39 @@ class Bystander:
         if row.ready_at_ms is None or row.ready_at_ms > self._now_ms():
             return False
         requests = await self._store.list_requests(row.key)
-        if not any(request.kind == "cancel" for request in requests):
+        if row.status is not RunStatus.PENDING and not any(request.kind == "cancel" for request in requests):
             return False
-        return await self._end(row, requests, _asked(requests))
+        return await self._end(row, requests)
 
-    async def _end(self, row: RunRow, taken: Sequence[InboxRow], asked: Sequence[_Asked]) -> bool:
+    async def end_late_starts(self) -> bool:
+        """End the runs that no worker began in time; say whether there were any."""
+        if self.is_stale:
+            self.is_stale = False
+            self._next_start_by = await self._store.next_start_by()
+        if self._next_start_by is None or self._next_start_by > self._now_ms():
+            return False
+        self.is_stale = True
+        rows = [
+            await self._store.find_run(run_id)
+            for run_id in await self._store.list_late_starts(now_ms=self._now_ms(), limit=_LATE_AT_ONCE)
+        ]
+        ended = [
+            await self._end(row, await self._store.list_requests(row.key))
+            for row in rows
+            if row is not None and row.owner is None
+        ]
+        return any(ended)
+
+    async def _end(self, row: RunRow, requests: Sequence[InboxRow], more: Sequence[_Asked] = ()) -> bool:
+        asked = [*((request.kind, request.body) for request in requests), *more]
         try:
-            state = fold_state(
-                await self._shelf.load_graph(row.graph), await self._store.load_records(row.key, limit=row.head)
-            )
-            facts = end_from_outside(state, _facts_asked_for(state, asked, self._now_ms()))
+            graph = await self._shelf.load_graph(row.graph)
+            state = fold_state(graph, await self._store.load_records(row.key, limit=row.head))
+            facts = end_from_outside(state, _facts_of(state, asked, self._now_ms()))
         except (UnknownEventError, UnknownGraphError, JournalMismatchError) as error:
             _log.warning("run %s is left to a worker that can read it: %s", row.run_id, error)
+            return False
+        if facts is None:
             return False
         return await self._store.end_run(
             Ending(
@@ -77,18 +105,17 @@ class Bystander:
                     for seq, (event, payload) in enumerate(facts, start=row.head + 1)
                 ],
                 status=state.status(),
-                inbox_taken=[request.key for request in taken],
+                inbox_taken=[request.key for request in requests],
             )
         )
 
 
-def _asked(requests: Sequence[InboxRow]) -> list[_Asked]:
-    return [(request.kind, request.body) for request in requests]
-
-
-def _facts_asked_for(state: RunState, asked: Sequence[_Asked], now_ms: int) -> Iterator[Fact]:
-    """Read the requests in their order, each as it is when those before it are folded."""
+def _facts_of(state: RunState, asked: Sequence[_Asked], now_ms: int) -> Iterator[Fact]:
+    """Read the requests in their order, each as it is when those before it are folded; then look at the clock."""
     for kind, body in asked:
         fact = fact_asked_for(state, kind, body, now_ms)
         if fact is not None:
             yield fact
+    deadline = state.open.get(START_PATH)
+    if isinstance(deadline, AwaitDeadline) and deadline.due_at_ms <= now_ms:
+        yield StartTimedOut(now_ms, START_PATH), None

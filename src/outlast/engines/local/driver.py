@@ -44,7 +44,7 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.flow.ending import START_PATH
+from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.engines.answers import close_block, finish, open_block
@@ -151,11 +151,21 @@ class Driver:
         pending = reissue(run.state)
         for row in requests:
             self._advance(run, deque(self._requests.facts_of(run, row)))
+        self._end_overdue(run)
         facts: deque[Fact] = deque()
         for command in pending:
             if run.state.open.get(command.path) is command:
                 self._take(run, command, facts)
         self._advance(run, facts)
+
+    def _end_overdue(self, run: LiveRun) -> None:
+        """A deadline that is over ends the run before a body is called again (rule 9.3)."""
+        now = self._now_ms()
+        for path in (START_PATH, DEADLINE_PATH):
+            command = run.state.open.get(path)
+            if isinstance(command, AwaitDeadline) and command.due_at_ms <= now:
+                self._stopping.begin(run)
+                self._advance(run, deque([(_deadline_event(path)(now, path), None)]))
 
     def note(self, run: LiveRun, crash: RunCrashed | None) -> None:
         """Record a crash that counts of a run that waits for its turn; nothing follows from it before that."""
@@ -292,8 +302,7 @@ class Driver:
                 if command.due_at_ms is not None:
                     self._timers.arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
             case AwaitDeadline():
-                event = StartTimedOut if command.path == START_PATH else RunTimedOut
-                self._timers.arm(run, command.path, command.due_at_ms, event)
+                self._timers.arm(run, command.path, command.due_at_ms, _deadline_event(command.path))
             case _:
                 assert_never(command)
 
@@ -349,7 +358,7 @@ class Driver:
             facts.append(fact_of(run, command, self.bodies.evaluate(call), self._now_ms()))
 
     def _came_due(self, run: LiveRun, event: DueEvent) -> None:
-        if isinstance(event, RunTimedOut) and not run.is_gone:
+        if isinstance(event, RunTimedOut | StartTimedOut) and not run.is_gone:
             self._stopping.begin(run)
         self.absorb(run, (event, None))
 
@@ -444,3 +453,7 @@ class Driver:
                 self._slot_came_free()
         if not_called:
             self.absorb(run, *not_called)
+
+
+def _deadline_event(path: str) -> type[StartTimedOut | RunTimedOut]:
+    return StartTimedOut if path == START_PATH else RunTimedOut

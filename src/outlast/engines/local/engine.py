@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from outlast.core.codec import encode_event
+from outlast.core.events import RunStarted
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, History, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
@@ -37,7 +38,7 @@ _log = logging.getLogger("outlast.worker")
 
 _BUSY_LOOK = 0.02
 _IDLE_LOOK = 0.1
-_BURY_EVERY = 0.25
+_ROUND_EVERY = 0.25
 _MAX_UNSETTLED_STARTS = 5_000
 
 
@@ -61,7 +62,7 @@ class LocalEngine:
         self._looking: asyncio.Task[None] | None = None
         self._is_stale = True
         self._next_ready_at: int | None = None
-        self._last_burial = 0.0
+        self._last_round = 0.0
         self._start_places = asyncio.Semaphore(_MAX_UNSETTLED_STARTS)
         self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
 
@@ -122,8 +123,8 @@ class LocalEngine:
             return False
         if request.resource_id not in (None, history.resource_id):
             raise InputError("resource_id", (Problem("", f"the run was recorded for {history.resource_id!r}"),))
-        if not request.is_immediate or request.tags:
-            reason = "a run that was recorded before starts at once and has no tags; leave out delay, start_at and tags"
+        if not request.is_immediate or request.tags or request.start_within_ms is not None:
+            reason = "a run that was recorded before takes no delay, start_at, start_within or tags; leave them out"
             raise InputError("start", (Problem("", reason),))
         body: dict[str, JsonValue] = {
             "input": decode(request.input),
@@ -233,6 +234,7 @@ class LocalEngine:
         now = self._now_ms()
         event = request.to_event(now)
         payload, tags = (request.input, request.tags) if isinstance(request, StartRequest) else (None, ())
+        start_by_ms = event.start_deadline_ms if isinstance(event, RunStarted) else event.due_at_ms
         new = NewRun(
             run_id=request.run_id,
             workflow_id=request.workflow.id,
@@ -244,6 +246,7 @@ class LocalEngine:
             records=[encode_event(event, seq=1, execution=0, payload=payload)],
             ready_at_ms=request.ready_at_ms(now),
             tags=tags,
+            start_by_ms=start_by_ms,
         )
 
         def settled(result: Receipt | OutlastError) -> None:
@@ -326,15 +329,19 @@ class LocalEngine:
         has_changed = self._store.has_changed() or self._is_stale
         if has_changed:
             self._is_stale = False
+            self._bystander.is_stale = True
             await self._shelf.look_for_new()
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
             await self._look_for_waiters()
+        is_round_due = self._loop.time() - self._last_round > _ROUND_EVERY
+        if is_round_due:
+            self._last_round = self._loop.time()
+            if await self._bystander.end_late_starts():
+                self._wake()
         if self._worker is None:
             return
-        if self._loop.time() - self._last_burial > _BURY_EVERY:
-            self._last_burial = self._loop.time()
-            if await self._store.bury_dead_workers(now_ms=self._now_ms()):
-                self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+        if is_round_due and await self._store.bury_dead_workers(now_ms=self._now_ms()):
+            self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
         if has_changed:
             await self._worker.look_into_inbox()
         is_due = self._next_ready_at is not None and self._next_ready_at <= self._now_ms()
@@ -345,7 +352,7 @@ class LocalEngine:
     async def _look_for_waiters(self) -> None:
         """Wake those who wait for runs that other processes drive."""
         for run_id in [each for each in self._waiters if not self._is_live(each)]:
-            row = await self._look_up(run_id)
+            row = await self._store.find_run(run_id)
             if row is None or row.status.is_rest:
                 for waiter in self._waiters.get(run_id, []):
                     if not waiter.done():

@@ -103,7 +103,8 @@ class Worker:
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
         run = LiveRun(request.run_id, program, store=self._store, resource_id=request.resource_id, created_at_ms=now)
-        records = self.driver.begin(run, request.to_event(now), request.input)
+        event = request.to_event(now)
+        records = self.driver.begin(run, event, request.input)
         new = NewRun(
             run_id=run.run_id,
             workflow_id=run.workflow_id,
@@ -114,6 +115,7 @@ class Worker:
             owner=self.key,
             records=records,
             tags=request.tags,
+            start_by_ms=event.start_deadline_ms if len(records) == 1 else None,
         )
         self._inserting += 1
 

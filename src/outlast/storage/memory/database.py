@@ -56,6 +56,7 @@ class MemoryDatabase:
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
         self._last_run = 0
+        self._start_by: dict[RunKey, tuple[int, int]] = {}
         self._last_worker = 0
         self._last_inbox = 0
 
@@ -87,6 +88,8 @@ class MemoryDatabase:
         )
         self.runs[key] = run
         self.run_ids[new.run_id] = run
+        if new.start_by_ms is not None:
+            self._start_by[key] = (new.start_by_ms, len(run.rows))
         life = None if new.owner is None else self._find_alive(new.owner)
         if life is None:
             self._set_free(run, new.created_at_ms if new.ready_at_ms is None else new.ready_at_ms)
@@ -190,6 +193,28 @@ class MemoryDatabase:
         if run.owner is None and (run.ready_at_ms is None or run.ready_at_ms > at_ms):
             self._set_free(run, at_ms)
         return True
+
+    def next_start_by(self) -> int | None:
+        """Return the earliest time until which a run has to begin, of those that may still be late."""
+        return min((due_at_ms for due_at_ms, _ in self._start_by.values()), default=None)
+
+    def would_list_late_starts(self, now_ms: int, _limit: int) -> bool:
+        """Say whether a deadline would be forgotten."""
+        return any(self._has_begun(key) for key, (due_at_ms, _) in self._start_by.items() if due_at_ms <= now_ms)
+
+    def list_late_starts(self, now_ms: int, limit: int) -> list[str]:
+        """Return ids of runs that had to begin until now and that nobody has begun; forget the deadlines of others."""
+        by_time = sorted((due_at_ms, key) for key, (due_at_ms, _) in self._start_by.items())
+        late = [key for due_at_ms, key in by_time if due_at_ms <= now_ms]
+        for key in late:
+            if self._has_begun(key):
+                del self._start_by[key]
+        runs = [self.runs[key] for key in late if key in self._start_by]
+        return [run.run_id for run in runs if run.owner is None][:limit]
+
+    def _has_begun(self, key: RunKey) -> bool:
+        run = self.runs.get(key)
+        return run is None or len(run.rows) != self._start_by[key][1]
 
     def list_requests(self, key: RunKey) -> list[InboxRow]:
         """Return the requests to a run, oldest first."""

@@ -183,6 +183,17 @@ class MemoryStore:
         with self._database.lock:
             return listing.count_runs(self._database.runs.values(), workflow_id)
 
+    async def next_start_by(self) -> int | None:
+        """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.next_start_by()
+
+    async def list_late_starts(self, *, now_ms: int, limit: int) -> list[str]:
+        """Return ids of runs that had to begin until now and that nobody has begun; forget the deadlines of others."""
+        database = self._database
+        return await self._write(database.would_list_late_starts, database.list_late_starts, now_ms, limit)
+
     async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
         """Begin a life of a worker, which ends with this store at the latest."""
         return await self._write(_always, self._register, workflows, lease)

@@ -1,4 +1,4 @@
-"""The end of a run that nobody owns, written by a process that does not drive it."""
+"""The end of a run that nobody owns, written by a process that does not drive it, and which runs are late to begin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.recording import add_events
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["End"]
+__all__ = ["End", "ListLateStarts"]
 
 
 class End(Operation[bool]):
@@ -41,3 +41,17 @@ class End(Operation[bool]):
         ending = self._ending
         row = (ending.run, ending.epoch, ending.records[-1].seq, ending.status.value)
         return not self._was_ended or connection.execute(one("is_ended"), row).fetchone() is not None
+
+
+class ListLateStarts(Operation[list[str]]):
+    """Answers which runs nobody has begun in time, and forgets the deadlines of the others."""
+
+    def __init__(self, now_ms: int, limit: int) -> None:
+        self._now_ms = now_ms
+        self._limit = limit
+
+    def apply(self, connection: sqlite3.Connection) -> list[str]:
+        """Forget those whose journal went on, and select the rest."""
+        connection.execute(one("forget_begun"), (self._now_ms,))
+        rows = connection.execute(one("select_late_starts"), (self._now_ms, self._limit)).fetchall()
+        return [run_id for (run_id,) in rows]

@@ -97,6 +97,24 @@ ON CONFLICT (run_id) DO NOTHING
 -- name: insert_tags (2)
 INSERT INTO run_tags (run_key, tag) VALUES {rows}
 
+-- name: insert_start_deadlines (3)
+INSERT INTO start_deadlines (due_at_ms, run_key, head) VALUES {rows}
+
+-- name: next_start_by
+SELECT min(due_at_ms) FROM start_deadlines
+
+-- name: forget_begun
+DELETE FROM start_deadlines
+WHERE due_at_ms <= ?
+  AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.key = start_deadlines.run_key AND runs.head = start_deadlines.head)
+
+-- name: select_late_starts
+SELECT runs.run_id
+FROM start_deadlines JOIN runs ON runs.key = start_deadlines.run_key
+WHERE start_deadlines.due_at_ms <= ? AND runs.owner IS NULL
+ORDER BY start_deadlines.due_at_ms, start_deadlines.run_key
+LIMIT ?
+
 -- name: select_runs_over
 SELECT key FROM runs WHERE key > ?
 

@@ -222,6 +222,7 @@ def _record_inserts(
     last, now_ns = premises.last, clock.now_ns()
     rows: list[SqlValue] = []
     tags: list[SqlValue] = []
+    deadlines: list[SqlValue] = []
     numbered: dict[str, tuple[int, int, bool, NewRun]] = {}
     for index, run in inserts:
         if run.run_id in numbered:
@@ -246,7 +247,10 @@ def _record_inserts(
         if run.tags:
             for tag in run.tags:
                 tags += (key, tag)
+        if run.start_by_ms is not None:
+            deadlines += (run.start_by_ms, key, run.records[-1].seq)
     _execute_rows(connection, "insert_tags", tags, 2)
+    _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
 
 
 def _row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:

@@ -30,7 +30,7 @@ from outlast.storage.base import (
 )
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.sqlite import listing
-from outlast.storage.sqlite.closing import End
+from outlast.storage.sqlite.closing import End, ListLateStarts
 from outlast.storage.sqlite.connection import Synchronous, require_sqlite
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
@@ -223,6 +223,19 @@ class SqliteStore:
     async def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
         return await self._perform(End(ending))
+
+    async def next_start_by(self) -> int | None:
+        """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""
+        row = await self._read_one("next_start_by")
+        due_at_ms: int | None = None if row is None else row[0]
+        return due_at_ms
+
+    async def list_late_starts(self, *, now_ms: int, limit: int) -> list[str]:
+        """Return ids of runs that had to begin until now and that nobody has begun; forget the deadlines of others."""
+        due_at_ms = await self.next_start_by()
+        if due_at_ms is None or due_at_ms > now_ms:
+            return []
+        return await self._perform(ListLateStarts(now_ms, limit))
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""

@@ -25,7 +25,7 @@ from outlast.testing.conformance.scenario import (
 )
 from outlast.testing.faults import KillAt
 
-__all__ = ["EndingContract"]
+__all__ = ["EndingContract", "LateStartContract"]
 
 
 def ending(row: RunRow, **changes: Any) -> Ending:  # noqa: ANN401
@@ -178,3 +178,47 @@ class EndingContract(StoreScenario):
         async with self.process(KillAt(1, "lost")) as store:
             assert await store.end_run(ending(row))
             assert not await store.end_run(ending(row))
+
+
+class LateStartContract(StoreScenario):
+    """`RunStore.next_start_by` and `RunStore.list_late_starts`."""
+
+    async def test_runs_that_nobody_began_are_listed_from_their_time_on(self) -> None:
+        """Return ids of runs that nobody owns, whose `start_by_ms` is over and whose journal has not grown since."""
+        async with self.process() as store, self.process() as other:
+            graph = await store.ensure_graph("orders", "v1", b"{}")
+            for run_id, start_by_ms in [("b", NOW + 20), ("a", NOW + 10), ("whenever", None)]:
+                await insert(store, new_run(graph, run_id)._replace(start_by_ms=start_by_ms))
+
+            assert await other.next_start_by() == NOW + 10
+            assert await other.list_late_starts(now_ms=NOW + 9, limit=9) == []
+            assert await other.list_late_starts(now_ms=NOW + 10, limit=9) == ["a"]
+            assert await other.list_late_starts(now_ms=NOW + 99, limit=9) == ["a", "b"]
+            assert await other.list_late_starts(now_ms=NOW + 99, limit=1) == ["a"]
+
+    async def test_run_whose_journal_has_grown_is_passed_over(self) -> None:
+        """From then on `next_start_by` passes over the runs whose `start_by_ms` is over and whose journal has grown."""
+        async with self.process() as store:
+            held = await hold(store)
+            await insert(store, new_run(held.graph)._replace(run_id="begun", start_by_ms=NOW + 10))
+            await insert(store, new_run(held.graph)._replace(run_id="ended", start_by_ms=NOW + 10))
+            (claimed, _) = await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=9)
+            begun = append(store, held.write(run=claimed.key, epoch=claimed.epoch, is_released=True))
+            await begun
+            await store.retire_worker(held.worker)
+            await store.end_run(ending(await find(store, "ended")))
+
+            assert await store.list_late_starts(now_ms=NOW + 10, limit=9) == []
+            assert await store.next_start_by() is None
+
+    async def test_run_with_an_owner_is_not_listed_but_stays_known(self) -> None:
+        """Runs that nobody owns: an owner may be about to begin it, and may also give it back."""
+        async with self.process() as store:
+            held = await hold(store)
+            owned = new_run(held.graph, "owned", owner=held.worker)._replace(start_by_ms=NOW + 10)
+            await insert(store, owned)
+
+            assert await store.list_late_starts(now_ms=NOW + 10, limit=9) == []
+            assert await store.next_start_by() == NOW + 10
+            await store.retire_worker(held.worker)
+            assert await store.list_late_starts(now_ms=NOW + 10, limit=9) == ["owned"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.testing.conformance.claim import ClaimContract, NoticeContract
 from outlast.testing.conformance.crash import CrashContract, TurnContract
-from outlast.testing.conformance.ending import EndingContract
+from outlast.testing.conformance.ending import EndingContract, LateStartContract
 from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
@@ -26,6 +26,7 @@ class StoreContract(
     ListContract,
     InboxContract,
     EndingContract,
+    LateStartContract,
     GraphContract,
     ClaimContract,
     NoticeContract,

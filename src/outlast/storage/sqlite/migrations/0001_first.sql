@@ -39,6 +39,14 @@ CREATE TABLE run_tags (
 
 CREATE INDEX run_tags_by_tag ON run_tags (tag, run_key);
 
+-- Until when a run has to begin. A table of its own, for the few that have to; rows go when they are looked at late.
+CREATE TABLE start_deadlines (
+  due_at_ms INTEGER NOT NULL,
+  run_key   INTEGER NOT NULL,
+  head      INTEGER NOT NULL,  -- seq of its latest event when it was recorded
+  PRIMARY KEY (due_at_ms, run_key)
+) WITHOUT ROWID;
+
 -- The journals. body and payload begin with one byte that names their encoding: 0 is JSON.
 CREATE TABLE events (
   run_key   INTEGER NOT NULL,
