@@ -175,7 +175,7 @@ class SimulatedRun:
         request = RewindRequest(to, input, resumed, dict(zip(context, refs, strict=True)))
         seed = plan_rewind(past, request)
         data = past.state_after(seed) if state is None else state
-        event = RunRewound(self.now_ms, to, seed, data, state is not None, per_step=per_step)
+        event = RunRewound(self.now_ms, self.execution + 1, to, seed, data, state is not None, per_step=per_step)
         self.execution += 1
         return self.record(event, values, has_payload=bool(values))
 

@@ -90,8 +90,8 @@ EVENTS: dict[str, Event] = {
     "cancel requested with a reason": CancelRequested(5, "too late ✗"),
     "run started with a deadline": RunStarted(5, deadline_ms=1_767_225_600_000),
     "run started step by step": RunStarted(5, per_step=True),
-    "run rewound": RunRewound(5, "", Seed()),
-    "run rewound with all there is": RunRewound(5, "c", SEED, {"n": 1}, True, {"by": "eve"}, 17, per_step=True),
+    "run rewound": RunRewound(5, 1, "", Seed()),
+    "run rewound with all there is": RunRewound(5, 2, "c", SEED, {"n": 1}, True, {"by": "eve"}, 17, per_step=True),
     "run paused": RunPaused(5, "?pause"),
     "run continued": RunContinued(5, "?pause", per_step=False),
     "run started with a deadline of its start": RunStarted(5, start_deadline_ms=1_767_225_600_000),
@@ -118,7 +118,7 @@ EVENTS: dict[str, Event] = {
 STORED = {
     "run created": Record(1, 0, True, "run-created", 1, 5, "", 0, b'{"due_at_ms":1767225600000}', b"1"),
     "start timed out": Record(1, 0, True, "start-timed-out", 1, 5, "", 0, None, b"1"),
-    "run rewound": Record(1, 0, True, "run-rewound", 1, 5, "", 0, b'{"to":"","seed":{}}', b"1"),
+    "run rewound": Record(1, 0, True, "run-rewound", 1, 5, "", 0, b'{"execution":1,"to":"","seed":{}}', b"1"),
     "run rewound with all there is": Record(
         1,
         0,
@@ -128,7 +128,7 @@ STORED = {
         5,
         "",
         0,
-        b'{"to":"c","seed":{"kept":{"a":3,"each":{"list":[4,{"item":[9,0]}]},"sides":{"dict":[["p",{"value":null}]]}},'
+        b'{"execution":2,"to":"c","seed":{"kept":{"a":3,"each":{"list":[4,{"item":[9,0]}]},"sides":{"dict":[["p",{"value":null}]]}},'
         b'"given":["each"],"bailed":["a"],"skipped":["b"],"positions":{"":2},"passes":{"poll":3},'
         b'"answers":{"route?big":1},"inputs":{"c":{"item":[9,0]}},"resumptions":{"c":[5,{"item":[9,0]}],"d":[5,null]},'
         b'"unchecked":["child"]},"request_context":{"by":"eve"},"state":{"n":1},"deadline_ms":17,"per_step":true,'

@@ -526,7 +526,7 @@ def test_next_execution_tells_what_it_keeps_and_begins_again():
     run.succeed("b")
 
     assert told(run)[-6:] == ["finish failed", "start", "rewound", "start b", "result b", "finish success"]
-    assert payload(run, "rewound") == {"to": "", "kept": ["a"]}
+    assert payload(run, "rewound") == {"execution": 1, "to": "", "kept": ["a"]}
     assert [event.execution for event in events_of(run)][-5:] == [1] * 5
 
 

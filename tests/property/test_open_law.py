@@ -141,7 +141,9 @@ class RandomEngine:
         seed = plan_rewind(past, RewindRequest(target, None if given is None else Item(Recorded(seq), 0)))
         per_step = self.random.random() < 0.3
         self.execution += 1
-        self.record(RunRewound(self.now_ms, target, seed, past.state_after(seed), per_step=per_step), [given])
+        self.record(
+            RunRewound(self.now_ms, self.execution, target, seed, past.state_after(seed), per_step=per_step), [given]
+        )
 
     def choose(self) -> Command:
         """Take any command that is open, but resume what is suspended seldom while there is something else to do."""

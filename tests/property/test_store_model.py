@@ -30,7 +30,18 @@ from hypothesis.stateful import (
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
-from outlast.storage.base import Append, Ending, GraphKey, InboxKey, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.base import (
+    Append,
+    Ending,
+    GraphKey,
+    InboxKey,
+    NewRun,
+    Receipt,
+    Reopening,
+    RunKey,
+    Store,
+    WorkerKey,
+)
 from outlast.storage.listing import RunQuery
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.sqlite import SqliteStore
@@ -285,6 +296,23 @@ class StoreMachine(RuleBasedStateMachine):
             run.journal += ending.records
             run.status, run.ready_at_ms = ending.status, None
             run.inbox.clear()
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=SOME, store=STORES, stale=st.booleans(), count=st.integers(1, 2))
+    def reopen_run(self, pick: int, store: int, stale: bool, count: int) -> None:
+        free = [run_id for run_id, run in self.runs.items() if run.owner is None]
+        choice = free if free and pick else sorted(self.runs)
+        run = self.runs[choice[pick % len(choice)]]
+        head = len(run.journal) - stale
+        records = [self.record(seq)._replace(execution=run.execution + 1) for seq in range(head + 1, head + count + 1)]
+        reopening = Reopening(run=run.key, head=head, records=records)
+
+        was_reopened = self.do(self.stores[store].reopen_run(reopening))
+
+        assert was_reopened == (not stale and run.owner is None and not run.inbox)
+        if was_reopened:
+            run.journal += records
+            run.status, run.execution, run.ready_at_ms = RunStatus.PENDING, run.execution + 1, records[-1].at_ms
 
     def shown_ready_at(self, run_id: str) -> int:
         row = self.do(self.stores[0].find_run(run_id))

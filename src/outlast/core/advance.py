@@ -176,7 +176,7 @@ def _apply_intervention(state: RunState, event: RunRewound | RunPaused | RunCont
     match event:
         case RunRewound():
             state.forget_execution()
-            state.seed = event.seed
+            state.execution, state.seed = event.execution, event.seed
             _begin_execution(state, event, event.seed.inputs.get("", root.input))
         case RunPaused():
             paused = state.close(event.path, Pause)

@@ -214,7 +214,12 @@ def _of_run(event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | Run
 def _of_intervention(event: RunRewound | RunPaused | RunContinued) -> _NameAndBody:
     match event:
         case RunRewound():
-            fields: dict[str, JsonValue] = {"to": event.to, "seed": seed_to_json(event.seed), **_common_fields(event)}
+            fields: dict[str, JsonValue] = {
+                "execution": event.execution,
+                "to": event.to,
+                "seed": seed_to_json(event.seed),
+                **_common_fields(event),
+            }
             if event.is_state_given:
                 fields["state_given"] = True
             return "run-rewound", encode(fields)
@@ -333,6 +338,7 @@ def _run_rewound(record: Record) -> RunRewound:
     state = body.get("state")
     return RunRewound(
         record.at_ms,
+        _number(body["execution"]) or 0,
         str(body["to"]),
         seed_from_json(body["seed"]),
         state if isinstance(state, dict) else {},

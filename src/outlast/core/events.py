@@ -96,6 +96,8 @@ class RunRewound:
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
+    execution: int
+    """Which execution begins; 0 if it is the first of its run, which then never ran from its start."""
     to: str
     """Path of the node from which it goes on; empty for all that is not finished."""
     seed: Seed

@@ -232,7 +232,10 @@ class Projection:
         """Tell that the next execution begins: what was told of nodes that are not kept holds no longer."""
         self._calls.clear()
         self._cancel_reason = None
-        return _Draft(type="workflow-rewound", fields={"to": event.to, "kept": list(event.seed.kept)})
+        return _Draft(
+            type="workflow-rewound",
+            fields={"execution": event.execution, "to": event.to, "kept": list(event.seed.kept)},
+        )
 
     def _finish(self, event: RunFinished) -> list[_Draft]:
         self._calls.clear()

@@ -58,6 +58,8 @@ class RewindRequest:
     """What it is resumed with; None if it is not."""
     context: Mapping[str, Ref] = field(default_factory=dict[str, Ref])
     """Outputs of nodes before it, by path; they win over recorded ones."""
+    is_unstarted: bool = False
+    """Whether the run never ran: then nobody has given it an input."""
 
 
 def plan_rewind(past: Past, request: RewindRequest) -> Seed:
@@ -96,7 +98,7 @@ class _Planner:
     def plan(self) -> None:
         root = self._past.state.root
         assert root is not None  # noqa: S101 - a journal begins with the start of its run
-        self._enter(self._past.state.graph.root, "", root.input)
+        self._enter(self._past.state.graph.root, "", None if self._request.is_unstarted else root.input)
         if self._request.to and not self._is_found:
             raise self._unknown_target()
         unused = next((path for path in self._request.context if path not in self._given), None)
@@ -212,7 +214,7 @@ class _Planner:
     def _enter_workflow(self, node: WorkflowNode, path: str, value: Ref | None) -> None:
         if self._request.input is not None and self._begins_with_target(node, path):
             value = self._inputs[path] = self._request.input
-        if value is None:
+        if value is None and path:
             self._unchecked.append(path)
             self._inputs[path] = _NOTHING
         position = self._position_in(node, path)

@@ -40,6 +40,7 @@ class RunState:
         "crashes",
         "data",
         "ending",
+        "execution",
         "finished",
         "frames",
         "graph",
@@ -90,6 +91,8 @@ class RunState:
         """The run's result, if it ended well."""
         self.is_stepping = False
         """Whether the run pauses after each node of the workflow."""
+        self.execution = 0
+        """Which execution of the run this is."""
         self.seed: Seed | None = None
         """What this execution began with; None for one that began at the start."""
         self._timers = 0

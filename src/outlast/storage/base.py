@@ -36,6 +36,7 @@ __all__ = [
     "InboxRow",
     "NewRun",
     "Receipt",
+    "Reopening",
     "RunKey",
     "RunRow",
     "RunStore",
@@ -123,6 +124,18 @@ class Ending:
     """How the run ended."""
     inbox_taken: Sequence[InboxKey] = ()
     """Inbox rows that these events answer: they are never listed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopening:
+    """The next execution of a run that nobody owns, opened by somebody who read its journal (rule 12.3)."""
+
+    run: RunKey
+    """The run."""
+    head: int
+    """`seq` of its latest event as it was read: whoever drove it since has recorded something."""
+    records: Sequence[Record]
+    """Events that follow the head without a gap; at least one. The last one belongs to the execution that it opens."""
 
 
 class Receipt(NamedTuple):
@@ -355,6 +368,17 @@ class RunStore(Protocol):
             True only if, at the commit, the run had no owner and both its epoch and its head were as named: then the
             events are recorded, the inbox rows are marked taken, and nobody may claim the run any more. Else False, and
             nothing is changed; also when it races with a worker that claims the run, or with another such write.
+        """
+        ...
+
+    async def reopen_run(self, reopening: Reopening) -> bool:
+        """Open the next execution of a run that nobody owns. Durable when it returns True.
+
+        Guarantees:
+            True only if, at the commit, the run had no owner, its head was as named, and its inbox held no row that was
+            not taken: then the events are recorded, the run is `pending` and in the execution of the last of them, and
+            it may be claimed from that event's time on. Else False, and nothing is changed; so of several that race,
+            also with a resumption or with a worker that claims the run, one wins.
         """
         ...
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from outlast.core.status import RunStatus
 from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
 from outlast.storage.base import (
     Append,
@@ -22,6 +23,7 @@ from outlast.storage.base import (
     InboxRow,
     NewRun,
     Receipt,
+    Reopening,
     RunKey,
     WorkerKey,
 )
@@ -238,6 +240,22 @@ class MemoryDatabase:
         if run.ready_at_ms is not None:
             self._queues[run.graph].discard(run.key)
         self._set_free(run, None)
+        return True
+
+    def would_reopen(self, reopening: Reopening) -> bool:
+        """Say whether the run rests as it was read, and nothing is asked of it."""
+        run = self.find_key(reopening.run)
+        return run is not None and run.owner is None and len(run.rows) == reopening.head and not run.inbox
+
+    def reopen_run(self, reopening: Reopening) -> bool:
+        """Open the next execution of a run that nobody owns."""
+        if not self.would_reopen(reopening):
+            return False
+        run, last = self.runs[reopening.run], reopening.records[-1]
+        run.rows += [tuple(record) for record in reopening.records]
+        run.status = RunStatus.PENDING
+        run.execution = last.execution
+        self._set_free(run, last.at_ms)
         return True
 
     def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:

@@ -22,6 +22,7 @@ from outlast.storage.base import (
     InboxRow,
     NewRun,
     Receipt,
+    Reopening,
     RunKey,
     RunRow,
     Settle,
@@ -159,6 +160,10 @@ class MemoryStore:
     async def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
         return await self._write(self._database.would_end, self._database.end_run, ending)
+
+    async def reopen_run(self, reopening: Reopening) -> bool:
+        """Open the next execution of a run that nobody owns; False if it does not rest as it was read."""
+        return await self._write(self._database.would_reopen, self._database.reopen_run, reopening)
 
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return the runs that match, those recorded last first.

@@ -205,6 +205,16 @@ WHERE key = ?1 AND owner IS NULL AND epoch = ?2 AND head = ?3
 -- name: is_ended
 SELECT 1 FROM runs WHERE key = ?1 AND owner IS NULL AND epoch = ?2 AND head = ?3 AND status = ?4
 
+-- 1 run, 2 head before, 3 head after, 4 status, 5 execution, 6 at_ms: only a run that rests as it was read, and of which
+-- nothing else is asked.
+-- name: reopen_run
+UPDATE runs SET status = ?4, execution = ?5, head = ?3, updated_at_ms = ?6, ready_at_ms = ?6
+WHERE key = ?1 AND owner IS NULL AND head = ?2
+  AND NOT EXISTS (SELECT 1 FROM inbox WHERE run_key = ?1 AND taken = 0)
+
+-- name: is_recorded
+SELECT 1 FROM events WHERE run_key = ? AND seq = ? AND type = ? AND at_ms = ? AND body IS ?
+
 -- The first few of each graph by its index, then the first of them all.
 -- name: select_claimable
 SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed

@@ -22,6 +22,7 @@ from outlast.storage.base import (
     GraphRow,
     InboxRow,
     NewRun,
+    Reopening,
     RunKey,
     RunRow,
     Settle,
@@ -37,6 +38,7 @@ from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
 from outlast.storage.sqlite.readers import inbox_row, read_journals, record_of, run_row
 from outlast.storage.sqlite.renewer import nanoseconds
+from outlast.storage.sqlite.reopening import Reopen
 from outlast.storage.sqlite.sql import many, one
 from outlast.storage.sqlite.workers import (
     Bury,
@@ -236,6 +238,10 @@ class SqliteStore:
         if due_at_ms is None or due_at_ms > now_ms:
             return []
         return await self._perform(ListLateStarts(now_ms, limit))
+
+    async def reopen_run(self, reopening: Reopening) -> bool:
+        """Open the next execution of a run that nobody owns; False if it does not rest as it was read."""
+        return await self._perform(Reopen(reopening))
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""

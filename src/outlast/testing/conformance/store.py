@@ -12,6 +12,7 @@ from outlast.testing.conformance.life import BurialContract, LifeContract
 from outlast.testing.conformance.listing import ListContract
 from outlast.testing.conformance.reading import ReadContract
 from outlast.testing.conformance.release import ReleaseContract
+from outlast.testing.conformance.reopening import ReopeningContract
 from outlast.testing.conformance.seam import FailureContract, SeamContract
 
 __all__ = ["StoreContract"]
@@ -27,6 +28,7 @@ class StoreContract(
     InboxContract,
     EndingContract,
     LateStartContract,
+    ReopeningContract,
     GraphContract,
     ClaimContract,
     NoticeContract,

@@ -1,0 +1,47 @@
+"""The next execution of a run that nobody owns, opened by a process that does not drive it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from outlast.core.status import RunStatus
+from outlast.storage.base import Reopening
+from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.recording import JSON, add_events
+from outlast.storage.sqlite.sql import SqlValue, many, one
+
+__all__ = ["Reopen"]
+
+
+class Reopen(Operation[bool]):
+    """Opens the next execution of a run if it rests as it was read. Answers whether it did."""
+
+    def __init__(self, reopening: Reopening) -> None:
+        self._reopening = reopening
+        self._was_reopened = False
+
+    def apply(self, connection: sqlite3.Connection) -> bool:
+        """Compare and set the row; the events follow only if it was as expected."""
+        reopening = self._reopening
+        last = reopening.records[-1]
+        row = (reopening.run, reopening.head, last.seq, RunStatus.PENDING.value, last.execution, last.at_ms)
+        self._was_reopened = connection.execute(one("reopen_run"), row).rowcount == 1
+        if self._was_reopened:
+            for record in reopening.records:  # one or two
+                events: list[SqlValue] = []
+                add_events(events, reopening.run, (record,))
+                connection.execute(many("insert_events", 1), events)
+        return self._was_reopened
+
+    def proves(self, connection: sqlite3.Connection) -> bool:
+        """Look for the very event: somebody else's may have the same place, but says something else."""
+        if not self._was_reopened:
+            return False
+        last = self._reopening.records[-1]
+        body = None if last.body is None else JSON + last.body
+        row = (self._reopening.run, last.seq, last.type, last.at_ms, body)
+        return connection.execute(one("is_recorded"), row).fetchone() is not None
+
+    def stands(self, connection: sqlite3.Connection) -> bool:
+        """Say whether nothing was changed, which is true without any commit."""
+        return not self._was_reopened
