@@ -545,6 +545,23 @@ async def test_cancelled_error_of_a_body_is_its_failure(bench: Bench) -> None:
     assert (result.status, result.error.type) == ("failed", "CancelledError")
 
 
+async def test_generator_exit_of_a_body_is_its_failure(bench: Bench) -> None:
+    """9.5: also what Python raises in a generator that it clears away, if a body raises it by itself."""
+
+    @step
+    async def give_up(x: Any) -> None:
+        raise GeneratorExit("mine")
+
+    @step
+    def give_up_sync(x: Any) -> None:
+        raise GeneratorExit("mine")
+
+    for body in (give_up, give_up_sync):
+        result = await bench.run(Workflow("w").then(body).commit())
+        assert result.error is not None
+        assert (result.status, result.error.type, result.error_path) == ("failed", "GeneratorExit", body.id)
+
+
 async def test_exception_group_is_kept(bench: Bench) -> None:
     """9.4: what a task group raises."""
 

@@ -136,6 +136,7 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         watch: Told the context of a step before its body begins.
     """
     context: ReadContext[Any] | None = None
+    task = asyncio.current_task()
     try:
         context, arguments, keywords = _arguments(call)
         if isinstance(context, StepContext):
@@ -143,14 +144,24 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         returned = await call.function.call(*arguments, **keywords)
         return _signaled(call, context) or _returned(call, context, returned)
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         return _caught(call, context, error)
-    except (KeyboardInterrupt, GeneratorExit):  # of the interpreter, not of the author
+    except GeneratorExit as error:
+        if not _is_current(task):  # nobody runs this task any more: the interpreter clears it away
+            raise
+        return _caught(call, context, error)
+    except KeyboardInterrupt:  # of the interpreter, not of the author
         raise
     except BaseException as error:  # noqa: BLE001 - user code; a task group wraps the signals of `suspend` and `bail`
         return _caught(call, context, error)
+
+
+def _is_current(task: asyncio.Task[Any] | None) -> bool:
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # no loop is running
+        return False
 
 
 def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None) -> Outcome:
