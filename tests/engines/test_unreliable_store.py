@@ -12,7 +12,7 @@ import pytest
 from eventually import eventually
 from outlast import Outlast, StepContext, Workflow, step
 from outlast.errors import OutlastError, StoreUnavailableError
-from outlast.storage.base import NewRun, Receipt, Settle, WorkerKey
+from outlast.storage.base import Append, NewRun, Receipt, Settle, WorkerKey
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.testing.faults import KillAt
 
@@ -50,6 +50,10 @@ class Unreliable(MemoryStore):
         self._check("find_run")
         return await super().find_run(run_id)
 
+    async def load_journals(self, *args: Any) -> Any:
+        self._check("load_journals")
+        return await super().load_journals(*args)
+
     async def next_ready_at(self, *args: Any) -> Any:
         self._check("next_ready_at")
         return await super().next_ready_at(*args)
@@ -81,6 +85,19 @@ class Unreliable(MemoryStore):
             settle(outcome)
 
         super().insert(run, lose_answer)
+
+
+class RefusesOneCount(MemoryStore):
+    """Fails the first write that counts a crash."""
+
+    has_refused = False
+
+    def append(self, write: Append, settle: Settle) -> None:
+        if not self.has_refused and any(record.type == "run-crashed" for record in write.records):
+            self.has_refused = True
+            asyncio.get_running_loop().call_soon(settle, FAULT)
+        else:
+            super().append(write, settle)
 
 
 @pytest.fixture
@@ -247,3 +264,34 @@ async def test_leaving_does_not_wait_for_a_store_that_died(database: MemoryDatab
 
     assert died.is_set()
     assert loop.time() - before < 5
+
+
+async def test_crash_is_counted_although_the_journal_could_not_be_read_at_first(database: MemoryDatabase) -> None:
+    """9.6: counted is a crash of the process while a body was started; a fault of the store forgets none."""
+    seam = KillAt(3, "after")  # the graph, the worker, the run with the start of its step
+    with suppress(OutlastError):
+        async with Outlast([COUNT], store=MemoryStore(database, seam=seam)) as app:
+            await (await app.create_run(COUNT, run_id="run")).start_async(input_data=1)
+    store = Unreliable(database)
+    store.fail("load_journals")
+    async with Outlast([COUNT], store=store) as app:
+        result = await app.run("run").result(timeout=10)
+        row = await store.find_run("run")
+        types = [record.type for record in await store.load_records(row.key)]
+
+    assert (seam.struck, store.faults["load_journals"]) == (True, 0)
+    assert (result.result, types.count("run-crashed")) == (3, 1)
+
+
+async def test_crash_whose_count_could_not_be_recorded_is_counted_later(database: MemoryDatabase) -> None:
+    """9.6: a refused commit takes the count with it; the run is read again, and it is counted then, once."""
+    with suppress(OutlastError):
+        async with Outlast([COUNT], store=MemoryStore(database, seam=KillAt(3, "after"))) as app:
+            await (await app.create_run(COUNT, run_id="run")).start_async(input_data=1)
+    store = RefusesOneCount(database)
+    async with Outlast([COUNT], store=store) as app:
+        result = await app.run("run").result(timeout=10)
+        row = await store.find_run("run")
+        types = [record.type for record in await store.load_records(row.key)]
+
+    assert (result.result, store.has_refused, types.count("run-crashed")) == (3, True, 1)

@@ -229,8 +229,9 @@ class StoreMachine(RuleBasedStateMachine):
         count=st.integers(0, 3),
         release=st.sampled_from([None, None, "never", -5, 0, 50]),
         taking=st.integers(0, 3),
+        seeing=st.integers(0, 3),
     )
-    def append(self, pick: int, store: int, stale: str, count: int, release: Any, taking: int) -> None:
+    def append(self, pick: int, store: int, stale: str, count: int, release: Any, taking: int, seeing: int) -> None:
         owned = [run_id for run_id, run in self.runs.items() if run.owner is not None]
         choice = owned if owned and pick else sorted(self.runs)
         run_id = choice[pick % len(choice)]
@@ -241,7 +242,8 @@ class StoreMachine(RuleBasedStateMachine):
         records = [self.record(seq) for seq in range(first, first + count)]
         owner = run.owner if run.owner is not None else self.worker(pick) or WorkerKey(99)
         listed = self.do(self.stores[store].list_inbox(run.owner)) if run.owner is not None else []
-        taken = [row for row in listed if row.run == run.key][:taking]
+        mine = [row for row in listed if row.run == run.key]
+        taken, seen = mine[:taking], mine[taking : taking + seeing]
         ready_at_ms = self.now + release if isinstance(release, int) else None
         write = Append(
             run=RunKey(run.key + 1000 * (stale == "run")),
@@ -253,6 +255,7 @@ class StoreMachine(RuleBasedStateMachine):
             is_released=release is not None,
             ready_at_ms=ready_at_ms,
             inbox_taken=[InboxKey(row.key) for row in taken],
+            inbox_seen=[InboxKey(row.key) for row in seen],
         )
 
         outcome = self.settle(lambda settle: self.stores[store].append(write, settle))
@@ -268,7 +271,7 @@ class StoreMachine(RuleBasedStateMachine):
             run.owner = None
             # Claimable at once: at the latest now. Which time the row shows is the store's business.
             run.ready_at_ms = ready_at_ms
-            if run.inbox:
+            if set(run.inbox) - {row.topic for row in seen}:
                 run.ready_at_ms = self.shown_ready_at(run_id)
                 assert run.ready_at_ms <= self.now
         assert outcome == Receipt(run.key, run.epoch, is_owned=run.owner is not None)

@@ -106,6 +106,8 @@ class Append:
     """With `is_released`: when it may be claimed again; None if only its inbox can wake it."""
     inbox_taken: list[InboxKey] = field(default_factory=list[InboxKey])
     """Inbox rows that became events with this write: they are never listed again."""
+    inbox_seen: Sequence[InboxKey] = ()
+    """With `is_released`: inbox rows that stay, and that do not make the run claimable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +306,8 @@ class RunStore(Protocol):
             If run, owner and epoch do not all match the row, it settles with `StaleRunError` and changes nothing; other
             writes of the same commit are not affected. Records whose first `seq` does not follow the head are refused
             the same way. Inbox rows named in `inbox_taken` are marked taken by the same commit. A write that
-            releases the run while its inbox holds rows not taken leaves it claimable at once.
+            releases the run while its inbox holds rows neither taken nor named in `inbox_seen` leaves it claimable at
+            once.
         """
         ...
 

@@ -58,7 +58,7 @@ from outlast.engines.local.timers import DueEvent, Timers
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
-from outlast.storage.base import Append, InboxRow, Receipt, RunStore, WorkerKey
+from outlast.storage.base import Append, InboxKey, InboxRow, Receipt, RunStore, WorkerKey
 from outlast.values import encode
 
 __all__ = ["Driver"]
@@ -183,8 +183,15 @@ class Driver:
             run.fresh = []
             self._store.append(write, partial(self._settled, run, [], run.state.last_seq))
 
-    def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None) -> None:
-        """Give a suspect back until it is its turn; a crash that counts is recorded with it."""
+    def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None, *, seen: Sequence[InboxKey]) -> None:
+        """Give a suspect back until it is its turn; a crash that counts is recorded with it.
+
+        Args:
+            run: The suspect.
+            ready_at_ms: When somebody may take it again.
+            crash: The crash that counts.
+            seen: What is in its inbox; that waits for its turn, too.
+        """
         if crash is not None:
             self._fold(run, crash, None)
         run.is_gone = True
@@ -197,6 +204,7 @@ class Driver:
             execution=run.execution,
             is_released=True,
             ready_at_ms=ready_at_ms,
+            inbox_seen=seen,
         )
         run.fresh = []
         self._store.append(write, partial(self._settled, run, [], run.state.last_seq))

@@ -56,12 +56,13 @@ class LiveRun:
     """The state of a run, the values it may need, and the bodies that are in flight. Only the driver changes it."""
 
     __slots__ = (
-        "_durable_seq",
         "_durable_waiters",
         "_facts",
         "bodies",
         "canceled",
+        "crash_seq",
         "created_at_ms",
+        "durable_seq",
         "epoch",
         "execution",
         "fresh",
@@ -118,7 +119,10 @@ class LiveRun:
         """Set when the run is to end canceled; bodies can see it."""
         self.is_gone = False
         """Whether this process must not touch the run any more."""
-        self._durable_seq = 0
+        self.durable_seq = 0
+        """`seq` of the last event that is known to be durable."""
+        self.crash_seq = 0
+        """`seq` of the event that counts the crash of the last owner; 0 if there is none."""
         self._durable_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._facts: dict[str, RunFacts] = {}
 
@@ -145,16 +149,16 @@ class LiveRun:
 
     def became_durable(self, seq: int) -> None:
         """Note that the journal is durable up to this event."""
-        self._durable_seq = max(seq, self._durable_seq)
+        self.durable_seq = max(seq, self.durable_seq)
         if self._durable_waiters:
             for wanted, waiter in self._durable_waiters:
-                if wanted <= self._durable_seq and not waiter.done():
+                if wanted <= self.durable_seq and not waiter.done():
                     waiter.set_result(None)
             self._durable_waiters = [each for each in self._durable_waiters if not each[1].done()]
 
     async def until_durable(self, seq: int) -> None:
         """Wait until an event is durable: nobody sees an outcome that could still be lost."""
-        if seq > self._durable_seq:
+        if seq > self.durable_seq:
             waiter = asyncio.get_running_loop().create_future()
             self._durable_waiters.append((seq, waiter))
             await waiter

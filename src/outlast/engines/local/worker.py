@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from functools import partial
 
 from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
@@ -23,7 +22,7 @@ from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
 from outlast.errors import OutlastError, StaleRunError, StoreError
-from outlast.storage.base import Append, ClaimedRun, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
+from outlast.storage.base import Append, ClaimedRun, InboxKey, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
 __all__ = ["Worker"]
 
@@ -56,7 +55,8 @@ class Worker:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._heartbeat: Heartbeat | None = None
-        self._lost_runs: set[str] = set()
+        self._lost_runs: dict[str, bool] = {}
+        """Runs to be read again, and whether a crash of the last owner is not counted yet."""
         self._has_lost_lease = False
         self._has_backlog = False
         self._inserting = 0
@@ -127,7 +127,7 @@ class Worker:
             else:
                 self.driver.discard(run)
                 if isinstance(result, StoreError):
-                    self._lost_runs.add(run.run_id)  # it may be recorded as ours all the same
+                    self._lost_runs[run.run_id] = False  # it may be recorded as ours all the same
                 self._wake()
             settle(result if isinstance(result, OutlastError) else None)
 
@@ -203,7 +203,7 @@ class Worker:
             requests = await self._list_requests()
         except StoreError as error:
             _log.warning("%d claimed runs could not be read yet, trying again: %s", len(claimed), error)
-            self._lost_runs.update(each.run_id for each in claimed)
+            self._lost_runs.update((each.run_id, each.has_crashed) for each in claimed)
             return
         with collector_paused():
             for each in claimed:
@@ -224,9 +224,11 @@ class Worker:
         try:
             _fold(run, records)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
-            self._after_requests(requests, partial(self._park, run, error))
+            self._park(run, error, {row.key for row in requests})
             return
         crash = self._count_crash(run, claimed, records)
+        if crash is not None:
+            run.crash_seq = run.state.last_seq + 1
         if self._may_drive(run, crash):
             self._adopt(run, claimed.key, claimed.epoch)
             self.driver.recover(run, requests, crash)
@@ -234,20 +236,14 @@ class Worker:
             self.driver.note(run, crash)
             self._suspects.wait(run)
         else:
-            self._after_requests(requests, lambda: self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash))
+            seen = [row.key for row in requests]
+            self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash, seen=seen)
 
     def _drive_suspect(self, run: LiveRun) -> None:
         """It is the turn of a suspect that waited; what was asked of it meanwhile is looked at in this turn, too."""
         self._adopt(run, run.key, run.epoch)
         self.driver.recover(run, [], None)
         self._wake()
-
-    def _after_requests(self, requests: Sequence[InboxRow], give_back: Callable[[], None]) -> None:
-        """Give a run back, but hold one whose inbox would wake it at once for a while: it would come back and back."""
-        if requests:
-            self._loop.call_later(_PUT_OFF_FOR_MS / 1000, give_back)
-        else:
-            give_back()
 
     def _count_crash(self, run: LiveRun, claimed: ClaimedRun, records: Sequence[Record]) -> RunCrashed | None:
         """Count it if the process that drove the run ended by itself while one of its bodies was called (rule 9.6).
@@ -285,17 +281,20 @@ class Worker:
             _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
         else:
             _log.warning("run %s is read again from the journal: %s", run.run_id, error)
-            self._lost_runs.add(run.run_id)
+            self._lost_runs[run.run_id] = run.crash_seq > run.durable_seq
             self._wake()
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         _log.error("a fault in the engine while it drove run %s", run.run_id, exc_info=error)
         self.driver.discard(run)
         self._forget(run)
-        self._park(run, error)
+        self._park(run, error, run.seen)
 
-    def _park(self, run: LiveRun, error: Exception) -> None:
-        """Give a run back that this worker cannot drive, without failing it: another one, or a newer one, may."""
+    def _park(self, run: LiveRun, error: Exception, seen: Collection[InboxKey]) -> None:
+        """Give a run back that this worker cannot drive, without failing it: another one, or a newer one, may.
+
+        What is in its inbox stays there for that one, but does not wake the run again and again.
+        """
         _log.error("run %s is left to another worker for %d s: %s", run.run_id, _PARKED_FOR_MS / 1000, error)
         write = Append(
             run=run.key,
@@ -306,6 +305,7 @@ class Worker:
             execution=run.execution,
             is_released=True,
             ready_at_ms=self._now_ms() + _PARKED_FOR_MS,
+            inbox_seen=list(seen),
         )
         self._store.append(write, self._parked)
 
@@ -324,7 +324,7 @@ class Worker:
             row = await self._store.find_run(run_id)
         except StoreError:
             return  # the next look tries again; the first failure is logged
-        self._lost_runs.discard(run_id)
+        has_crashed = self._lost_runs.pop(run_id, False)
         if row is not None and row.owner == self.key and not row.status.is_terminal and run_id not in self.live:
             claimed = ClaimedRun(
                 key=row.key,
@@ -333,6 +333,7 @@ class Worker:
                 graph=row.graph,
                 resource_id=row.resource_id,
                 epoch=row.epoch,
+                has_crashed=has_crashed,
             )
             await self._take_over([claimed])
 

@@ -118,7 +118,7 @@ class MemoryDatabase:
         if write.inbox_taken:
             self._take(run, write.inbox_taken)
         if write.is_released:
-            self._release(run, write.ready_at_ms)
+            self._release(run, write.ready_at_ms, write.inbox_seen)
         return run.receipt
 
     def would_claim(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> bool:
@@ -161,11 +161,11 @@ class MemoryDatabase:
         run.receipt = Receipt(run.key, run.epoch, is_owned=True)
         life.runs.add(run.key)
 
-    def _release(self, run: Run, ready_at_ms: int | None) -> None:
+    def _release(self, run: Run, ready_at_ms: int | None, seen: Sequence[InboxKey]) -> None:
         if run.owner is not None:
             self.lives[run.owner].runs.discard(run.key)
         # Whoever asked between the owner's last look and this write would otherwise wait for ever.
-        asked = [row.at_ms for row in run.inbox.values()]
+        asked = [row.at_ms for row in run.inbox.values() if row.key not in seen]
         self._set_free(run, min(asked if ready_at_ms is None else [*asked, ready_at_ms], default=None))
 
     def _set_free(self, run: Run, ready_at_ms: int | None) -> None:

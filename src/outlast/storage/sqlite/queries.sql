@@ -15,7 +15,7 @@ WHERE runs.key = new.column1
   AND runs.epoch = new.column3
   AND (new.column4 IS NULL OR runs.head = new.column4)
 
--- As advance_runs, and the owner lets go. 9 ready_at_ms, 10 the inbox rows that this write takes, as ",1,2,": if others
+-- As advance_runs, and the owner lets go. 9 ready_at_ms, 10 the inbox rows that this write takes or has seen, as ",1,2,": if others
 -- wait, the run is claimable from the time the first of them was posted.
 -- name: release_runs (10)
 UPDATE runs SET

@@ -136,7 +136,7 @@ def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
             after, at_ms = last.seq, last.at_ms
         row = (write.run, write.owner, write.epoch, before, after, write.status.value, write.execution, at_ms)
         if write.is_released:
-            taken = "".join(f",{key}" for key in write.inbox_taken)
+            taken = "".join(f",{key}" for key in (*write.inbox_taken, *write.inbox_seen))
             released += (*row, write.ready_at_ms, f"{taken},")
         else:
             kept += row

@@ -94,6 +94,35 @@ class ReleaseContract(StoreScenario):
         worker = await store.register_worker(workflows=["orders"], lease=LEASE)
         await store.claim(worker, graphs=[store_run.graph], now_ms=NOW, limit=9)
 
+    async def test_requests_that_were_seen_stay_and_do_not_wake_the_run(self) -> None:
+        """`inbox_seen`: inbox rows that stay, and that do not make the run claimable; later ones do."""
+        async with self.process() as store:
+            held = await hold(store)
+            for topic in ("a", "b"):
+                await store.post("run", kind="resume", topic=topic, at_ms=NOW, body=b"{}")
+            first, second = await store.list_inbox(held.worker)
+
+            await held.release(NOW + 60_000, inbox_taken=[first.key], inbox_seen=[second.key])
+
+            assert await store.next_ready_at([held.graph]) == NOW + 60_000
+            assert await store.list_requests(held.key) == [second]
+            await store.post("run", kind="cancel", topic="c", at_ms=NOW, body=b"{}")
+            (claimed,) = await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=9)
+            assert claimed.key == held.key
+            assert [row.topic for row in await store.list_inbox(held.worker)] == ["b", "c"]
+
+    async def test_requests_that_were_seen_do_not_keep_others_from_waking_the_run(self) -> None:
+        """Neither taken nor named in `inbox_seen`: claimable at once."""
+        async with self.process() as store:
+            held = await hold(store)
+            for topic in ("a", "b"):
+                await store.post("run", kind="resume", topic=topic, at_ms=NOW, body=b"{}")
+            first, _ = await store.list_inbox(held.worker)
+
+            await held.release(NOW + 60_000, inbox_seen=[first.key])
+
+            assert len(await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=9)) == 1
+
     async def test_inbox_rows_unknown_to_the_run_are_no_error(self) -> None:
         """Inbox rows that became events with this write: they are never listed again. Naming them twice is harmless."""
         async with self.process() as store:
