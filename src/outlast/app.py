@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextvars import Token
 from datetime import datetime, timedelta
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
 from outlast.core.status import RunStatus
-from outlast.engines.base import CreateRequest
+from outlast.engines.base import CreateRequest, Engine
 from outlast.engines.local.engine import LocalEngine
 from outlast.engines.local.options import LocalOptions
 from outlast.errors import (
@@ -111,6 +111,21 @@ class Outlast:
         }
         self._state: Literal["new", "open", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
+
+    @property
+    def workflows(self) -> Mapping[str, CommittedWorkflow[Any, Any]]:
+        """The workflows by id."""
+        return MappingProxyType(self._workflows)
+
+    @property
+    def engine(self) -> Engine:
+        """What drives and reads its runs: the port for servers and tools. Programs use handles."""
+        return self._engine
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is entered, in this process, and not left."""
+        return self._state == "open"
 
     async def __aenter__(self) -> Self:
         """Open the store, begin to work, and take over what dead workers left.

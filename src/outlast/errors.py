@@ -219,6 +219,12 @@ class ResumeConflictError(RunError):
 class ResumeTargetError(RunError):
     """It is not clear which suspension is meant, or there is none like that. Nothing was changed."""
 
+    def __init__(self, run_id: str, message: str, is_ambiguous: bool = False) -> None:  # noqa: FBT001, FBT002 - kept in args
+        super().__init__(run_id, message)
+        self.args = (run_id, message, is_ambiguous)
+        self.is_ambiguous = is_ambiguous
+        """Whether there are several and the call did not say which one."""
+
 
 class RunCanceledError(RunError):
     """The run was canceled. Raised by `RunResult.unwrap()`."""

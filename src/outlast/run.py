@@ -238,7 +238,7 @@ class RunHandle(Generic[Out_co]):
         try:
             chosen = choose_suspensions(state, path=_path_of(step), label=label, index=index)
         except TargetUnclearError as error:
-            raise ResumeTargetError(self.run_id, str(error)) from None
+            raise ResumeTargetError(self.run_id, str(error), error.is_ambiguous) from None
         context = _plain_context(request_context)
         raw = {each.path: encode_value(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]

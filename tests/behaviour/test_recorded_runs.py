@@ -97,7 +97,7 @@ async def test_start_for_another_resource_is_refused(bench: Bench) -> None:
         await app.record_run(GREET, run_id="r", resource_id="ada")
         run = await app.create_run(GREET, run_id="r", resource_id="eve")
 
-        with pytest.raises(InputError, match="'ada'"):
+        with pytest.raises(InputError, match="another one"):
             await run.start_async(input_data="eve")
 
         assert await app.run("r").status() == "pending"

@@ -14,6 +14,11 @@ __all__ = ["TargetUnclearError", "choose_suspensions"]
 class TargetUnclearError(Exception):
     """No suspension, or more than one, is meant; the message lists those that there are."""
 
+    def __init__(self, message: str, *, is_ambiguous: bool) -> None:
+        super().__init__(message)
+        self.is_ambiguous = is_ambiguous
+        """Whether more than one is meant."""
+
 
 def choose_suspensions(
     state: RunState, *, path: str | None = None, label: str | None = None, index: int | None = None
@@ -35,11 +40,11 @@ def choose_suspensions(
     chosen = [each for each in chosen if _fits(each.path, path, index)]
     if not chosen:
         message = f"nothing that is suspended has {_wanted(path, label, index)}; {_listed(suspended)}"
-        raise TargetUnclearError(message)
+        raise TargetUnclearError(message, is_ambiguous=False)
     nodes = {_ITEM.sub("[]", each.path) for each in chosen}
     if len(nodes) > 1 or (index is not None and len(chosen) > 1):
         message = f"more than one suspension is meant; name one with step=, label= or index=: {_listed(chosen)}"
-        raise TargetUnclearError(message)
+        raise TargetUnclearError(message, is_ambiguous=True)
     return chosen
 
 

@@ -122,7 +122,7 @@ class LocalEngine:
         if [record.type for record in history.records] != ["run-created"]:
             return False
         if request.resource_id not in (None, history.resource_id):
-            raise InputError("resource_id", (Problem("", f"the run was recorded for {history.resource_id!r}"),))
+            raise InputError("resource_id", (Problem("", "the run was recorded for another one"),))
         if not request.is_immediate or request.tags or request.start_within_ms is not None:
             reason = "a run that was recorded before takes no delay, start_at, start_within or tags; leave them out"
             raise InputError("start", (Problem("", reason),))

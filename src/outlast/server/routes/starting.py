@@ -1,0 +1,83 @@
+"""Starting runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query
+from starlette.responses import Response
+
+from outlast.server.routes.route import ContextQuery, Driver, JsonRoute, OptionalRunId, ServiceOf, WorkflowId, answer
+from outlast.server.wire.answer import RESPONSES, Created, RunOutcome, Started
+from outlast.server.wire.body import CreateBody, StartBody
+from outlast.server.wire.context import merge_contexts
+from outlast.server.wire.result import run_result
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=JsonRoute, tags=["runs"])
+
+_CREATE = Body(default_factory=CreateBody)
+_START = Body(default_factory=StartBody)
+
+
+@router.post(
+    "/workflows/{workflow_id}/create-run", response_model=Created, responses=RESPONSES.change, summary="Record a run"
+)
+async def create_run(
+    service: ServiceOf,
+    principal: Driver,
+    workflow_id: WorkflowId,
+    body: Annotated[CreateBody, _CREATE],
+    run_id: OptionalRunId = None,
+) -> Response:
+    """Record a run as `pending`, to be started within a day. The same id again changes nothing."""
+    created = await service.create(workflow_id, principal, run_id=run_id, resource_id=body.resource_id)
+    return answer({"runId": created})
+
+
+@router.post(
+    "/workflows/{workflow_id}/start", response_model=Started, responses=RESPONSES.change, summary="Start a run"
+)
+async def start(
+    service: ServiceOf,
+    principal: Driver,
+    workflow_id: WorkflowId,
+    body: Annotated[StartBody, _START],
+    run_id: OptionalRunId = None,
+    create: Annotated[bool, Query(description="Start it also if no run has this id yet.")] = False,  # noqa: FBT002
+    request_context: ContextQuery = None,
+) -> Response:
+    """Start a run and answer once it is durable: from then on it happens. It does not wait for any step.
+
+    With `runId`, a run that was created before; without, a new one.
+    """
+    full = _with_context(body, request_context)
+    started = await service.start(workflow_id, principal, full, run_id=run_id, is_new=create or run_id is None)
+    return answer({"message": "Workflow run started", "runId": started})
+
+
+@router.post(
+    "/workflows/{workflow_id}/start-async",
+    response_model=RunOutcome,
+    responses=RESPONSES.wait,
+    summary="Start a run and wait for it",
+)
+async def start_async(
+    service: ServiceOf,
+    principal: Driver,
+    workflow_id: WorkflowId,
+    body: Annotated[StartBody, _START],
+    run_id: OptionalRunId = None,
+    request_context: ContextQuery = None,
+) -> Response:
+    """Start a run and answer when it ends, is suspended or paused.
+
+    A repeated request waits for the run in flight; a run that has ended is not started again.
+    """
+    full = _with_context(body, request_context)
+    return answer(run_result(await service.start_and_wait(workflow_id, principal, full, run_id=run_id)))
+
+
+def _with_context(body: StartBody, query: str | None) -> StartBody:
+    return body.model_copy(update={"request_context": merge_contexts(body.request_context, query)})

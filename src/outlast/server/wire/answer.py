@@ -1,0 +1,204 @@
+"""The shapes of answers, for the OpenAPI description; tests hold every answer against them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic.alias_generators import to_camel
+
+__all__ = [
+    "RESPONSES",
+    "Capabilities",
+    "Created",
+    "Failure",
+    "Message",
+    "RunDetails",
+    "RunOutcome",
+    "Started",
+    "WorkflowInfo",
+    "WorkflowList",
+]
+
+_Json: TypeAlias = dict[str, Any]
+_Status: TypeAlias = Literal["pending", "running", "waiting", "suspended", "paused", "success", "failed", "canceled"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, use_attribute_docstrings=True)
+
+
+class Issue(_Answer):
+    """One thing that is wrong with a request."""
+
+    field: str
+    """Where, as a dotted path; `root` for the whole."""
+    message: str
+    """What is wrong there."""
+
+
+class Failure(_Answer):
+    """Why a request was refused."""
+
+    error: str
+    """What happened."""
+    code: str
+    """What happened, for programs; never changes."""
+    issues: list[Issue] = Field(default_factory=list[Issue])
+    """What is wrong with the request."""
+    hint: str = ""
+    """What to do."""
+    details: Any = None
+    """What a client needs to raise the same error."""
+
+
+class Capabilities(_Answer):
+    """How to log in."""
+
+    enabled: bool
+    """Whether tokens are asked for."""
+    login: None
+    """There is no form to log in with."""
+
+
+class Message(_Answer):
+    """It is done."""
+
+    message: str
+    """What was done."""
+
+
+class Started(_Answer):
+    """The run is durable."""
+
+    message: Literal["Workflow run started"]
+    """What was done."""
+    run_id: str
+    """Id of the run."""
+
+
+class Created(_Answer):
+    """The run that was meant."""
+
+    run_id: str
+    """Id of the run."""
+
+
+class WorkflowInfo(_Answer):
+    """A workflow."""
+
+    name: str
+    """Its id."""
+    description: str = ""
+    """The author's words."""
+    metadata: _Json = Field(default_factory=dict)
+    """The author's data."""
+    origin: Literal["code", "dynamic"]
+    """Where it was defined."""
+    steps: _Json
+    """Its steps by id."""
+    all_steps: _Json
+    """Its steps and those of nested workflows, by path."""
+    step_graph: list[_Json]
+    """What follows what."""
+    options: _Json
+    """How it runs."""
+    input_schema: str = ""
+    """JSON Schema of the input, as text."""
+    output_schema: str = ""
+    """JSON Schema of the result, as text."""
+    state_schema: str = ""
+    """JSON Schema of the state, as text."""
+    request_context_schema: str = ""
+    """JSON Schema of the request context, as text."""
+    step_count: int = 0
+    """In a short list: how many steps there are."""
+
+
+class WorkflowList(RootModel[dict[str, WorkflowInfo]]):
+    """Workflows by id."""
+
+
+class RunOutcome(_Answer):
+    """A run that rests."""
+
+    run_id: str
+    """Id of the run."""
+    status: _Status
+    """How it ended, or that it waits for somebody."""
+    input: Any
+    """Its input."""
+    steps: _Json
+    """The input, and the record of each step."""
+    step_execution_path: list[str]
+    """Steps of the workflow itself that have begun, in order."""
+    result: Any = None
+    """With status `success`."""
+    error: _Json | None = None
+    """With status `failed`: name and message."""
+    suspended: list[list[str]] = Field(default_factory=list[list[str]])
+    """With status `suspended`: the paths of the steps that wait."""
+    suspend_payload: _Json = Field(default_factory=dict)
+    """With status `suspended`: what they tell."""
+    state: _Json | None = None
+    """The state, if it was asked for at the start."""
+
+
+class RunDetails(_Answer):
+    """A run as it is now."""
+
+    run_id: str
+    """Id of the run."""
+    workflow_name: str
+    """Id of its workflow."""
+    resource_id: str | None
+    """Whose run it is."""
+    created_at: str
+    """When it was recorded."""
+    updated_at: str
+    """When something happened to it last."""
+    status: _Status
+    """What it does."""
+    suspended_paths: _Json
+    """Where in the graph it waits for somebody."""
+    resume_labels: _Json
+    """What its suspensions call themselves."""
+    waiting_paths: _Json
+    """Nothing; kept for older clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Responses:
+    """Which refusals each kind of route declares."""
+
+    read: dict[int | str, dict[str, Any]]
+    find: dict[int | str, dict[str, Any]]
+    change: dict[int | str, dict[str, Any]]
+    wait: dict[int | str, dict[str, Any]]
+    drive: dict[int | str, dict[str, Any]]
+    drive_and_wait: dict[int | str, dict[str, Any]]
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    texts = {
+        400: "The request does not have the declared shape, or data does not fit its type.",
+        401: "No token, or one that is unknown or expired.",
+        403: "The token does not allow this, the run is somebody else's, or the request comes from a foreign page.",
+        404: "There is no such workflow or run.",
+        409: "The run is not in a state in which this can be done.",
+        413: "The body, or a value in it, is too large.",
+        503: "The store does not answer; try again.",
+        504: "It takes longer than a request may; the run goes on.",
+    }
+    return {status: {"model": Failure, "description": texts[status]} for status in statuses}
+
+
+RESPONSES: Final = _Responses(
+    read=_refusals(400, 401, 403, 503),
+    find=_refusals(400, 401, 403, 404, 503),
+    change=_refusals(400, 401, 403, 404, 409, 413, 503),
+    wait=_refusals(400, 401, 403, 404, 409, 413, 503, 504),
+    drive=_refusals(400, 401, 403, 404, 409, 413, 503),
+    drive_and_wait=_refusals(400, 401, 403, 404, 409, 413, 503, 504),
+)

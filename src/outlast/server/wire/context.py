@@ -1,0 +1,35 @@
+"""The request context of a request: what the body says, and over it what the query says."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from outlast.values import InvalidValueError, JsonValue, decode
+
+__all__ = ["merge_contexts"]
+
+_RESERVED: Final = "mastra__"
+"""Keys that only a server of the reference sets."""
+
+
+def merge_contexts(body: Mapping[str, Any] | None, query: str | None) -> dict[str, JsonValue]:
+    """Return all entries. A query that is neither JSON nor base64 of it counts for nothing, as in the reference."""
+    merged: dict[str, JsonValue] = {**(body or {}), **(_read(query) if query else {})}
+    return {key: value for key, value in merged.items() if not key.startswith(_RESERVED)}
+
+
+def _read(text: str) -> dict[str, JsonValue]:
+    candidates = [text.encode("utf-8", "replace")]
+    with suppress(ValueError):
+        candidates.append(b64decode(text, validate=True))
+    for raw in candidates:
+        try:
+            value = decode(raw)
+        except InvalidValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}

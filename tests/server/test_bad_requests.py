@@ -1,0 +1,215 @@
+"""What comes over the wire and must not get in: the right status, nothing stored, nothing leaked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from outlast.server import ServerOptions
+from server.site import APPROVAL, Site, site
+
+JSON = {"content-type": "application/json"}
+START = "/workflows/greet/start?runId=r&create=true"
+
+
+async def assert_nothing_is_stored(s: Site) -> None:
+    assert (await s.app.list_runs()).total == 0
+
+
+async def test_oversized_body_is_refused_by_its_declared_length():
+    async with site() as s:
+        body = json.dumps({"inputData": "x" * 4_500_000}).encode()
+        response = await s.client.post(f"/api{START}", content=body, headers=JSON)
+
+        assert (response.status_code, response.json()["error"]) == (413, "Request body too large")
+        await assert_nothing_is_stored(s)
+
+
+async def test_oversized_body_is_refused_while_it_is_read():
+    async def parts():
+        yield b'{"inputData":"'
+        for _ in range(100):
+            yield b"x" * 100
+
+    async with site(options=ServerOptions(max_body_bytes=1000)) as s:
+        response = await s.client.post(f"/api{START}", content=parts(), headers=JSON)
+
+        assert response.status_code == 413
+        await assert_nothing_is_stored(s)
+
+
+async def test_value_over_the_limit_of_the_journal_is_refused():
+    async with site() as s:
+        response = await s.post(START, {"inputData": "x" * 4_300_000})
+
+        assert (response.status_code, response.json()["code"]) == (413, "payload-too-large")
+        await assert_nothing_is_stored(s)
+
+
+@pytest.mark.parametrize("depth", [200, 2_000, 200_000])
+async def test_deeply_nested_body_is_refused(depth: int):
+    async with site() as s:
+        body = b'{"inputData":' + b"[" * depth + b"]" * depth + b"}"
+        response = await s.client.post("/api/workflows/approval/start", content=body, headers=JSON)
+
+        assert response.status_code == 400
+        await assert_nothing_is_stored(s)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff\xfe{\x00}\x00",
+        b'{"inputData": "\xff"}',
+        '{"inputData": "ä"}'.encode("latin-1"),
+        '{"inputData": "x"}'.encode("utf-16"),
+        b'{"inputData": NaN}',
+        b'{"inputData": 1e999}',
+        b"[]",
+        b"null",
+        b'"text"',
+        b'{"inputData": "\\ud800"}',
+        b'{"inputData": "x", "requestContext": []}',
+        b'{"inputData": "x", "resourceId": 7}',
+        b'{"inputData": "x", "resourceId": ""}',
+        b'{"inputData": "x", "resourceId": "a\\u0000b"}',
+        b'{"inputData": "x", "initialState": 7}',
+    ],
+    ids=lambda body: repr(body)[2:40],
+)
+async def test_body_of_the_wrong_shape_or_encoding_is_refused(body: bytes):
+    async with site() as s:
+        response = await s.client.post(f"/api{START}", content=body, headers=JSON)
+
+        assert response.status_code == 400, response.text
+        assert set(response.json()) >= {"error", "code"}
+        await assert_nothing_is_stored(s)
+
+
+@pytest.mark.parametrize("run_id", ["", "a%00b", "x" * 201, "%0aid", "%ff"])
+async def test_run_id_that_is_no_usable_text_is_refused(run_id: str):
+    async with site() as s:
+        response = await s.client.post(
+            f"/api/workflows/greet/start?runId={run_id}&create=true", json={"inputData": "ada"}
+        )
+
+        assert response.status_code in (200, 400)
+        assert (response.status_code == 200) == (run_id == "%ff"), "it is decoded leniently, to a usable text"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/workflows/",
+        "/workflows/greet/",
+        "/workflows/../greet",
+        "/workflows/%2e%2e/greet",
+        "/workflows/greet%2Fruns/x",
+        "/workflows/greet/runs/..%2f..%2fetc%2fpasswd",
+        "//workflows",
+        "/workflows/greet/runs/a/b",
+        "/nope",
+    ],
+)
+async def test_path_tricks_find_nothing(path: str):
+    async with site() as s:
+        response = await s.client.get(f"http://127.0.0.1/api{path}")
+
+    assert response.status_code == 404
+    assert "etc" not in response.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/workflows"), ("GET", "/workflows/greet/start"), ("POST", "/")])
+async def test_wrong_method_is_answered_as_in_the_reference(method: str, path: str):
+    async with site() as s:
+        response = await s.client.request(method, f"/api{path}")
+
+    assert (response.status_code, response.text) == (404, "404 Not Found")
+    assert response.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:4111", "", "[::1", "@"]
+)
+async def test_foreign_host_is_refused(host: str):
+    """DNS rebinding: a foreign name that points to the loopback."""
+    async with site() as s:
+        response = await s.post(START, {"inputData": "ada"}, headers={"host": host})
+
+        assert (response.status_code, response.json()["code"]) == (403, "foreign-host")
+        await assert_nothing_is_stored(s)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:4111", "127.0.0.1", "127.3.2.1:80", "[::1]:4111", "LOCALHOST"]
+)
+async def test_loopback_is_served(host: str):
+    async with site() as s:
+        response = await s.get("/workflows", headers={"host": host})
+
+    assert response.status_code == 200
+
+
+async def test_named_host_is_served():
+    async with site(options=ServerOptions(allowed_hosts=("ops.internal",))) as s:
+        response = await s.get("/workflows", headers={"host": "ops.internal:4111"})
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1.evil", ""]
+)
+async def test_foreign_origin_is_refused(origin: str):
+    """A page of another site, in a browser on this machine."""
+    async with site() as s:
+        response = await s.post(START, {"inputData": "ada"}, headers={"origin": origin})
+
+        assert (response.status_code, response.json()["code"]) == (403, "foreign-origin")
+        assert "access-control-allow-origin" not in response.headers
+        await assert_nothing_is_stored(s)
+
+
+async def test_page_of_the_server_itself_may_call():
+    async with site() as s:
+        response = await s.get("/workflows", headers={"origin": "http://127.0.0.1:4111"})
+
+    assert response.status_code == 200
+
+
+async def test_named_origin_may_call_and_is_told_so():
+    origin = "https://ops.example.org"
+    async with site(options=ServerOptions(allowed_origins=(origin,))) as s:
+        response = await s.get("/workflows", headers={"origin": origin})
+        asked = await s.client.options("/api/workflows/greet/start", headers={"origin": origin})
+
+    assert response.headers["access-control-allow-origin"] == origin
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, origin)
+    assert "POST" in asked.headers["access-control-allow-methods"]
+    assert "Authorization" in asked.headers["access-control-allow-headers"]
+
+
+async def test_fault_of_the_server_tells_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    async with site(APPROVAL) as s:
+
+        async def broken(*_args: object) -> None:
+            raise RuntimeError("password=hunter2")
+
+        monkeypatch.setattr(s.app.engine, "load_history", broken)
+        response = await s.get("/workflows/approval/runs/r?requestContext=secret")
+
+    assert response.status_code == 500
+    assert (response.json()["error"], response.json()["code"]) == ("Internal Server Error", "internal")
+    assert "hunter2" not in response.text
+    assert response.headers["x-request-id"] in caplog.text
+    assert "requestContext" not in caplog.text
+
+
+async def test_answers_are_not_sniffed_and_not_kept():
+    async with site() as s:
+        response = await s.get("/workflows")
+
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-store"
