@@ -18,6 +18,7 @@ CLASSES = [
 EXAMPLES = {
     str: "text",
     int: 7,
+    bool: True,
     tuple[errors.Problem, ...]: (errors.Problem("items[2].price", "is missing"),),
 }
 
