@@ -7,13 +7,14 @@ CORE := .venv/.core
 DEV := .venv/.dev
 
 .NOTPARALLEL:
-.PHONY: help demo test quick bench soak lint types pyright imports
+.PHONY: help demo test quick bench bench-peers soak lint types pyright imports
 
 help:
 	@echo "make demo    run the example workflow"
 	@echo "make test    everything that must hold: style, types, import directions, all tests"
 	@echo "make quick   the developers' loop: style, types, fast tests"
 	@echo "make bench   measure"
+	@echo "make bench-peers  measure beside DBOS, LangGraph and Temporal"
 	@echo "make soak    kill and stop processes at random for ten minutes, and count what is lost"
 
 demo: $(CORE)
@@ -24,6 +25,14 @@ test: lint types pyright imports
 
 quick: lint types
 	$(BIN)/pytest -m "not slow"
+
+bench-peers: $(CORE) .venv-peers/.ready
+	.venv-peers/bin/python -m benchmarks --peers
+
+.venv-peers/.ready: pyproject.toml benchmarks/peers/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable . -r benchmarks/peers/requirements.txt
+	@touch $@
 
 soak: $(CORE)
 	$(BIN)/python -m soak

@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.catalog import catalog
+from benchmarks.comparison import compare, render_comparison
 from benchmarks.floor import FLOORS
 from benchmarks.machine import describe
 from benchmarks.ours import OURS, Durability
 from benchmarks.processes import import_outlast, recovery, w7
 from benchmarks.report import Report
-from benchmarks.subject import FULL_SIZES, QUICK_SIZES, Open, Sizes, Subject, System
+from benchmarks.subject import FULL_SIZES, PEER_SIZES, QUICK_SIZES, Open, Sizes, Subject, System
 from benchmarks.workloads import INSIDE, warm_up
 
 Work = Callable[[Path], dict[str, float]]
@@ -28,18 +29,24 @@ Work = Callable[[Path], dict[str, float]]
 IMPORT = System(key="import", label="outlast", disk="")
 ON_DISK: Sequence[Durability] = ("full", "normal")
 WORKLOADS = [*INSIDE, "W7", "recovery", "import"]
+TIMES_OF_STARTS = ("W1", "W1q")
 
 
 def main() -> int:
     options = parse()
     began = time.perf_counter()
-    sizes = QUICK_SIZES if options.quick else FULL_SIZES
+    peers = load_peers() if options.peers else {}
+    sizes = QUICK_SIZES if options.quick else PEER_SIZES if peers else FULL_SIZES
     rounds = options.rounds or (1 if options.quick else 3)
-    report = Report(catalog(sizes), [*OURS, *FLOORS, IMPORT])
+    workloads = options.only or (list(INSIDE) if peers else WORKLOADS)
+    report = Report(catalog(sizes), [*OURS, *peers, *FLOORS, IMPORT])
     with tempfile.TemporaryDirectory(prefix="outlast-benchmarks-", dir=options.dir) as name:
         machine = describe(Path(name))
-        failures = measure(report, jobs(sizes, options.only or WORKLOADS), rounds, Path(name))
+        failures = measure(report, jobs(sizes, workloads, peers), rounds, Path(name))
     print("\n".join(report.render(machine, rounds)))
+    comparison = compare(report)
+    print("\n".join(render_comparison(comparison)))
+    failures += [f"{each.workload}: {each.peer.label} is faster" for each in comparison if each.times <= 1]
     print(f"\n{'quick sizes: the figures mean nothing; ' if options.quick else ''}{time.perf_counter() - began:.0f} s")
     if options.json is not None:
         options.json.write_text(report.to_json(machine, rounds, failures) + "\n", encoding="utf-8")
@@ -54,6 +61,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="how often everything is measured; medians are shown (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one round of tiny sizes: does it work at all?")
+    parser.add_argument("--peers", action="store_true", help="measure other engines too: see `make bench-peers`")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=f"some of {', '.join(WORKLOADS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there as well")
     parser.add_argument("--dir", type=Path, help="where the data lies meanwhile (default: the system's temp directory)")
@@ -65,13 +73,22 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def jobs(sizes: Sizes, only: Sequence[str]) -> dict[str, list[tuple[System, Work]]]:
+def load_peers() -> dict[System, Open]:
+    """Return the other engines; they are not there in every environment."""
+    from benchmarks.peers import PEERS  # noqa: PLC0415
+
+    return PEERS
+
+
+def jobs(sizes: Sizes, only: Sequence[str], peers: Mapping[System, Open]) -> dict[str, list[tuple[System, Work]]]:
     """Return by workload what to measure."""
-    subjects = {**OURS, **FLOORS}
+    subjects = {**OURS, **peers, **FLOORS}
     found: dict[str, list[tuple[System, Work]]] = {}
     for workload, perform in INSIDE.items():
         found[workload] = [
-            (system, partial(measure_inside, perform, opener, sizes)) for system, opener in subjects.items()
+            (system, partial(measure_inside, perform, opener, sizes))
+            for system, opener in subjects.items()
+            if system.times_starts or workload not in TIMES_OF_STARTS
         ]
     by_key = {system.key: system for system in subjects}
     for workload, beside in (("W7", w7), ("recovery", recovery)):

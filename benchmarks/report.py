@@ -38,7 +38,7 @@ class Report:
     """Collects the figures of all rounds."""
 
     def __init__(self, figures: Sequence[Figure], systems: Sequence[System]) -> None:
-        self._figures = figures
+        self.figures = figures
         self._systems = systems
         self._values: dict[tuple[str, str, str], list[float]] = {}
 
@@ -54,7 +54,7 @@ class Report:
         yield ""
         yield COLUMNS.format("", "commit", "", "to the", "", "").rstrip()
         yield COLUMNS.format("system", "waits for", "figure", "floor", "target", "").rstrip()
-        for figure in self._figures:
+        for figure in self.figures:
             rows = self.rows(figure)
             if rows:
                 yield "-" * WIDTH
@@ -79,7 +79,7 @@ class Report:
                 "target": row.target,
                 "is_reached": row.is_reached,
             }
-            for figure in self._figures
+            for figure in self.figures
             for row in self.rows(figure)
         ]
         document = {"machine": machine, "rounds": rounds, "results": results, "failures": failures}

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["FULL_SIZES", "QUICK_SIZES", "Open", "Sizes", "Started", "Subject", "System", "WrongResultError", "expect"]
+__all__ = [
+    "FULL_SIZES",
+    "PEER_SIZES",
+    "QUICK_SIZES",
+    "Open",
+    "Sizes",
+    "Started",
+    "Subject",
+    "System",
+    "WrongResultError",
+    "expect",
+]
 
 
 class WrongResultError(Exception):
@@ -70,6 +81,20 @@ FULL_SIZES = Sizes(
     foreign_starts=500,
     held_runs=10_000,
 )
+# Peers are slower by up to two orders of magnitude: enough to see by how much, in minutes.
+PEER_SIZES = Sizes(
+    starts=100,
+    waited_starts=50,
+    one_step_runs=200,
+    chains=50,
+    width=50,
+    items=300,
+    lone_chains=10,
+    loop=300,
+    span=30,
+    foreign_starts=0,
+    held_runs=0,
+)
 QUICK_SIZES = Sizes(
     starts=10,
     waited_starts=5,
@@ -93,6 +118,8 @@ class System:
     label: str
     disk: str
     is_floor: bool = False
+    is_peer: bool = False
+    times_starts: bool = True  # whether a start of it is durable by itself, so that its time means something
 
 
 Open = Callable[[Path, Sizes], AbstractAsyncContextManager[Subject]]
