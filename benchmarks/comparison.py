@@ -43,10 +43,14 @@ def render_comparison(ratios: Sequence[Ratio]) -> Iterator[str]:
     if not ratios:
         return
     yield ""
-    yield "How many times faster Outlast is, `full` against fsync and `normal` against none:"
+    yield "How many times faster Outlast is: `full` beside fsync, `normal` beside none"
     yield ("  {:<24} {:<10}" + " {:>5}" * len(COMPARED)).format("", "waits for", *COMPARED).rstrip()
     yield "-" * WIDTH
     for peer in dict.fromkeys(ratio.peer for ratio in ratios):
-        by_workload = {ratio.workload: f"{ratio.times:.1f}" for ratio in ratios if ratio.peer == peer}
+        by_workload = {
+            ratio.workload: f"{ratio.times:.1f}" if ratio.times < 1000 else f"{ratio.times:,.0f}"
+            for ratio in ratios
+            if ratio.peer == peer
+        }
         cells = [by_workload.get(workload, "") for workload in COMPARED]
         yield ("  {:<24} {:<10}" + " {:>5}" * len(COMPARED)).format(peer.label, peer.disk, *cells).rstrip()
