@@ -8,6 +8,7 @@ from outlast.errors import (
     ConfigurationError,
     DefinitionError,
     ForkedAppError,
+    IdempotencyConflictError,
     InputError,
     NetworkFilesystemError,
     NeverStartedError,
@@ -47,6 +48,7 @@ from outlast.graph.workflow import Workflow
 from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, RunResult, StepResult
 from outlast.run import OutputOptions, Run, RunHandle, StartedRun
+from outlast.starting import Idempotency
 from outlast.values import JsonValue
 
 __all__ = [
@@ -60,6 +62,8 @@ __all__ = [
     "Extend",
     "FailureInfo",
     "ForkedAppError",
+    "Idempotency",
+    "IdempotencyConflictError",
     "InputError",
     "JsonValue",
     "Max",

@@ -30,7 +30,7 @@ from outlast.ids import RunIds
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
 from outlast.run import Run, RunHandle
-from outlast.starting import check_text
+from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
 from outlast.storage.memory import MemoryStore
 from outlast.storage.sqlite import SqliteStore
@@ -211,6 +211,31 @@ class Outlast:
             )
         )
         return run
+
+    async def start_many(
+        self, workflow: CommittedWorkflow[Any, Any], items: Sequence[Mapping[str, object]]
+    ) -> list[str]:
+        """Start many runs in few transactions, and return their ids in the order of the items (rule 2.7).
+
+        All items are checked before anything is recorded.
+
+        Args:
+            workflow: What to run.
+            items: For each run what `start_async` and `create_run` take, as `dict(input_data=1, tags=["night"])`.
+
+        Raises:
+            InputError: Something does not fit; names each item and path. Nothing was recorded.
+            RunExistsError: One of the run ids was started before. Nothing was recorded, unless another process took the
+                id in this very moment.
+            IdempotencyConflictError: A key stands for a run with other input. The other runs are recorded.
+            UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            StoreUnavailableError: It is not known which are recorded; starting the same run ids again is safe.
+        """
+        self._check_open()
+        self._check_attached(workflow)
+        requests = make_requests(workflow, items, new_id=_run_ids.next)
+        named = [request.run_id for request, item in zip(requests, items, strict=True) if item.get("run_id")]
+        return await self._engine.start_many(requests, named=named)
 
     def run(self, run_id: str) -> RunHandle[Any]:
         """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.

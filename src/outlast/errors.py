@@ -13,6 +13,7 @@
     ├── RunError                        about one run; carries its id
     │   ├── RunNotFoundError
     │   ├── RunExistsError
+    │   ├── IdempotencyConflictError
     │   ├── RunStateError
     │   ├── ResumeConflictError
     │   ├── ResumeTargetError
@@ -45,6 +46,7 @@ __all__ = [
     "ConfigurationError",
     "DefinitionError",
     "ForkedAppError",
+    "IdempotencyConflictError",
     "InputError",
     "NetworkFilesystemError",
     "NeverStartedError",
@@ -177,6 +179,16 @@ class RunExistsError(RunError):
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id, "already started; a run id can be started once. Read it with app.run(run_id)")
         self.args = (run_id,)
+
+
+class IdempotencyConflictError(RunError):
+    """The idempotency key stands for a run with other input. Nothing was recorded."""
+
+    def __init__(self, run_id: str, key: str) -> None:
+        super().__init__(run_id, f"holds the idempotency key '{key}' for other input; use another key for another wish")
+        self.args = (run_id, key)
+        self.key = key
+        """The key."""
 
 
 class RunStateError(RunError):

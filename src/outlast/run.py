@@ -30,7 +30,7 @@ from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
 from outlast.results import CancelOutcome, RunResult, read_result
-from outlast.starting import encode_value, make_request
+from outlast.starting import Idempotency, encode_value, make_request
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["OutputOptions", "Run", "RunHandle", "StartedRun"]
@@ -295,7 +295,7 @@ class Run(Generic[In, Out_co]):
         self.resource_id = resource_id
         """Whose run it is."""
 
-    async def start_async(
+    async def start_async(  # noqa: PLR0913 - the options of a start, all by name
         self,
         *,
         input_data: In | None = None,
@@ -306,6 +306,7 @@ class Run(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        idempotency_key: str | Idempotency | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
 
@@ -322,10 +323,14 @@ class Run(Generic[In, Out_co]):
             start_at: When it starts, an aware datetime; one in the past means at once.
             start_within: How long it may take until a worker begins it, as a timedelta or in seconds, from when it may
                 start. If none does, it ends `failed` with `StartDeadlineError`, and no step of it is called.
+            idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id. A
+                text, or an `Idempotency` with a scope, a time and policies.
 
         Raises:
             InputError: The input, state, context or another option does not fit; names each path. Nothing was recorded.
-            RunExistsError: This run id was started before; the first one is untouched.
+            RunExistsError: This run id was started before, or a policy of the key rejects the start; the first one is
+                untouched.
+            IdempotencyConflictError: The key stands for a run with other input.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
@@ -341,11 +346,16 @@ class Run(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            idempotency_key=idempotency_key,
         )
-        await self._engine.start(request)
-        return StartedRun(self._engine, self.run_id, self._workflow.output, self._workflow.functions)
+        run_id = self.run_id
+        if request.identity is None:
+            await self._engine.start(request)
+        else:
+            run_id = await self._engine.start_once(request)
+        return StartedRun(self._engine, run_id, self._workflow.output, self._workflow.functions)
 
-    async def start(
+    async def start(  # noqa: PLR0913 - as for `start_async`
         self,
         *,
         input_data: In | None = None,
@@ -356,6 +366,7 @@ class Run(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        idempotency_key: str | Idempotency | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
@@ -375,6 +386,7 @@ class Run(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            idempotency_key=idempotency_key,
         )
         return await started.result()
 

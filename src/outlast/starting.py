@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from hashlib import sha256
+from typing import Any, Final, Literal, cast, get_args
 
 from outlast.engines.base import StartRequest
 from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
@@ -12,13 +15,55 @@ from outlast.errors import InputError, PayloadTooLargeError, Problem
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import Schema
 from outlast.instant import to_ms
+from outlast.storage.identity import Identity, WhenFinished, WhileRunning
 from outlast.values import InvalidValueError, JsonValue, decode
 
-__all__ = ["check_tags", "check_text", "encode_value", "make_request"]
+__all__ = ["Idempotency", "check_tags", "check_text", "encode_value", "make_request", "make_requests"]
 
 _LONGEST: Final = timedelta(days=365 * 3_000)
 _MOST_TAGS: Final = 100
 _LONGEST_TEXT: Final = 200
+_MOST_PROBLEMS: Final = 20
+"""How many are named when many starts are checked at once."""
+_SCOPES: Final = ("workflow", "resource")
+_WHILE_RUNNING: Final[tuple[WhileRunning, ...]] = get_args(WhileRunning)
+_WHEN_FINISHED: Final[tuple[WhenFinished, ...]] = get_args(WhenFinished)
+_OPTIONS: Final = (
+    "input_data",
+    "initial_state",
+    "request_context",
+    "output_options",
+    "run_id",
+    "resource_id",
+    "tags",
+    "delay",
+    "start_at",
+    "start_within",
+    "idempotency_key",
+)
+"""What an item of `start_many` may hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """A key that makes a start safe to repeat: it stands for one run at a time (rule 2.5).
+
+    The key is held from the start on, for `keep`, and beyond that as long as its run has not ended. The same key with
+    another input or initial state raises `IdempotencyConflictError`.
+    """
+
+    key: str
+    """The key, as an order number or the id of a request; 1 to 200 characters."""
+    scope: Literal["workflow", "resource"] = "workflow"
+    """Within what it is unique: the workflow, or the workflow and the `resource_id` of the run."""
+    keep: timedelta = timedelta(days=1)
+    """How long it is held at least."""
+    while_running: WhileRunning = "return"
+    """While its run has not ended: `return` that run, `reject` with `RunExistsError`, or `replace` it: it is canceled
+    and the new one starts."""
+    when_finished: WhenFinished = "return"
+    """When its run has ended: `return` that run, `reject`, `rerun` (start the new one), or `rerun_if_failed` (the same
+    unless it ended with success)."""
 
 
 def make_request(  # noqa: PLR0913 - the options of a start, all by name
@@ -34,12 +79,18 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     delay: timedelta | float | None = None,
     start_at: datetime | None = None,
     start_within: timedelta | float | None = None,
+    idempotency_key: str | Idempotency | None = None,
 ) -> StartRequest:
     """Check everything about a start.
 
     Raises:
         InputError: Something does not fit; names what, and each path in it.
     """
+    raw = encode_value(workflow.input, input_data, "input_data")
+    state = _initial_state(workflow, initial_state)
+    identity = None
+    if idempotency_key is not None:
+        identity = _identity(idempotency_key, workflow.id, resource_id, raw, state)
     is_immediate = delay is None and start_at is None
     delay_ms, start_at_ms = (None, None) if is_immediate else _when(delay, start_at)
     return StartRequest(
@@ -47,14 +98,77 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         run_id=run_id,
         resource_id=resource_id,
         request_context=_request_context(workflow, request_context),
-        input=encode_value(workflow.input, input_data, "input_data"),
-        state=_initial_state(workflow, initial_state),
+        input=raw,
+        state=state,
         include_state=include_state,
         delay_ms=delay_ms,
         start_at_ms=start_at_ms,
         tags=check_tags(tags) if tags else (),
         start_within_ms=None if start_within is None else _start_within_ms(start_within),
+        identity=identity,
     )
+
+
+def make_requests(
+    workflow: CommittedWorkflow[Any, Any], items: object, *, new_id: Callable[[], str]
+) -> list[StartRequest]:
+    """Check everything about many starts, before any of them is made.
+
+    Raises:
+        InputError: Something does not fit; names the item, what, and each path in it.
+    """
+    if isinstance(items, str | Mapping) or not isinstance(items, Sequence):
+        reason = f"a list is needed, as [dict(input_data=1), dict(input_data=2)], not {items!r:.60}"
+        raise InputError("start_many", (Problem("", reason),))
+    requests: list[StartRequest] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(cast("Sequence[object]", items)):
+        try:
+            requests.append(_request_of(workflow, item, new_id))
+        except InputError as error:
+            problems += (Problem(_place(index, error.subject, each.path), each.reason) for each in error.problems)
+            if len(problems) >= _MOST_PROBLEMS:
+                break
+    problems += _doubles(requests) if not problems else []
+    if problems:
+        raise InputError("start_many", tuple(problems))
+    return requests
+
+
+def _request_of(workflow: CommittedWorkflow[Any, Any], item: object, new_id: Callable[[], str]) -> StartRequest:
+    if not isinstance(item, Mapping):
+        raise InputError("", (Problem("", f"a dict of the options of a start is needed, not {item!r:.60}"),))
+    options = dict(cast("Mapping[str, Any]", item))
+    if unknown := [name for name in options if name not in _OPTIONS]:
+        raise InputError("", (Problem("", f"{unknown[0]!r:.60} is none of {', '.join(_OPTIONS)}"),))
+    for name in ("run_id", "resource_id"):
+        if options.get(name) is not None:
+            check_text(options[name], name)
+    output_options = options.pop("output_options", None)
+    options["include_state"] = output_options is not None and output_options.include_state
+    options["run_id"] = options.get("run_id") or new_id()
+    options.setdefault("resource_id", None)
+    return make_request(workflow, **options)
+
+
+def _place(index: int, subject: str, path: str) -> str:
+    """Return where in the list something is wrong, as `[3].input_data.items[2]`."""
+    place = f"[{index}].{subject}" if subject else f"[{index}]"
+    return f"{place}{path}" if path.startswith("[") or not path else f"{place}.{path}"
+
+
+def _doubles(requests: Sequence[StartRequest]) -> list[Problem]:
+    """Return what is wrong with items that mean the same run as one before them."""
+    first: dict[object, int] = {}
+    problems: list[Problem] = []
+    for index, request in enumerate(requests):
+        names: list[tuple[str, object]] = [("run_id", request.run_id)]
+        if request.identity is not None:
+            names.append(("idempotency_key", (request.identity.scope, request.identity.key)))
+        for name, value in names:
+            if (earlier := first.setdefault((name, value), index)) != index:
+                problems.append(Problem(f"[{index}].{name}", f"the same as that of [{earlier}]"))
+    return problems[:_MOST_PROBLEMS]
 
 
 def encode_value(schema: Schema[Any], value: object, subject: str) -> bytes:
@@ -104,6 +218,37 @@ def check_tags(tags: object) -> tuple[str, ...]:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
+
+
+def _identity(
+    given: object, workflow_id: str, resource_id: str | None, raw: bytes, state: Mapping[str, JsonValue]
+) -> Identity:
+    wish = given if isinstance(given, Idempotency) else Idempotency(key=cast("str", given))
+    check_text(wish.key, "idempotency_key")
+    for name, value, allowed in (
+        ("scope", wish.scope, _SCOPES),
+        ("while_running", wish.while_running, _WHILE_RUNNING),
+        ("when_finished", wish.when_finished, _WHEN_FINISHED),
+    ):
+        if value not in allowed:
+            raise InputError("idempotency_key", (Problem(name, f"{value!r:.60} is none of {', '.join(allowed)}"),))
+    keep = cast("object", wish.keep)
+    if not isinstance(keep, timedelta) or not timedelta() <= keep <= _LONGEST:
+        reason = f"a timedelta is needed, not negative and below 3,000 years, not {wish.keep!r:.60}"
+        raise InputError("idempotency_key", (Problem("keep", reason),))
+    if wish.scope == "resource" and resource_id is None:
+        reason = "the scope is the resource, and the run has none; give create_run a resource_id"
+        raise InputError("idempotency_key", (Problem("scope", reason),))
+    scope = [workflow_id] if wish.scope == "workflow" else [workflow_id, resource_id]
+    meaning = json.dumps([decode(raw), dict(state)], sort_keys=True)  # equal objects, whatever the order of their keys
+    return Identity(
+        scope=json.dumps(scope),
+        key=wish.key,
+        input_hash=sha256(meaning.encode()).digest(),
+        keep_ms=wish.keep // timedelta(milliseconds=1),
+        while_running=wish.while_running,
+        when_finished=wish.when_finished,
+    )
 
 
 def _when(delay: object, start_at: object) -> tuple[int | None, int | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from outlast import CommittedWorkflow, Outlast, RunResult, Step, Workflow
-from outlast.storage.base import RunRow, Store
+from outlast.storage.base import CommitSeam, RunRow, Store
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.sqlite import SqliteStore
 
@@ -19,11 +19,17 @@ class Place:
 
     def __init__(self, kind: str, directory: Path) -> None:
         database = MemoryDatabase()
-        stores: dict[str, Callable[[], Store]] = {
-            "memory": lambda: MemoryStore(database),
-            "sqlite": lambda: SqliteStore(directory / "store.db", durability="normal", allow_network_filesystem=True),
+        stores: dict[str, Callable[[CommitSeam | None], Store]] = {
+            "memory": lambda seam: MemoryStore(database, seam=seam),
+            "sqlite": lambda seam: SqliteStore(
+                directory / "store.db", durability="normal", allow_network_filesystem=True, seam=seam
+            ),
         }
-        self.store = stores[kind]
+        self._open_store = stores[kind]
+
+    def store(self, seam: CommitSeam | None = None) -> Store:
+        """Make a store on the data."""
+        return self._open_store(seam)
 
     def app(self, *workflows: CommittedWorkflow[Any, Any], **options: Any) -> Outlast:
         return Outlast(workflows, store=self.store(), **options)

@@ -12,6 +12,7 @@ from outlast.core.status import RunStatus
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
+from outlast.storage.identity import Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.values import JsonValue
 
@@ -44,6 +45,8 @@ class StartRequest:
     """Words to find it by."""
     start_within_ms: int | None = None
     """How long it may take until a worker begins it, from when it may start; None for as long as it takes."""
+    identity: Identity | None = None
+    """The idempotency key that it is started under; then it goes through `start_once`."""
 
     @property
     def is_immediate(self) -> bool:
@@ -164,6 +167,34 @@ class Engine(Protocol):
         Raises:
             RunExistsError: A run with this id was started before, or created for another workflow.
             StoreUnavailableError: It is not known to be recorded; starting the same id again is safe.
+        """
+        ...
+
+    async def start_once(self, request: StartRequest) -> str:
+        """Record a run under its idempotency key, or find the run that the key stands for; return its id (rule 2.5).
+
+        Guarantees:
+            When it returns, the run is durable. Of any number of processes that race for one key, one records a run.
+
+        Raises:
+            IdempotencyConflictError: The key stands for a run with other input.
+            RunExistsError: A policy of the key rejects the start, or the run of the key was deleted.
+            StoreUnavailableError: It is not known to be recorded; the same start again is safe.
+        """
+        ...
+
+    async def start_many(self, requests: Sequence[StartRequest], *, named: Sequence[str] = ()) -> list[str]:
+        """Record many runs in few transactions and return their ids in order (rule 2.7).
+
+        Args:
+            requests: The runs.
+            named: Those of their ids that are not new for certain, because a caller chose them.
+
+        Raises:
+            RunExistsError: A run with one of the ids was started before. If it was there beforehand, nothing was
+                recorded; if somebody took the id in between, the others are.
+            IdempotencyConflictError: As for `start_once`; the others are recorded.
+            StoreUnavailableError: It is not known which are recorded; starting the same ids again is safe.
         """
         ...
 

@@ -49,6 +49,12 @@ class Host(Protocol):
         """Return what is known of a run of this workflow, or None if there is none."""
         ...
 
+    async def start_many(
+        self, workflow: CommittedWorkflow[Any, Any], items: Sequence[Mapping[str, object]]
+    ) -> list[str]:
+        """Start many runs in few transactions, and return their ids in the order of the items."""
+        ...
+
     async def find_details(
         self, workflow: CommittedWorkflow[In, Out], run_id: str, fields: Sequence[Field] | None
     ) -> RunDetails[Out] | None:
@@ -182,6 +188,18 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
             InputError: The run id or resource id is not a usable text.
         """
         return await find_host(self.id).create_run(self, run_id=run_id, resource_id=resource_id)
+
+    async def start_many(self, items: Sequence[Mapping[str, object]]) -> list[str]:
+        """Start many runs in few transactions and return their ids in order; see `Outlast.start_many`.
+
+        Raises:
+            UnattachedWorkflowError: No open app can be found, or it does not know this workflow.
+            InputError: Something does not fit; names each item and path. Nothing was recorded.
+            RunExistsError: One of the run ids was started before.
+            IdempotencyConflictError: A key stands for a run with other input. The other runs are recorded.
+            StoreUnavailableError: It is not known which are recorded; starting the same run ids again is safe.
+        """
+        return await find_host(self.id).start_many(self, items)
 
     async def get_workflow_run_execution_result(self: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
         """Return what is known of a run of this workflow at this moment, running ones too.

@@ -40,6 +40,7 @@ _BUSY_LOOK = 0.02
 _IDLE_LOOK = 0.1
 _ROUND_EVERY = 0.25
 _MAX_UNSETTLED_STARTS = 5_000
+_MAX_STARTS_AT_ONCE = 1_000
 
 
 def _has_come_to_rest(status: RunStatus, head: int, after: int) -> bool:
@@ -144,6 +145,45 @@ class LocalEngine:
             self._insert(request, settle)
         await settled
 
+    async def start_once(self, request: StartRequest) -> str:
+        """Record a run under its idempotency key, or find the run that the key stands for; return its id."""
+        if request.identity is None:
+            await self.start(request)
+            return request.run_id
+        async with self._start_places:
+            admission = await self._store.insert_once(self._pending(request), request.identity)
+        if admission.replaced is not None:  # its end is asked for; see to it at once where that is possible
+            if self._worker is not None and self._is_live(admission.replaced):
+                await self._worker.look_into_inbox()
+            await self._look_up(admission.replaced)
+        self._wake()
+        return admission.run_id
+
+    async def start_many(self, requests: Sequence[StartRequest], *, named: Sequence[str] = ()) -> list[str]:
+        """Record many runs without owner: all that are handed over in one turn share their commits."""
+        for run_id in named:
+            if await self._store.find_run(run_id) is not None:
+                raise RunExistsError(run_id)
+        ids: list[str] = []
+        for first in range(0, len(requests), _MAX_STARTS_AT_ONCE):
+            some = requests[first : first + _MAX_STARTS_AT_ONCE]
+            starts = (self._start_one_of_many(request) for request in some)
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                ids.append(outcome)
+        return ids
+
+    async def _start_one_of_many(self, request: StartRequest) -> str:
+        if request.identity is not None:
+            return await self.start_once(request)
+        await self._start_places.acquire()
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._insert(request, partial(self._start_settled, settled))
+        await settled
+        return request.run_id
+
     async def load_history(self, run_id: str) -> History | None:
         """Return what is recorded of a run, or None if its id is not known."""
         row = await self._look_up(run_id)
@@ -231,11 +271,19 @@ class LocalEngine:
         return Worker(self._store, self._shelf, self._options, on_rest=self._came_to_rest, wake=self._wake)
 
     def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:
+        def settled(result: Receipt | OutlastError) -> None:
+            self._wake()
+            settle(result if isinstance(result, OutlastError) else None)
+
+        self._store.insert(self._pending(request), settled)
+
+    def _pending(self, request: StartRequest | CreateRequest) -> NewRun:
+        """Return the run as it is recorded for whoever claims it."""
         now = self._now_ms()
         event = request.to_event(now)
         payload, tags = (request.input, request.tags) if isinstance(request, StartRequest) else (None, ())
         start_by_ms = event.start_deadline_ms if isinstance(event, RunStarted) else event.due_at_ms
-        new = NewRun(
+        return NewRun(
             run_id=request.run_id,
             workflow_id=request.workflow.id,
             graph=self._shelf.current(request.workflow.id).key,
@@ -248,12 +296,6 @@ class LocalEngine:
             tags=tags,
             start_by_ms=start_by_ms,
         )
-
-        def settled(result: Receipt | OutlastError) -> None:
-            self._wake()
-            settle(result if isinstance(result, OutlastError) else None)
-
-        self._store.insert(new, settled)
 
     def _start_settled(self, settled: asyncio.Future[None], error: OutlastError | None) -> None:
         self._start_places.release()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from outlast.core.status import RunStatus
-from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
+from outlast.errors import OutlastError, RunExistsError, RunNotFoundError, StaleRunError
 from outlast.storage.base import (
     Append,
     ClaimedRun,
@@ -27,6 +27,7 @@ from outlast.storage.base import (
     RunKey,
     WorkerKey,
 )
+from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
 from outlast.storage.memory.table import Life, ReadyQueue, Run
 
 __all__ = ["MemoryDatabase"]
@@ -57,6 +58,7 @@ class MemoryDatabase:
         """The store that has the turn of the suspects."""
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
+        self._identities: dict[tuple[str, str], tuple[RunKey, bytes, int]] = {}
         self._last_run = 0
         self._start_by: dict[RunKey, tuple[int, int]] = {}
         self._last_worker = 0
@@ -98,6 +100,38 @@ class MemoryDatabase:
         else:
             self._give(run, life)
         return run.receipt
+
+    def would_insert_once(self, new: NewRun, identity: Identity) -> bool:
+        """Say whether `insert_once` would change something."""
+        verdict = judge(self._held(identity), identity, new.created_at_ms)
+        return verdict in ("start", "replace") and self.would_insert(new)
+
+    def insert_once(self, new: NewRun, identity: Identity) -> Admission | OutlastError:
+        """Record a new run, without owner, unless its key stands for another one."""
+        held = self._held(identity)
+        verdict = judge(held, identity, new.created_at_ms)
+        if isinstance(verdict, OutlastError):
+            return verdict
+        if held is not None and verdict == "return":
+            return Admission(held.run_id, is_new=False)
+        receipt = self.insert(new._replace(owner=None))
+        if isinstance(receipt, RunExistsError):
+            return receipt
+        place = (identity.scope, identity.key)
+        self._identities[place] = (receipt.run, identity.input_hash, new.created_at_ms + identity.keep_ms)
+        if held is None or verdict != "replace":
+            return Admission(new.run_id, is_new=True)
+        topic, body = request_to_cancel(execution=self.run_ids[held.run_id].execution, run_id=new.run_id)
+        self.post(held.run_id, "cancel", topic, new.created_at_ms, body)
+        return Admission(new.run_id, is_new=True, replaced=held.run_id)
+
+    def _held(self, identity: Identity) -> Held | None:
+        found = self._identities.get((identity.scope, identity.key))
+        if found is None:
+            return None
+        key, input_hash, expires_at_ms = found
+        run = self.runs[key]
+        return Held(run.run_id, run.status, input_hash, expires_at_ms)
 
     def would_append(self, write: Append) -> bool:
         """Say whether the write comes from the owner and follows the head of the journal."""

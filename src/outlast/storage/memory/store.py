@@ -29,6 +29,7 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.identity import Admission, Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.memory import listing
 from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
@@ -93,6 +94,16 @@ class MemoryStore:
         """Record a new run together with the beginning of its journal."""
         database = self._database
         self._put(QueuedWrite(database.would_insert, database.insert, settle, run), settle)
+
+    async def insert_once(self, run: NewRun, identity: Identity) -> Admission:
+        """Record a new run, without owner, unless its key stands for another one.
+
+        Raises:
+            IdempotencyConflictError: The key is held for something else. Nothing was changed.
+            RunExistsError: The run of the key is not to be handed out, or the id of the new run is taken.
+        """
+        database = self._database
+        return await self._write(database.would_insert_once, database.insert_once, run, identity)
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""

@@ -124,6 +124,15 @@ SELECT 1 FROM runs WHERE run_id = ? AND key = ? AND created_at_ms = ? AND graph 
 -- name: select_head
 SELECT epoch, head FROM runs WHERE key = ?
 
+-- name: find_identity
+SELECT runs.run_id, runs.status, runs.execution, identity_keys.input_hash, identity_keys.expires_at_ms
+FROM identity_keys JOIN runs ON runs.key = identity_keys.run_key
+WHERE identity_keys.scope = ? AND identity_keys.key = ?
+
+-- name: hold_identity
+INSERT INTO identity_keys (scope, key, run_key, input_hash, expires_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (scope, key) DO UPDATE SET run_key = ?3, input_hash = ?4, expires_at_ms = ?5
+
 -- name: find_run
 SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
        updated_at_ms

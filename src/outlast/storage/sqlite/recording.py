@@ -20,7 +20,7 @@ from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["JSON", "Outcome", "Write", "add_events", "proves", "record", "stands"]
+__all__ = ["JSON", "Outcome", "Write", "add_events", "proves", "record", "row_of", "stands"]
 
 Write: TypeAlias = "NewRun | Append | Operation[Any]"
 """Anything that the writer records."""
@@ -231,7 +231,7 @@ def _record_inserts(
         key = last + len(numbered) + 1
         is_owned = premises.is_alive(run.owner, now_ns)
         numbered[run.run_id] = (key, index, is_owned, run)
-        rows += _row_of(run, key, is_owned=is_owned)
+        rows += row_of(run, key, is_owned=is_owned)
     premises.count(len(numbered))
     if _execute_rows(connection, "insert_runs", rows, 13) != len(numbered):
         premises.forget()
@@ -253,7 +253,8 @@ def _record_inserts(
     _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
 
 
-def _row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
+def row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
+    """Return the values of a new run for `insert_runs`."""
     last = run.records[-1]
     return (
         key,

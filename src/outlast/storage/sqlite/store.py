@@ -29,10 +29,12 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.identity import Admission, Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.closing import End, ListLateStarts
 from outlast.storage.sqlite.connection import Synchronous, require_sqlite
+from outlast.storage.sqlite.insertion import InsertOnce
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
@@ -159,6 +161,19 @@ class SqliteStore:
     def insert(self, run: NewRun, settle: Settle) -> None:
         """Record a new run together with the beginning of its journal."""
         self._submit(run, settle)
+
+    async def insert_once(self, run: NewRun, identity: Identity) -> Admission:
+        """Record a new run, without owner, unless its key stands for another one.
+
+        Raises:
+            IdempotencyConflictError: The key is held for something else. Nothing was changed.
+            RunExistsError: The run of the key is not to be handed out, or the id of the new run is taken.
+            StoreUnavailableError: It is not known to be recorded; the same call again is safe.
+        """
+        admission = await self._perform(InsertOnce(run, identity))
+        if isinstance(admission, OutlastError):
+            raise admission
+        return admission
 
     def append(self, write: Append, settle: Settle) -> None:
         """Add events to the journal of an owned run, and optionally give the run up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlast.testing.conformance.claim import ClaimContract, NoticeContract
 from outlast.testing.conformance.crash import CrashContract, TurnContract
 from outlast.testing.conformance.ending import EndingContract, LateStartContract
+from outlast.testing.conformance.identity import IdentityContract
 from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
@@ -21,6 +22,7 @@ __all__ = ["StoreContract"]
 class StoreContract(
     InsertContract,
     SettleContract,
+    IdentityContract,
     AppendContract,
     ReleaseContract,
     ReadContract,

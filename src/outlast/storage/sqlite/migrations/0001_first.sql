@@ -87,15 +87,17 @@ CREATE TABLE workers (
   workflows      TEXT NOT NULL          -- JSON list of workflow ids
 );
 
--- For starts that name an identity: the same key gives the same run. Not used yet.
+-- For starts that name an identity: the same key gives the same run.
 CREATE TABLE identity_keys (
   scope         TEXT NOT NULL,
   key           TEXT NOT NULL,
   run_key       INTEGER NOT NULL,
   input_hash    BLOB NOT NULL,
-  expires_at_ms INTEGER,
+  expires_at_ms INTEGER NOT NULL,
   PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
+
+CREATE INDEX identity_keys_by_run ON identity_keys (run_key);
 
 -- For effects that must follow a commit: deliveries, hooks. Not used yet.
 CREATE TABLE outbox (

@@ -1,0 +1,235 @@
+"""What goes into a store and what comes out of it: the values of the contract in `base.py`, which names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, NewType, TypeAlias
+
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.errors import OutlastError
+
+__all__ = [
+    "Append",
+    "ClaimedRun",
+    "Ending",
+    "GraphKey",
+    "GraphRow",
+    "InboxKey",
+    "InboxRow",
+    "NewRun",
+    "Receipt",
+    "Reopening",
+    "RunKey",
+    "RunRow",
+    "Settle",
+    "WorkerKey",
+    "WorkerRow",
+]
+
+RunKey = NewType("RunKey", int)
+"""The store's own number for a run; never leaves the process."""
+GraphKey = NewType("GraphKey", int)
+"""The store's own number for a graph document."""
+WorkerKey = NewType("WorkerKey", int)
+"""The store's own number for one life of a worker; never used twice."""
+InboxKey = NewType("InboxKey", int)
+"""The store's own number for an inbox row; later rows have larger numbers."""
+
+
+class NewRun(NamedTuple):
+    """A run about to be recorded. A tuple, as `Receipt`, because it is made in half the time of a frozen dataclass."""
+
+    run_id: str
+    """Id that callers know it by; unique in the store for ever."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on, from `ensure_graph`."""
+    resource_id: str | None
+    """Whose run it is, for filters and access; the caller's word."""
+    created_at_ms: int
+    """When it was started."""
+    status: RunStatus
+    """Status to begin with: `pending`, or `running` if `owner` is set."""
+    owner: WorkerKey | None
+    """Worker that takes it at once, or None to leave it to whoever claims it."""
+    records: Sequence[Record]
+    """Journal to begin with: `seq` from 1, at least one."""
+    ready_at_ms: int | None = None
+    """Without an owner: when it may be claimed first; None for at once."""
+    tags: Sequence[str] = ()
+    """Words of the caller to find it by, each once."""
+    start_by_ms: int | None = None
+    """Until when somebody has to append to its journal, see `list_late_starts`; None for whenever."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Append:
+    """What one owner writes to one of its runs, in one piece."""
+
+    run: RunKey
+    """The run."""
+    owner: WorkerKey
+    """The worker that writes."""
+    epoch: int
+    """The run's epoch when the worker took it."""
+    records: list[Record]
+    """Events that follow the journal's head without a gap; may be empty when only the row changes."""
+    status: RunStatus
+    """Status after these events."""
+    execution: int = 0
+    """Execution after these events."""
+    is_released: bool = False
+    """Whether the owner gives the run up with this write."""
+    ready_at_ms: int | None = None
+    """With `is_released`: when it may be claimed again; None if only its inbox can wake it."""
+    inbox_taken: list[InboxKey] = field(default_factory=list[InboxKey])
+    """Inbox rows that became events with this write: they are never listed again."""
+    inbox_seen: Sequence[InboxKey] = ()
+    """With `is_released`: inbox rows that stay, and that do not make the run claimable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The end of a run that nobody owns, written by somebody who read it: no worker is needed to end what rests."""
+
+    run: RunKey
+    """The run."""
+    epoch: int
+    """The run's epoch as it was read."""
+    head: int
+    """`seq` of its latest event as it was read."""
+    records: Sequence[Record]
+    """Events that follow the head without a gap; at least one."""
+    status: RunStatus
+    """How the run ended."""
+    inbox_taken: Sequence[InboxKey] = ()
+    """Inbox rows that these events answer: they are never listed again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopening:
+    """The next execution of a run that nobody owns, opened by somebody who read its journal (rule 12.3)."""
+
+    run: RunKey
+    """The run."""
+    head: int
+    """`seq` of its latest event as it was read: whoever drove it since has recorded something."""
+    records: Sequence[Record]
+    """Events that follow the head without a gap; at least one. The last one belongs to the execution that it opens."""
+
+
+class Receipt(NamedTuple):
+    """A write is durable at the store's class."""
+
+    run: RunKey
+    """The run."""
+    epoch: int
+    """Its epoch now."""
+    is_owned: bool
+    """Whether the worker named in the write owns the run now. False for a `NewRun` whose owner is no longer alive."""
+
+
+Settle: TypeAlias = Callable[[Receipt | OutlastError], None]
+"""Called once per write, on the event loop, after the commit is durable or refused; never from inside the call that
+hands the write over, which does not raise. Errors: `RunExistsError` (this run id is taken), `StaleRunError` (not the
+owner any more), `StoreUnavailableError` (nothing of this write is recorded, or it is not known whether; the journal
+tells)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedRun:
+    """A run that the claiming worker owns now."""
+
+    key: RunKey
+    """The run."""
+    run_id: str
+    """Id that callers know it by."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on."""
+    resource_id: str | None
+    """Whose run it is."""
+    epoch: int
+    """Its epoch from now on."""
+    has_crashed: bool = False
+    """Whether its last owner was a process of this boot that ended without giving it up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """What lists and claims know of a run without reading its journal."""
+
+    key: RunKey
+    """The run."""
+    run_id: str
+    """Id that callers know it by."""
+    workflow_id: str
+    """Id of its workflow."""
+    graph: GraphKey
+    """Graph document that it runs on."""
+    resource_id: str | None
+    """Whose run it is."""
+    status: RunStatus
+    """Its status."""
+    execution: int
+    """Its latest execution."""
+    epoch: int
+    """How often it changed owners."""
+    owner: WorkerKey | None
+    """Worker that drives it now."""
+    head: int
+    """`seq` of its latest event."""
+    ready_at_ms: int | None
+    """When it may be claimed, if it has no owner."""
+    created_at_ms: int
+    """When it was started."""
+    updated_at_ms: int
+    """When its latest event was recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphRow:
+    """A graph document and the workflow it belongs to."""
+
+    key: GraphKey
+    """The document's number."""
+    workflow_id: str
+    """Id of the workflow."""
+    fingerprint: str
+    """Hash of the document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """What somebody asks of a run. The owner turns it into an event and marks it taken in the same commit."""
+
+    key: InboxKey
+    """The row's number."""
+    run: RunKey
+    """The run."""
+    kind: str
+    """What is asked, as `cancel`."""
+    topic: str
+    """What it is about; there is at most one row ever per run and topic, so a race has one winner."""
+    at_ms: int
+    """When it was asked."""
+    body: bytes
+    """The details as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """One life of a worker."""
+
+    key: WorkerKey
+    """Its number."""
+    pid: int
+    """Its process."""
+    workflows: tuple[str, ...]
+    """Ids of the workflows whose runs it takes."""
+    is_alive: bool
+    """Whether its process holds its lock and its lease is not over."""
