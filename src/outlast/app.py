@@ -27,6 +27,7 @@ from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_
 from outlast.graph.schema import JSON
 from outlast.graph.workflow import Workflow
 from outlast.ids import RunIds
+from outlast.mark import Mark
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
 from outlast.run import Run, RunHandle
@@ -237,15 +238,20 @@ class Outlast:
         named = [request.run_id for request, item in zip(requests, items, strict=True) if item.get("run_id")]
         return await self._engine.start_many(requests, named=named)
 
-    def run(self, run_id: str) -> RunHandle[Any]:
+    def run(self, run_id: str, *, mark: Mark | None = None) -> RunHandle[Any]:
         """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.
+
+        Args:
+            run_id: Id of the run.
+            mark: Where another handle on it was (`RunHandle.mark`): rests that this one had seen do not count.
 
         Raises:
             ForkedAppError: The app was opened in the parent of this process.
             UnattachedWorkflowError: The app is not open.
         """
         self._check_open()
-        return RunHandle(self._engine, run_id, JSON, self._functions)
+        known = mark or Mark()
+        return RunHandle(self._engine, run_id, JSON, self._functions, after=known.after, resumed=known.resumed)
 
     async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
         """Return what is known of a run of this workflow at this moment, or None if there is none.

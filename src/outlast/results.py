@@ -158,7 +158,9 @@ class RunResult(Generic[Out_co]):
         if self.status is RunStatus.SUCCESS:
             wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
         if self.error is not None:
-            wire["error"] = failure_to_json(self.error)
+            wire |= {"error": failure_to_json(self.error), "errorPath": self.error_path}
+        if self.cancel_reason is not None:
+            wire["cancelReason"] = self.cancel_reason
         if self.state is not None:
             wire["state"] = dict(self.state)
         if self.suspended:

@@ -29,6 +29,7 @@ from outlast.graph.function import Function
 from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
+from outlast.mark import Mark
 from outlast.results import CancelOutcome, RunResult, read_result
 from outlast.starting import Idempotency, encode_value, make_request
 from outlast.values import JsonValue, decode, encode
@@ -74,6 +75,11 @@ class RunHandle(Generic[Out_co]):
         self._functions = functions
         self.run_id = run_id
         """Id of the run."""
+
+    @property
+    def mark(self) -> Mark:
+        """Up to where this handle knows the run; `app.run(run_id, mark=...)` makes one that waits for the same."""
+        return Mark(after=self._after, resumed=self._resumed)
 
     async def result(
         self,

@@ -197,7 +197,7 @@ async def test_fault_of_the_server_tells_nothing(monkeypatch: pytest.MonkeyPatch
         async def broken(*_args: object) -> None:
             raise RuntimeError("password=hunter2")
 
-        monkeypatch.setattr(s.app.engine, "load_history", broken)
+        monkeypatch.setattr(s.app.engine, "summarize_run", broken)
         response = await s.get("/workflows/approval/runs/r?requestContext=secret")
 
     assert response.status_code == 500

@@ -21,7 +21,7 @@ from outlast.server.auth import ANYBODY, Authenticate, Principal, Scope, Token, 
 from outlast.server.guard import Guard
 from outlast.server.options import ServerOptions
 from outlast.server.problem import answer_problem
-from outlast.server.routes import capabilities, driving, runs, starting, workflows
+from outlast.server.routes import all_runs, capabilities, driving, runs, starting, workflows
 from outlast.server.routes.health import health_routes
 from outlast.server.routes.route import unauthenticated
 from outlast.server.service import Patience, Service
@@ -92,7 +92,7 @@ def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, a
     api.state.authenticate = find
     api.state.asks_for_tokens = asks_for_tokens
     api.state.max_body_bytes = options.max_body_bytes
-    for each in (capabilities, workflows, starting, driving, runs):
+    for each in (capabilities, workflows, starting, driving, runs, all_runs):
         api.include_router(each.router)
     api.add_route("/openapi.json", _openapi(api, options.prefix), include_in_schema=False)
     return api

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from outlast.app import Outlast
+from outlast.core.status import RunStatus
 from outlast.engines.base import History
 from outlast.errors import InputError, RunExistsError, RunNotFoundError, RunStateError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import Schema
+from outlast.mark import Mark
 from outlast.results import CancelOutcome
 from outlast.run import Run, RunHandle
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal
 from outlast.server.wire.body import ResumeBody, StartBody
+from outlast.storage.listing import RunQuery, RunSummary
 from outlast.values import InvalidValueError, JsonValue, encode
 
 __all__ = ["Service"]
@@ -59,21 +63,52 @@ class Service:
             raise Refusal(404, "Workflow not found", code="workflow-not-found", hint=f"this app has: {known}")
         return workflow
 
-    async def history(self, run_id: str, principal: Principal, *, workflow_id: str | None = None) -> History:
-        """Return what is recorded of a run that somebody may see.
+    async def find(self, run_id: str, principal: Principal, *, workflow_id: str | None = None) -> RunSummary:
+        """Return what lists know of a run that somebody may see and touch.
 
         Raises:
-            Refusal: There is no such run (of this workflow), or it is somebody else's.
+            Refusal: It is somebody else's.
+            RunNotFoundError: There is no such run (of this workflow).
         """
         if workflow_id is not None:
             self.workflow(workflow_id)
-        history = await self.outlast.engine.load_history(run_id)
-        if history is None or (workflow_id is not None and history.workflow_id != workflow_id):
+        found = await self.outlast.engine.summarize_run(run_id)
+        if found is None or (workflow_id is not None and found.workflow_id != workflow_id):
             raise RunNotFoundError(run_id)
-        if principal.resource_id is not None and history.resource_id not in (None, principal.resource_id):
+        if principal.resource_id is not None and found.resource_id not in (None, principal.resource_id):
             text = "Access denied: workflow run belongs to a different resource"
             raise Refusal(403, text, code="foreign-run")
+        return found
+
+    async def history(self, run_id: str, principal: Principal, *, workflow_id: str | None = None) -> History:
+        """Return what is recorded of a run that somebody may see; raises as `find`."""
+        await self.find(run_id, principal, workflow_id=workflow_id)
+        return await self.load(run_id)
+
+    async def load(self, run_id: str) -> History:
+        """Return what is recorded of a run.
+
+        Raises:
+            RunNotFoundError: It was deleted meanwhile.
+        """
+        history = await self.outlast.engine.load_history(run_id)
+        if history is None:
+            raise RunNotFoundError(run_id)
         return history
+
+    async def counts(
+        self, principal: Principal, workflow_id: str | None = None
+    ) -> Mapping[str, Mapping[RunStatus, int]]:
+        """Return how many runs of which workflow have which status; for the owner of a resource, their runs only."""
+        if principal.resource_id is None:
+            return await self.outlast.counts(workflow_id)
+        counts: dict[str, dict[RunStatus, int]] = {}
+        for name in [workflow_id] if workflow_id is not None else self.outlast.workflows:
+            for status in RunStatus:
+                query = RunQuery(workflow_id=name, statuses=[status], resource_id=principal.resource_id, limit=1)
+                if total := (await self.outlast.engine.list_runs(query)).total:
+                    counts.setdefault(name, {})[status] = total
+        return counts
 
     async def create(
         self, workflow_id: str, principal: Principal, *, run_id: str | None, resource_id: str | None
@@ -88,8 +123,8 @@ class Service:
                 start_within=self.patience.start,
             )
         except RunExistsError as error:
-            history = await self.history(error.run_id, principal)
-            if history.workflow_id != workflow_id:
+            found = await self.find(error.run_id, principal)
+            if found.workflow_id != workflow_id:
                 raise
             return error.run_id
         return run.run_id
@@ -109,8 +144,8 @@ class Service:
         workflow = self.workflow(workflow_id)
         resource_id = principal.resource_id or body.resource_id
         if run_id is not None and not is_new:
-            history = await self.history(run_id, principal, workflow_id=workflow_id)
-            resource_id = history.resource_id if principal.resource_id is not None else resource_id
+            found = await self.find(run_id, principal, workflow_id=workflow_id)
+            resource_id = found.resource_id if principal.resource_id is not None else resource_id
         run: Run[Any, Any] = await self.outlast.create_run(workflow, run_id=run_id, resource_id=resource_id)
         await run.start_async(
             input_data=_typed(workflow.input, body.input_data, "input_data"),
@@ -127,16 +162,16 @@ class Service:
             run_id = await self.start(workflow_id, principal, body, run_id=run_id, is_new=True)
         except RunExistsError as error:
             run_id = error.run_id
-            history = await self.history(run_id, principal, workflow_id=workflow_id)
-            if history.status.is_terminal:
-                raise self.finished(history) from None
-        return await self.rest(self.outlast.run(run_id), principal)
+            found = await self.find(run_id, principal, workflow_id=workflow_id)
+            if found.status.is_terminal:
+                raise _finished(found, "start") from None
+        return await self.rest(self.outlast.run(run_id))
 
     async def resume(
         self, workflow_id: str | None, run_id: str, principal: Principal, body: ResumeBody
     ) -> RunHandle[Any]:
         """Resume a suspension and return a handle that waits for what comes of it."""
-        await self.history(run_id, principal, workflow_id=workflow_id)
+        await self.find(run_id, principal, workflow_id=workflow_id)
         return await self.outlast.run(run_id).resume_async(
             body.resume_data,
             step=body.step,
@@ -145,17 +180,19 @@ class Service:
             request_context=body.request_context,
         )
 
-    async def cancel(self, workflow_id: str | None, run_id: str, principal: Principal, reason: str | None) -> None:
-        """Ask for a run to end `canceled`.
+    async def cancel(self, workflow_id: str | None, run_id: str, principal: Principal, reason: str | None) -> Mark:
+        """Ask for a run to end `canceled`, and say from where on its end is to be waited for.
 
         Raises:
             Refusal: It has ended.
         """
-        history = await self.history(run_id, principal, workflow_id=workflow_id)
-        if await self.outlast.run(run_id).cancel(reason) is CancelOutcome.ALREADY_FINISHED:
-            raise self.finished(await self.history(run_id, principal, workflow_id=history.workflow_id), "cancel")
+        await self.find(run_id, principal, workflow_id=workflow_id)
+        handle = self.outlast.run(run_id)
+        if await handle.cancel(reason) is CancelOutcome.ALREADY_FINISHED:
+            raise _finished(await self.find(run_id, principal), "cancel")
+        return handle.mark
 
-    async def rest(self, handle: RunHandle[Any], principal: Principal) -> History:
+    async def rest(self, handle: RunHandle[Any]) -> History:
         """Wait until a run rests, and return what is recorded then.
 
         Raises:
@@ -164,7 +201,7 @@ class Service:
         if not await self.until(handle.result(), self.patience.answer):
             hint = f"the run goes on; ask for it with GET /runs/{handle.run_id}/result?wait=30"
             raise Refusal(504, "Gateway Timeout: the run goes on", code="still-running", hint=hint)
-        return await self.history(handle.run_id, principal)
+        return await self.load(handle.run_id)
 
     async def until(self, waiting: Any, limit: timedelta) -> bool:  # noqa: ANN401 - whatever can be awaited
         """Wait for something, and say whether it came before the time was over and before the server stops."""
@@ -181,12 +218,13 @@ class Service:
                 each.cancel()
             await asyncio.gather(task, stop, return_exceptions=True)
 
-    def finished(self, history: History, verb: str = "start") -> Refusal:
-        """Return the refusal of what only a run can do that has not ended."""
-        error = RunStateError(history.run_id, verb, history.status.value)
-        text = f'Workflow run {history.run_id} already finished with status "{history.status}"'
-        hint = "read its result, or start another run"
-        return Refusal(409, text, code="run-state", hint=hint, details=list(error.args))
+
+def _finished(run: RunSummary, verb: str) -> Refusal:
+    """Return the refusal of what only a run can do that has not ended."""
+    error = RunStateError(run.run_id, verb, run.status.value)
+    text = f'Workflow run {run.run_id} already finished with status "{run.status}"'
+    hint = "read its result, or start another run"
+    return Refusal(409, text, code="run-state", hint=hint, details=list(error.args))
 
 
 def _typed(schema: Schema[T], value: JsonValue, subject: str) -> object:

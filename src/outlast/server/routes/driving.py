@@ -51,7 +51,7 @@ async def resume_async(
 ) -> Response:
     """Resume a suspension and answer when the run ends or rests again."""
     handle = await service.resume(workflow_id, run_id, principal, _with_context(body, request_context))
-    return answer(run_result(await service.rest(handle, principal)))
+    return answer(run_result(await service.rest(handle)))
 
 
 @router.post(

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Final, Literal, TypeAlias
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from outlast.core.status import RunStatus
 from outlast.errors import Problem
+from outlast.reading import make_query
 from outlast.server.problem import Refusal
 from outlast.server.routes.route import AnyRunId, JsonRoute, Reader, ServiceOf, WorkflowId, answer
-from outlast.server.wire.answer import RESPONSES, RunDetails
-from outlast.server.wire.result import DETAIL_FIELDS, run_details
+from outlast.server.wire.answer import RESPONSES, RunDetails, RunRows
+from outlast.server.wire.result import DETAIL_FIELDS, run_details, run_row
+from outlast.storage.listing import COUNTED
+from outlast.values import JsonValue
 
 __all__ = ["router"]
 
+MOST_ROWS: Final = 1_000
+LAST_PAGE: Final = 10_000
+Limit: TypeAlias = Annotated[
+    Literal["false"] | Annotated[int, Query(ge=1, le=MOST_ROWS)] | None, Query(description="`false`: all of them.")
+]
+
 router = APIRouter(route_class=JsonRoute, tags=["runs"])
+
+
+@router.get("/workflows/{workflow_id}/runs", response_model=RunRows, responses=RESPONSES.find, summary="List the runs")
+async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
+    *,
+    service: ServiceOf,
+    principal: Reader,
+    workflow_id: WorkflowId,
+    page: Annotated[int | None, Query(ge=0, le=LAST_PAGE)] = None,
+    per_page: Annotated[int | None, Query(alias="perPage", ge=1, le=MOST_ROWS)] = None,
+    offset: Annotated[int | None, Query(ge=0, le=LAST_PAGE)] = None,
+    limit: Limit = None,
+    from_date: Annotated[datetime | None, Query(alias="fromDate", description="Recorded then or later.")] = None,
+    to_date: Annotated[datetime | None, Query(alias="toDate", description="Recorded then or earlier.")] = None,
+    resource_id: Annotated[str | None, Query(alias="resourceId", description="Only of this resource.")] = None,
+    status: Annotated[RunStatus | None, Query(description="Only with this status.")] = None,
+) -> Response:
+    """The runs of a workflow with what is recorded of each, the newest first; at most 1,000 of them at once."""
+    functions = service.workflow(workflow_id).functions
+    size = per_page or (limit if isinstance(limit, int) else MOST_ROWS)
+    query = make_query(
+        workflow_id=workflow_id,
+        status=status,
+        resource_id=principal.resource_id or resource_id,
+        from_date=from_date,
+        to_date=to_date,
+        per_page=size,
+    )
+    place = page if page is not None else (offset or 0) // size
+    listing = await service.outlast.engine.list_runs(replace(query, offset=min(place * size, COUNTED)))
+    found = [await service.outlast.engine.load_history(each.run_id) for each in listing.runs]
+    rows: list[JsonValue] = [run_row(each, functions=functions) for each in found if each is not None]
+    return answer({"runs": rows, "total": listing.total})
 
 
 @router.get(

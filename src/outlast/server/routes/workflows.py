@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from outlast.core.status import RunStatus
 from outlast.server.routes.route import JsonRoute, Reader, ServiceOf, WorkflowId, answer
-from outlast.server.wire.answer import RESPONSES, WorkflowInfo, WorkflowList
+from outlast.server.wire.answer import RESPONSES, Counts, WorkflowInfo, WorkflowList
 from outlast.server.wire.info import workflow_info, workflow_summary
 
 __all__ = ["router"]
@@ -25,6 +26,16 @@ async def list_workflows(
     """All workflows of this app, by id."""
     describe = workflow_summary if partial else workflow_info
     return answer({each.id: describe(each) for each in service.outlast.workflows.values()})
+
+
+@router.get("/workflows/run-counts", response_model=Counts, responses=RESPONSES.read, summary="Count active runs")
+async def run_counts(service: ServiceOf, principal: Reader) -> Response:
+    """How many runs of each workflow are running and suspended."""
+    counts = await service.counts(principal)
+    shown = (RunStatus.RUNNING, RunStatus.SUSPENDED)
+    return answer(
+        {name: {str(each): counts.get(name, {}).get(each, 0) for each in shown} for name in service.outlast.workflows}
+    )
 
 
 @router.get(

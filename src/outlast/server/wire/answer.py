@@ -11,12 +11,18 @@ from pydantic.alias_generators import to_camel
 __all__ = [
     "RESPONSES",
     "Capabilities",
+    "Counts",
     "Created",
     "Failure",
+    "Marked",
     "Message",
     "RunDetails",
     "RunOutcome",
+    "RunPage",
+    "RunRows",
     "Started",
+    "WholeRun",
+    "Why",
     "WorkflowInfo",
     "WorkflowList",
 ]
@@ -143,6 +149,121 @@ class RunOutcome(_Answer):
     """With status `suspended`: what they tell."""
     state: _Json | None = None
     """The state, if it was asked for at the start."""
+
+
+class WholeRun(_Answer):
+    """All that is known of a run."""
+
+    run_id: str
+    """Id of the run."""
+    workflow_id: str
+    """Id of its workflow."""
+    resource_id: str | None
+    """Whose run it is."""
+    execution: int
+    """Its latest execution: 0 for the first."""
+    status: _Status
+    """What it does, or how it ended."""
+    is_at_rest: bool
+    """Whether nothing happens until somebody from outside acts."""
+    input: Any
+    """Its input."""
+    steps: dict[str, _Json]
+    """Everything that has begun, by path."""
+    result: Any = None
+    """With status `success`."""
+    error: _Json | None = None
+    """With status `failed`: why."""
+    error_path: str = ""
+    """With status `failed`: the path of the node whose failure it is."""
+    cancel_reason: str | None = None
+    """With status `canceled`: the words of who canceled it."""
+    suspended: list[str] = Field(default_factory=list[str])
+    """Paths of the nodes that wait to be resumed."""
+    suspend_payload: _Json = Field(default_factory=dict)
+    """What these tell, by path."""
+    state: _Json | None = None
+    """The state, if it was asked for at the start."""
+
+
+class RunRow(_Answer):
+    """A run of a list, with what is recorded of it."""
+
+    workflow_name: str
+    """Id of its workflow."""
+    run_id: str
+    """Id of the run."""
+    resource_id: str | None
+    """Whose run it is."""
+    created_at: str
+    """When it was recorded."""
+    updated_at: str
+    """When something happened to it last."""
+    snapshot: _Json
+    """Its state, steps and outcome."""
+
+
+class RunRows(_Answer):
+    """A page of runs."""
+
+    runs: list[RunRow]
+    """The runs, the newest first."""
+    total: int
+    """How many there are on all pages; a lower bound from 10,000 on."""
+
+
+class Why(_Answer):
+    """Why a run is where it is."""
+
+    why: str
+    """In words."""
+
+
+class Marked(_Answer):
+    """It is durable."""
+
+    run_id: str
+    """Id of the run."""
+    mark: str
+    """Hand it to `GET /runs/{run_id}/result` to wait for what comes of it."""
+
+
+class RunInfo(_Answer):
+    """A run as lists show it."""
+
+    run_id: str
+    """Id of the run."""
+    workflow_id: str
+    """Id of its workflow."""
+    resource_id: str | None
+    """Whose run it is."""
+    status: _Status
+    """What it does, or how it ended."""
+    execution: int
+    """Its latest execution: 0 for the first."""
+    created_at: int
+    """When it was recorded, in milliseconds since 1970."""
+    updated_at: int
+    """When something happened to it last, in milliseconds since 1970."""
+    tags: list[str]
+    """Its tags."""
+
+
+class RunPage(_Answer):
+    """A page of runs."""
+
+    runs: list[RunInfo]
+    """The runs, the newest first."""
+    after: str | None
+    """Asks for the next page; null if this is the last one."""
+    total: int
+    """How many there are on all pages."""
+    is_total_exact: bool
+    """Whether that is the number; if not, it is a lower bound."""
+
+
+class Counts(RootModel[dict[str, dict[str, int]]]):
+    """Numbers of runs by workflow and status."""
 
 
 class RunDetails(_Answer):

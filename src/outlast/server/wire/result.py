@@ -16,10 +16,11 @@ from outlast.graph.function import Function
 from outlast.graph.schema import JSON
 from outlast.instant import from_ms
 from outlast.results import RunResult, StepResult, read_result
+from outlast.server.wire.context import redact
 from outlast.server.wire.graph import index_paths, step_graph, top_level_ids
 from outlast.values import JsonValue
 
-__all__ = ["DETAIL_FIELDS", "render_error", "run_details", "run_result", "wire_time"]
+__all__ = ["DETAIL_FIELDS", "render_error", "run_details", "run_result", "run_row", "wire_time"]
 
 DETAIL_FIELDS: Final = ("result", "error", "payload", "steps", "activeStepsPath", "serializedStepGraph")
 """Parts of the details that a client can choose from; the others always come."""
@@ -77,6 +78,31 @@ def run_details(
         "resumeLabels": _labels(view),
         "waitingPaths": {},
     }
+
+
+def run_row(history: History, *, functions: Mapping[str, Function]) -> dict[str, JsonValue]:
+    """Return a run as a list shows it: its head, and a snapshot of what is recorded."""
+    result, view = read_result(history, JSON), fold_view(history.graph, history.records)
+    steps = dict(_shown_steps(result, with_nested=False))
+    head = _head(history)
+    status = head.pop("status")
+    snapshot: dict[str, JsonValue] = {
+        "runId": history.run_id,
+        "status": status,
+        "value": dict(view.state.data),
+        "context": {"input": result.input, **{path: _step(step) for path, step in steps.items()}},
+        "activePaths": [],
+        "stepExecutionPath": [each for each in top_level_ids(history.graph) if each in steps],
+        "activeStepsPath": _active(history, result),
+        "serializedStepGraph": step_graph(history.graph, functions),
+        "suspendedPaths": _places(history, result.suspended),
+        "waitingPaths": {},
+        "resumeLabels": _labels(view),
+        "requestContext": redact(view.request_context),
+        "timestamp": history.records[-1].at_ms,
+        **_outcome(result),
+    }
+    return {**head, "snapshot": snapshot}
 
 
 def render_error(failure: FailureInfo) -> dict[str, JsonValue]:

@@ -1,0 +1,29 @@
+"""Runs in our own form: all that a `RunResult` has, for clients that make one of it again."""
+
+from __future__ import annotations
+
+from outlast.engines.base import History
+from outlast.graph.schema import JSON
+from outlast.results import read_result
+from outlast.values import JsonValue
+
+__all__ = ["whole_result"]
+
+
+def whole_result(history: History, *, with_tracebacks: bool) -> dict[str, JsonValue]:
+    """Return all that is known of a run; tracebacks only for those who may see the code."""
+    wire = read_result(history, JSON).to_dict()
+    if not with_tracebacks:
+        _strip(wire.get("error"))
+        steps = wire["steps"]
+        for step in steps.values() if isinstance(steps, dict) else ():
+            _strip(step.get("error") if isinstance(step, dict) else None)
+    wire["isAtRest"] = history.status.is_rest
+    return wire
+
+
+def _strip(failure: JsonValue) -> None:
+    """Empty the tracebacks of a failure and of those that led to it."""
+    while isinstance(failure, dict):
+        failure["traceback"] = ""
+        failure = failure.get("cause")
