@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import weakref
 from collections.abc import Mapping, Sequence
 from contextvars import Token
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
@@ -104,14 +106,13 @@ class Outlast:
             grace=grace,
             max_recoveries=max_recoveries,
         )
-        self._engine = LocalEngine(_make_store(store, durability), list(self._workflows.values()), options)
+        self._durability: Literal["full", "normal"] = durability
+        self._arrange(_make_store(store, durability), options)
         self._functions = {
             reference: function
             for workflow in self._workflows.values()
             for reference, function in workflow.functions.items()
         }
-        self._state: Literal["new", "open", "closed", "forked"] = "new"
-        self._token: Token[tuple[Host, ...]] | None = None
 
     @property
     def workflows(self) -> Mapping[str, CommittedWorkflow[Any, Any]]:
@@ -124,9 +125,58 @@ class Outlast:
         return self._engine
 
     @property
+    def location(self) -> str | None:
+        """Path of the SQLite file that keeps the runs; None if they are kept elsewhere."""
+        return self._store.path if isinstance(self._store, SqliteStore) else None
+
+    def with_options(
+        self,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        worker: bool | None = None,
+        drain: timedelta | None = None,
+        max_runs: int | None = None,
+        max_steps: int | None = None,
+    ) -> Outlast:
+        """Return the same app with some options changed, not entered; None leaves an option as it is.
+
+        So a program declares its app once, and each process that opens it says what it is for.
+
+        Raises:
+            ConfigurationError: An option has a value that cannot work.
+        """
+        given: dict[str, Any] = {"is_worker": worker, "drain": drain, "max_runs": max_runs, "max_steps": max_steps}
+        changes = {name: value for name, value in given.items() if value is not None}
+        app = copy.copy(self)
+        app._arrange(  # noqa: SLF001 - another object of this class
+            self._store if store is None else _make_store(store, self._durability), replace(self._options, **changes)
+        )
+        return app
+
+    def _arrange(self, store: Store, options: LocalOptions) -> None:
+        """Become an app that was not entered yet."""
+        self._store = store
+        self._options = options
+        self._engine = LocalEngine(store, list(self._workflows.values()), options)
+        self._state: Literal["new", "open", "closed", "forked"] = "new"
+        self._token: Token[tuple[Host, ...]] | None = None
+
+    @property
     def is_open(self) -> bool:
         """Whether it is entered, in this process, and not left."""
         return self._state == "open"
+
+    async def until_idle(self) -> None:
+        """Wait until nothing that this process could run now is left: no run of its own, and none in the store.
+
+        It does not wait for runs that sleep or are suspended. In a process that is no worker it returns at once.
+
+        Raises:
+            UnattachedWorkflowError: The app is not open.
+            ForkedAppError: The app was opened in the parent of this process.
+        """
+        self._check_open()
+        await self._engine.until_idle()
 
     async def __aenter__(self) -> Self:
         """Open the store, begin to work, and take over what dead workers left.

@@ -88,7 +88,7 @@ class LocalEngine:
         try:
             if self._worker is not None:
                 if self._options.on_exit == "finish":
-                    await self._until_nothing_is_runnable(self._worker)
+                    await self.until_idle()
                 left = await self._worker.drain()
         finally:
             await self._stop_looking()
@@ -99,6 +99,14 @@ class LocalEngine:
             for waiter in [each for waiters in self._waiters.values() for each in waiters if not each.done()]:
                 waiter.set_exception(StoreUnavailableError("the app was closed while waiting; the run is not affected"))
         return left
+
+    async def until_idle(self) -> None:
+        """Return once this worker drives no run and the store has none that it could take now."""
+        while self._worker is not None:
+            ready_at = await self._store.next_ready_at(self._shelf.keys)
+            if not self._worker.has_runs and (ready_at is None or ready_at > self._now_ms()):
+                return
+            await asyncio.sleep(0.01)
 
     async def create(self, request: CreateRequest) -> None:
         """Record a run that somebody starts later."""
@@ -399,13 +407,6 @@ class LocalEngine:
                 for waiter in self._waiters.get(run_id, []):
                     if not waiter.done():
                         waiter.set_result(None)
-
-    async def _until_nothing_is_runnable(self, worker: Worker) -> None:
-        while True:
-            ready_at = await self._store.next_ready_at(self._shelf.keys)
-            if not worker.live and (ready_at is None or ready_at > self._now_ms()):
-                return
-            await asyncio.sleep(0.01)
 
     async def _stop_looking(self) -> None:
         if self._looking is not None:

@@ -60,6 +60,7 @@ class Worker:
         self._has_lost_lease = False
         self._has_backlog = False
         self._inserting = 0
+        self._is_taking = False
         self._let_go = asyncio.Event()
         self._suspects = Suspects(store, drive=self._drive_suspect)
         self._workflows: list[str] = []
@@ -90,6 +91,12 @@ class Worker:
     def is_busy(self) -> bool:
         """Whether bodies are in flight."""
         return bool(self.live)
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether runs are its own, those included that it is just taking and does not drive yet."""
+        is_moving = self._is_taking or self._inserting > 0 or bool(self._lost_runs)
+        return bool(self.live) or is_moving or len(self._suspects) > 0 or self._suspects.has_turn
 
     async def begin_life(self, workflows: list[str]) -> None:
         """Register with the store and keep the lease alive from now on."""
@@ -143,8 +150,12 @@ class Worker:
             await self._reload(run_id)
         while self.free > 0 and next_ready_at is not None and next_ready_at <= self._now_ms():
             limit = min(self.free, _CLAIM_AT_ONCE)
-            claimed = await self._store.claim(self.key, graphs=self._shelf.keys, now_ms=self._now_ms(), limit=limit)
-            await self._take_over(claimed)
+            self._is_taking = True
+            try:
+                claimed = await self._store.claim(self.key, graphs=self._shelf.keys, now_ms=self._now_ms(), limit=limit)
+                await self._take_over(claimed)
+            finally:
+                self._is_taking = False
             if len(claimed) < limit:
                 self._has_backlog = False
                 return

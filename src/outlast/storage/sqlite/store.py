@@ -89,6 +89,11 @@ class SqliteStore:
     # ---- Life of the store
 
     @property
+    def path(self) -> str:
+        """Where the file is, resolved."""
+        return self._path
+
+    @property
     def durability(self) -> Durability:
         """What a commit waits for."""
         return Durability(survives_power_loss=self._synchronous == "full")

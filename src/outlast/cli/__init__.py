@@ -1,0 +1,1 @@
+"""The command line `outlast`. Nothing of it is loaded by `import outlast`."""

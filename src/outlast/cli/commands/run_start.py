@@ -1,0 +1,76 @@
+"""`outlast run start`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from outlast.app import Outlast
+from outlast.cli.exits import Exit
+from outlast.cli.options import Context, Timeout, Wait
+from outlast.cli.place import Place, find_workflow
+from outlast.cli.screen import Screen
+from outlast.cli.values import decode_as, parse_json, parse_moment, parse_object, parse_span
+from outlast.cli.waiting import wait_and_show
+from outlast.run import StartedRun
+
+__all__ = ["start"]
+
+
+async def start(  # noqa: PLR0913 - one parameter for each option
+    screen: Screen,
+    place: Place,
+    workflow_id: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Id of the workflow.", show_default=False)],
+    *,
+    input_data: Annotated[
+        str | None, typer.Option("--input", "-i", metavar="JSON", help="The input; @FILE reads a file, - stdin.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--id", metavar="RUN", help="Id of the run; else a new one.")] = None,
+    resource_id: Annotated[str | None, typer.Option("--resource", metavar="ID", help="Whose run it is.")] = None,
+    state: Annotated[str | None, typer.Option("--state", metavar="JSON", help="The initial state.")] = None,
+    context: Context = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", "-t", metavar="WORD", help="A word to find it by; repeatable.")
+    ] = None,
+    delay: Annotated[str | None, typer.Option("--delay", metavar="TIME", help="Start so much later, as 5m.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="DATE", help="Start then, as 2026-05-01T12:30.")] = None,
+    wait: Wait = False,
+    timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
+    work: Annotated[
+        bool, typer.Option("--work", help="Drive runs in this process while waiting; implies --wait.")
+    ] = False,
+) -> Exit | None:
+    """Start a run. It is on disk when the command ends, and a worker drives it.
+
+    Writes the id of the run; with --wait how the run ended.
+    """
+    async with place.open(worker=work, purpose="starting a run") as app:
+        workflow = find_workflow(app, workflow_id)
+        given = None if input_data is None else parse_json(input_data, "--input")
+        run = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
+        started = await run.start_async(
+            input_data=given if given is None else decode_as(workflow.input, given, "input_data"),
+            initial_state=parse_object(state, "--state"),
+            request_context=parse_object(context, "--context"),
+            tags=tag or (),
+            delay=None if delay is None else parse_span(delay, "--delay"),
+            start_at=None if at is None else parse_moment(at, "--at"),
+        )
+        if wait or work or timeout is not None:
+            if not screen.is_json:
+                screen.note(f"started {run.run_id}")
+            return await wait_and_show(screen, started, timeout=timeout)
+        await _show_started(screen, app, started, place)
+    return None
+
+
+async def _show_started(screen: Screen, app: Outlast, started: StartedRun[Any], place: Place) -> None:
+    status = await started.status()
+    if screen.is_json:
+        screen.json({"runId": started.run_id, "status": status.value})
+        return
+    screen.say(started.run_id)
+    standing = await app.engine.load_standing(started.run_id)
+    if standing.owner is None and standing.candidates == 0:
+        screen.note(f"no live worker takes it yet; start one: outlast worker {place.app}", style="yellow")

@@ -1,0 +1,97 @@
+"""`outlast worker`: a process that drives runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from outlast.app import Outlast
+from outlast.cli.options import AppArgument, LogLevel
+from outlast.cli.place import Place, check_shared
+from outlast.cli.screen import Screen
+from outlast.cli.signals import stop_signals
+from outlast.cli.values import parse_span
+
+__all__ = ["log_to_stderr", "worker"]
+
+
+async def worker(
+    screen: Screen,
+    app: AppArgument,
+    *,
+    store: Annotated[
+        str | None, typer.Option("--store", "-s", metavar="FILE", envvar="OUTLAST_STORE", help="Instead of the app's.")
+    ] = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when no run is left that could run now.")
+    ] = False,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", "-c", min=1, metavar="N", help="How many steps run at a time.")
+    ] = None,
+    max_runs: Annotated[
+        int | None, typer.Option("--max-runs", min=1, metavar="N", help="How many runs it drives at a time.")
+    ] = None,
+    drain: Annotated[
+        str | None, typer.Option("--drain", metavar="TIME", help="How long steps in flight may take to end.")
+    ] = None,
+    log_level: LogLevel = "info",
+) -> None:
+    """Drive runs until told to stop.
+
+    The first SIGTERM or Ctrl-C lets steps in flight end and leaves the rest to other workers; the second one ends the
+    process at once, and nothing is lost by that either.
+    """
+    log_to_stderr(log_level)
+    loaded = Place(app=app, store=store).load(purpose="a worker")
+    check_shared(loaded)
+    await _work(
+        screen,
+        loaded.with_options(
+            worker=True,
+            max_steps=concurrency,
+            max_runs=max_runs,
+            drain=None if drain is None else parse_span(drain, "--drain"),
+        ),
+        until_idle=until_idle,
+    )
+
+
+async def _work(screen: Screen, app: Outlast, *, until_idle: bool) -> None:
+    stop = asyncio.Event()
+
+    def ask_to_stop() -> None:
+        stop.set()
+        _tell(screen, "draining", "steps in flight may end; a second signal ends the process at once")
+
+    with stop_signals(ask_to_stop):
+        async with app:
+            workflows = ", ".join(app.workflows) or "none"
+            _tell(screen, "ready", f"process {os.getpid()} drives {workflows} on {app.location}")
+            waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
+            if until_idle:
+                waits.append(asyncio.create_task(app.until_idle()))
+            _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+    _tell(screen, "ended", "")
+
+
+def _tell(screen: Screen, event: str, text: str) -> None:
+    """Say what the worker does: for people on stderr, for programs as one JSON object a line on stdout."""
+    if screen.is_json:
+        screen.json({"event": event, "pid": os.getpid()})
+    else:
+        screen.note(f"{event}: {text}" if text else event)
+
+
+def log_to_stderr(level: str) -> None:
+    """Let log records reach stderr, unless the author's code has set up logging already."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )

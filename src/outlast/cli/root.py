@@ -1,0 +1,36 @@
+"""The whole command line."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from outlast.cli.command import command, make_group
+from outlast.cli.commands import run
+from outlast.cli.commands.worker import worker
+
+__all__ = ["app"]
+
+app = make_group("Durable background workflows: run workers, look at runs, keep the store in order.")
+
+
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
+    if is_asked:
+        typer.echo(version("outlast"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Durable background workflows: run workers, look at runs, keep the store in order."""
+
+
+command(app, "worker")(worker)
+app.add_typer(run.group, name="run")

@@ -1,0 +1,57 @@
+"""A person at a terminal: types commands, reads both streams and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+__all__ = ["Answer", "Terminal"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command wrote, and how it ended."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Terminal:
+    """Commands in one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def type(self, *words: str, stdin: str | None = None) -> Answer:
+        """Run a command in this process."""
+        from outlast.cli.root import app  # noqa: PLC0415 - loads typer and rich
+
+        result = CliRunner().invoke(app, list(words), input=stdin, prog_name="outlast")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
+    def spawn(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command as a process of its own, as the shell does."""
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "outlast", *words],
+            cwd=self.directory,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )

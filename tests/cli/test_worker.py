@@ -1,0 +1,124 @@
+"""The worker as the shell runs it: real processes, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+import pytest
+
+from cli.terminal import Terminal
+from eventually import eventually
+
+T = TypeVar("T")
+
+
+def wait_until(predicate: Callable[[], T]) -> T:
+    """Wait for a fact outside a loop, as commands that are typed here have loops of their own."""
+    return asyncio.run(eventually(predicate))
+
+
+@contextmanager
+def working(terminal: Terminal, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker process that is ready; killed at the end if it still lives."""
+    with terminal.spawn("worker", "shop:app", "--json", "--log-level", "error", *words) as process:
+        try:
+            assert event(process) == "ready"
+            yield process
+        finally:
+            process.kill()
+
+
+def event(process: subprocess.Popen[str]) -> str:
+    stdout: IO[str] | None = process.stdout
+    assert stdout is not None
+    line = stdout.readline()
+    assert line, process.communicate()[1]
+    return json.loads(line)["event"]
+
+
+def start_slow(terminal: Terminal, run_id: str) -> Path:
+    """Start a run whose step makes a file, and ends when another one appears."""
+    terminal.type("run", "start", "slow", "--id", run_id, "--input", f'"{run_id}"', "--app", "shop:app")
+    return terminal.directory / run_id
+
+
+def status(terminal: Terminal, run_id: str) -> str:
+    return terminal.type("run", "show", run_id, "--store", "shop.db", "--json").json["status"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_first_signal_lets_the_steps_in_flight_end(terminal: Terminal, number: signal.Signals):
+    begun = start_slow(terminal, "s1")
+    with working(terminal) as process:
+        wait_until(begun.exists)
+
+        process.send_signal(number)
+        assert event(process) == "draining"
+        Path(f"{begun}.go").touch()
+
+        assert (event(process), process.wait(10)) == ("ended", 0)
+    assert status(terminal, "s1") == "success"
+
+
+def test_second_signal_ends_the_process_at_once_and_loses_nothing(terminal: Terminal):
+    begun = start_slow(terminal, "s1")
+    with working(terminal) as process:
+        wait_until(begun.exists)
+
+        process.send_signal(signal.SIGINT)
+        assert event(process) == "draining"
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(10) == 128 + signal.SIGTERM
+    Path(f"{begun}.go").touch()
+    with working(terminal, "--until-idle") as process:
+        assert (event(process), process.wait(10)) == ("ended", 0)
+
+
+def test_until_idle_ends_when_nothing_is_left_that_could_run(terminal: Terminal):
+    Path(f"{start_slow(terminal, 's1')}.go").touch()
+    terminal.type("run", "start", "approval", "--id", "a1", "--input", '"a"', "--app", "shop:app")
+
+    with working(terminal, "--until-idle") as process:
+        assert (event(process), process.wait(10)) == ("ended", 0)
+
+    assert (status(terminal, "s1"), status(terminal, "a1")) == ("success", "suspended")
+
+
+def test_signal_while_waiting_for_idleness_drains(terminal: Terminal):
+    begun = start_slow(terminal, "s1")
+    with working(terminal, "--until-idle", "--drain", "10ms") as process:
+        wait_until(begun.exists)
+
+        process.send_signal(signal.SIGTERM)
+
+        assert (event(process), event(process), process.wait(10)) == ("draining", "ended", 0)
+
+
+def test_concurrency_bounds_the_steps_that_run_at_a_time(terminal: Terminal):
+    files = [start_slow(terminal, f"s{number}") for number in range(3)]
+    with working(terminal, "--concurrency", "1", "--until-idle") as process:
+        wait_until(lambda: any(file.exists() for file in files))
+        for _ in files:
+            begun = wait_until(lambda: [f for f in files if f.exists() and not Path(f"{f}.go").exists()])
+            assert len(begun) == 1
+            Path(f"{begun[0]}.go").touch()
+
+        assert (event(process), process.wait(10)) == ("ended", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("--concurrency", "0"), "'--concurrency'"), (("--drain", "long"), "--drain: 'long' is not a length of time")],
+)
+def test_wrong_option_is_refused_before_anything_is_opened(terminal: Terminal, words: tuple[str, ...], message: str):
+    answer = terminal.type("worker", "shop:app", *words)
+
+    assert (answer.exit, message in answer.err, (terminal.directory / "shop.db").exists()) == (2, True, False)
