@@ -34,6 +34,7 @@ from outlast.errors import (
     StoreError,
     StoreUnavailableError,
     UnattachedWorkflowError,
+    UnreadableRunError,
     UnsupportedByEngineError,
 )
 from outlast.failures import FailureInfo
@@ -110,6 +111,7 @@ __all__ = [
     "StoreUnavailableError",
     "UnattachedWorkflowError",
     "Union",
+    "UnreadableRunError",
     "UnsupportedByEngineError",
     "Workflow",
     "from_context",

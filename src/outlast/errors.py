@@ -14,6 +14,7 @@
     │   ├── RunNotFoundError
     │   ├── RunExistsError
     │   ├── IdempotencyConflictError
+    │   ├── UnreadableRunError
     │   ├── RunStateError
     │   ├── ResumeConflictError
     │   ├── ResumeTargetError
@@ -73,6 +74,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "UnattachedWorkflowError",
+    "UnreadableRunError",
     "UnsupportedByEngineError",
 ]
 
@@ -171,6 +173,16 @@ class RunNotFoundError(RunError):
     def __init__(self, run_id: str) -> None:
         super().__init__(run_id, "no such run in this store; check the id and that both sides use the same store")
         self.args = (run_id,)
+
+
+class UnreadableRunError(RunError):
+    """What is recorded of the run cannot be read by this process; the run itself is not affected."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id, f"this version of outlast cannot read the run: {reason}")
+        self.args = (run_id, reason)
+        self.reason = reason
+        """What cannot be read, and what to do."""
 
 
 class RunExistsError(RunError):

@@ -9,10 +9,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar, cast
 
-from outlast.core.codec import decode_event
+from outlast.core.codec import UnknownEventError, decode_event
 from outlast.core.events import RunFinished, RunStarted
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
+from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_view
 from outlast.engines.base import History
@@ -26,11 +27,12 @@ from outlast.errors import (
     RunTimedOutError,
     StartDeadlineError,
     StepFailedError,
+    UnreadableRunError,
 )
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms, to_ms
-from outlast.values import JsonValue, decode
+from outlast.values import InvalidValueError, JsonValue, decode
 
 __all__ = ["CancelOutcome", "RunResult", "StepResult", "read_result"]
 
@@ -190,10 +192,20 @@ def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
     """Return what a recorded history says. The steps are read when somebody looks at them.
 
     Raises:
-        UnknownEventError: A newer version of Outlast wrote a part of it.
-        InvalidValueError: The recorded result is not of the declared type any more.
+        UnreadableRunError: A newer version of Outlast wrote a part of it, or the recorded result is not of the declared
+            type any more.
     """
-    reading = _Reading(history)
+    try:
+        return _read(_Reading(history), output)
+    except (UnknownEventError, JournalMismatchError) as error:
+        raise UnreadableRunError(history.run_id, str(error)) from error
+    except InvalidValueError as error:
+        reason = "its result is not of the declared type any more: "
+        raise UnreadableRunError(history.run_id, reason + "; ".join(map(str, error.problems))) from error
+
+
+def _read(reading: _Reading, output: Schema[Any]) -> RunResult[Any]:
+    history = reading.history
     ended = _ended_of(history)
     if ended is None:
         return _read_by_fold(reading, output)
@@ -262,7 +274,10 @@ class _Reading:
 
     @cached_property
     def view(self) -> RunView:
-        return fold_view(self.history.graph, self.history.records)
+        try:
+            return fold_view(self.history.graph, self.history.records)
+        except (UnknownEventError, JournalMismatchError) as error:  # the end may be readable, and the middle not
+            raise UnreadableRunError(self.history.run_id, str(error)) from error
 
     def raw(self, ref: Ref) -> bytes:
         return self._resolver.resolve(ref)

@@ -23,6 +23,7 @@ from outlast.errors import (
     ResumeTargetError,
     RunNotFoundError,
     RunStateError,
+    UnreadableRunError,
 )
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.function import Function
@@ -96,6 +97,7 @@ class RunHandle(Generic[Out_co]):
         Raises:
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
+            UnreadableRunError: A newer version of Outlast wrote a part of it.
         """
         return await self._wait(timeout, until=until, after=self._after)
 
@@ -116,6 +118,7 @@ class RunHandle(Generic[Out_co]):
             ResumeConflictError: Somebody else resumed it first.
             RunStateError: Nothing of the run is suspended.
             RunNotFoundError: No kept run has this id.
+            UnreadableRunError: A newer version of Outlast wrote a part of it.
         """
         await self._resume(resume_data, step, label, index, request_context)
         return await self.result()
@@ -147,6 +150,7 @@ class RunHandle(Generic[Out_co]):
             ResumeConflictError: Somebody else resumed it first.
             RunStateError: Nothing of the run is suspended.
             RunNotFoundError: No kept run has this id.
+            UnreadableRunError: A newer version of Outlast wrote a part of it.
         """
         await self._resume(resume_data, step, label, index, request_context)
         return StartedRun(
@@ -176,6 +180,7 @@ class RunHandle(Generic[Out_co]):
 
         Raises:
             RunNotFoundError: No kept run has this id.
+            UnreadableRunError: A newer version of Outlast wrote a part of it. `status()` and `why()` say what they can.
         """
         return read_result(await self._history(), self._output)
 
@@ -185,7 +190,10 @@ class RunHandle(Generic[Out_co]):
         Raises:
             RunNotFoundError: No kept run has this id.
         """
-        return (await self._history()).status
+        summary = await self._engine.summarize_run(self.run_id)
+        if summary is None:
+            raise RunNotFoundError(self.run_id)
+        return summary.status
 
     async def why(self) -> str:
         """Say in words what the run does or waits for, since when, and who works on it.
@@ -193,18 +201,22 @@ class RunHandle(Generic[Out_co]):
         Raises:
             RunNotFoundError: No kept run has this id.
         """
-        history = await self._history()
-        standing = await self._engine.load_standing(self.run_id)
         try:
+            history = await self._history()
+            standing = await self._engine.load_standing(self.run_id)
             view = fold_view(history.graph, history.records)
         except (UnknownEventError, JournalMismatchError) as error:
-            return f"this version of outlast cannot read the run: {error}"
+            return UnreadableRunError(self.run_id, str(error)).message
+        except UnreadableRunError as error:
+            return error.message
         return explain(
             view,
             status=history.status,
             workflow_id=history.workflow_id,
             owner=standing.owner,
             candidates=standing.candidates,
+            missing=standing.missing,
+            requests=standing.requests,
             starts_at_ms=standing.starts_at_ms,
         )
 
@@ -225,7 +237,7 @@ class RunHandle(Generic[Out_co]):
     def _is_resuming(self, history: History) -> bool:
         if not self._resumed:
             return False
-        suspended = fold_state(history.graph, history.records).suspensions()
+        suspended = _fold(history).suspensions()
         return any((each.path, each.number) in self._resumed for each in suspended)
 
     async def _resume(
@@ -238,7 +250,7 @@ class RunHandle(Generic[Out_co]):
     ) -> None:
         """Post the resumption; the next rest of the run is one that comes after it."""
         history = await self._history()
-        state = fold_state(history.graph, history.records)
+        state = _fold(history)
         if not state.suspensions():
             raise RunStateError(self.run_id, "resume", history.status.value)
         try:
@@ -399,6 +411,13 @@ class Run(Generic[In, Out_co]):
     def __repr__(self) -> str:
         """Show the workflow and the id."""
         return f"Run({self._workflow.id!r}, {self.run_id!r})"
+
+
+def _fold(history: History) -> RunState:
+    try:
+        return fold_state(history.graph, history.records)
+    except (UnknownEventError, JournalMismatchError) as error:
+        raise UnreadableRunError(history.run_id, str(error)) from error
 
 
 def _plain_context(value: object) -> dict[str, JsonValue]:

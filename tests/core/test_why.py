@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from outlast.core.events import BlockOpened, RunFinished, RunStarted, StepSucceeded
+import pytest
+
+from outlast.core.events import BlockOpened, RunFinished, RunStarted, RunTimedOut, StepSucceeded
 from outlast.core.status import RunStatus
 from outlast.core.why import explain
 from outlast.failures import FailureInfo
@@ -51,6 +53,57 @@ def test_recorded_run_says_how_many_workers_there_are():
     assert why(started(), owner=None, candidates=3) == (
         "the run is recorded and waits for a worker; "
         "3 live workers take runs of workflow 'w' and will claim it when a slot is free"
+    )
+
+
+def test_run_that_no_worker_has_all_functions_for_says_what_is_missing():
+    """4: counted are those that have all that the graph of the run names."""
+    run = started()
+
+    assert explain(
+        run.view, status=RunStatus.PENDING, workflow_id="w", owner=None, candidates=0, missing=["w/a", "w/b"]
+    ) == (
+        "the run is recorded and waits for a worker; live workers take runs of workflow 'w', but none has all that "
+        "this run's graph names: 'w/a', 'w/b' is missing; start a worker with code that has it"
+    )
+
+
+@pytest.mark.parametrize("kind", ["cancel", "resume"])
+def test_request_that_nobody_has_taken_up_is_told(kind: str):
+    """4: what is recorded and has not happened yet."""
+    run = SimulatedRun(a_graph(a_wait("w")))
+    run.start()
+
+    text = explain(
+        run.view, status=RunStatus.SUSPENDED, workflow_id="w", owner=None, candidates=0, requests=[kind, kind]
+    )
+
+    assert text == (
+        f"'w' waits for somebody to resume it; somebody asked to {kind} it, which no worker has taken up yet"
+    )
+
+
+def test_cancel_in_progress_says_what_it_waits_for():
+    """4, 10: what has begun ends first."""
+    run = started()
+    run.begin("a")
+    run.cancel("enough")
+
+    assert why(run) == (
+        "the run is being canceled ('enough') and ends when what it has begun has ended; "
+        "'a' (attempt 0) runs since 2026-01-01T00:00:00.000+00:00; driven by worker 1"
+    )
+
+
+def test_run_out_of_time_says_what_it_waits_for():
+    """4, 9.3: what has begun ends first."""
+    run = SimulatedRun(a_graph(a_step("a")))
+    run.record(RunStarted(T0, deadline_ms=T0 + 5), None, has_payload=True)
+    run.begin("a")
+    run.record(RunTimedOut(T0 + 5, "?deadline"))
+
+    assert why(run).startswith(
+        "the run is about to fail with RunTimedOutError when what it has begun has ended; 'a' (attempt 0) runs since"
     )
 
 

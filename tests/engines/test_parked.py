@@ -12,10 +12,18 @@ import pytest
 
 from engines.place import Place, one_step
 from eventually import eventually
-from outlast import Outlast, Workflow, step
+from outlast import Outlast, UnreadableRunError, Workflow, step
 from outlast.storage.base import RunRow
 
 WORKFLOW = Workflow("w").wait_for("answer").commit()
+
+
+@step
+async def answer(x: Any) -> Any:
+    return x
+
+
+ONE = one_step(answer, input=int, output=int)
 
 
 @pytest.fixture
@@ -92,6 +100,59 @@ async def test_why_says_that_this_version_cannot_read_the_run(
 
     assert why.startswith("this version of outlast cannot read the run: event '")
     assert "version 99" in why
+
+
+@pytest.mark.parametrize("verb", ["snapshot", "result", "resume", "resume_async"])
+async def test_run_that_this_version_cannot_read_is_a_typed_error(
+    place: Place, path: Path, verb: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """9.8: who reads it learns what to do, and never meets an error of the inside."""
+    await place.run(WORKFLOW, run_id="run")
+    change(path, "UPDATE events SET v = 99 WHERE seq = 2")
+    async with place.app(WORKFLOW, worker=False) as app:
+        with pytest.raises(UnreadableRunError, match="version 99 was written by a newer version of outlast") as caught:
+            await getattr(app.run("run"), verb)()
+        status = await app.run("run").status()
+
+    assert (caught.value.run_id, status) == ("run", "suspended")
+
+
+async def test_steps_in_the_unreadable_middle_of_an_ended_run_are_a_typed_error(place: Place, path: Path) -> None:
+    """9.8: the end alone may be readable; the middle is an error when somebody looks at it."""
+    await place.run(ONE, 1, run_id="run")
+    change(path, "UPDATE events SET v = 99 WHERE seq = 2")
+    async with place.app(ONE, worker=False) as app:
+        result = await app.run("run").snapshot()
+        with pytest.raises(UnreadableRunError):
+            list(result.steps)
+
+    assert result.result == 1
+
+
+async def test_run_on_a_graph_of_a_newer_version_is_a_typed_error(place: Place, path: Path) -> None:
+    """9.8: the row alone tells the status."""
+    await place.run(WORKFLOW, run_id="run")
+    change(path, """UPDATE graphs SET document = CAST('{"version": 99}' AS BLOB)""")
+    other = one_step(answer)
+    async with place.app(other, worker=False) as app:
+        with pytest.raises(UnreadableRunError):
+            await app.run("run").snapshot()
+        status, why = await app.run("run").status(), await app.run("run").why()
+
+    assert status == "suspended"
+    assert why.startswith("this version of outlast cannot read the run")
+
+
+async def test_result_that_is_not_of_the_declared_type_any_more_is_a_typed_error(place: Place) -> None:
+    """9.8, 17: a deploy changed the type; a handle without one still reads it."""
+    await place.run(ONE, 1, run_id="run")
+    changed = one_step(answer, input=int, output=list[int])
+    async with place.app(changed, worker=False) as app:
+        with pytest.raises(UnreadableRunError, match="its result is not of the declared type any more"):
+            await changed.get_workflow_run_execution_result("run")
+        result = await app.run("run").snapshot()
+
+    assert result.result == 1
 
 
 async def test_worker_that_knows_the_event_takes_the_parked_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from outlast.core.commands import (
@@ -37,6 +38,8 @@ def explain(
     workflow_id: str,
     owner: str | None,
     candidates: int,
+    missing: Sequence[str] = (),
+    requests: Sequence[str] = (),
     starts_at_ms: int | None = None,
 ) -> str:
     """Return one or more sentences: what the run does or waits for, and who works on it.
@@ -46,28 +49,55 @@ def explain(
         status: Its status as recorded.
         workflow_id: Its workflow.
         owner: The worker that drives it, in words; None if nobody does.
-        candidates: How many live workers take runs of this workflow.
+        candidates: How many live workers have all that the run's graph names.
+        missing: Without candidates, what of the graph the live workers lack that take runs of the workflow.
+        requests: Kinds of what is asked of the run and not taken yet.
         starts_at_ms: When it is to start, if that is still to come.
     """
     if status is RunStatus.FAILED:
         return _failed(view)
     if status.is_terminal:
         return f"the run has ended: {status}"
-    work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
-    if START_PATH in view.state.open and view.state.root is None:
-        return f"{_sentence(view, view.state.open[START_PATH])}; nobody works on it"
+    who = _who(workflow_id, candidates, missing)
+    sentences = [_waiting_for(view, who, owner, starts_at_ms) or _at_work(view, status, who, owner)]
+    if view.state.is_canceling:
+        sentences.insert(0, _ending(view))
+    sentences += [_request(kind) for kind in dict.fromkeys(requests)]
+    return "; ".join(sentences)
+
+
+def _waiting_for(view: RunView, who: str, owner: str | None, starts_at_ms: int | None) -> str | None:
+    """Say what keeps the run from beginning; None if it has begun."""
+    deadline = view.state.open.get(START_PATH)
+    if deadline is not None and view.state.root is None:
+        return f"{_sentence(view, deadline)}; nobody works on it"
     if starts_at_ms is not None:
-        return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {_who(workflow_id, candidates)}"
+        return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {who}"
     if not view.steps and owner is None:
-        late = f"; {_sentence(view, view.state.open[START_PATH])}" if START_PATH in view.state.open else ""
-        return f"the run is recorded and waits for a worker; {_who(workflow_id, candidates)}{late}"
+        late = f"; {_sentence(view, deadline)}" if deadline is not None else ""
+        return f"the run is recorded and waits for a worker; {who}{late}"
+    return None
+
+
+def _at_work(view: RunView, status: RunStatus, who: str, owner: str | None) -> str:
+    work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
     sentences = [_sentence(view, command) for command in work[:_SHOWN]]
     if len(work) > _SHOWN:
         sentences.append(f"and {len(work) - _SHOWN} more")
-    if status in (RunStatus.SUSPENDED, RunStatus.PAUSED) and owner is None:
-        return "; ".join(sentences)
-    driven = f"driven by {owner}" if owner else f"nobody drives it now; {_who(workflow_id, candidates)}"
-    return "; ".join([*sentences, driven])
+    if status not in (RunStatus.SUSPENDED, RunStatus.PAUSED) or owner is not None:
+        sentences.append(f"driven by {owner}" if owner else f"nobody drives it now; {who}")
+    return "; ".join(sentences)
+
+
+def _ending(view: RunView) -> str:
+    if view.state.ending is not None:
+        return f"the run is about to fail with {view.state.ending.failure.type} when what it has begun has ended"
+    reason = f" ('{view.cancel_reason}')" if view.cancel_reason else ""
+    return f"the run is being canceled{reason} and ends when what it has begun has ended"
+
+
+def _request(kind: str) -> str:
+    return f"somebody asked to {kind} it, which no worker has taken up yet"
 
 
 def _failed(view: RunView) -> str:
@@ -77,7 +107,13 @@ def _failed(view: RunView) -> str:
     return f"the run has failed {where}with {view.failure.failure.type}: {view.failure.failure.message}"
 
 
-def _who(workflow_id: str, candidates: int) -> str:
+def _who(workflow_id: str, candidates: int, missing: Sequence[str]) -> str:
+    if candidates == 0 and missing:
+        names = ", ".join(f"'{name}'" for name in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        return (
+            f"live workers take runs of workflow '{workflow_id}', but none has all that this run's graph names: "
+            f"{names} is missing; start a worker with code that has it"
+        )
     if candidates == 0:
         return f"no live worker takes runs of workflow '{workflow_id}': start one with `async with Outlast([...])`"
     workers = "1 live worker takes" if candidates == 1 else f"{candidates} live workers take"

@@ -124,7 +124,11 @@ class Standing:
     owner: str | None
     """The worker that drives the run, in words; None if nobody does."""
     candidates: int
-    """How many live workers take runs of its workflow."""
+    """How many live workers have all that the run's graph names."""
+    missing: tuple[str, ...] = ()
+    """Without candidates, if live workers take runs of its workflow: what of its graph none of them has."""
+    requests: tuple[str, ...] = ()
+    """Kinds of what is asked of the run and not taken yet, as `cancel`."""
     starts_at_ms: int | None = None
     """When it is to start, if that is still to come."""
 
@@ -199,7 +203,11 @@ class Engine(Protocol):
         ...
 
     async def load_history(self, run_id: str) -> History | None:
-        """Return what is recorded of a run, or None if its id is not known."""
+        """Return what is recorded of a run, or None if its id is not known.
+
+        Raises:
+            UnreadableRunError: A newer version of Outlast wrote its graph.
+        """
         ...
 
     async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:

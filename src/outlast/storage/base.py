@@ -215,7 +215,9 @@ class RunStore(Protocol):
 class WorkerStore(Protocol):
     """Who is alive, and who owns what."""
 
-    async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+    async def register_worker(
+        self, *, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey] = ()
+    ) -> WorkerKey:
         """Begin a life of a worker: from now on it is alive until it retires, its process ends or its lease is over.
 
         Guarantees:

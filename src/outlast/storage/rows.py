@@ -231,5 +231,7 @@ class WorkerRow:
     """Its process."""
     workflows: tuple[str, ...]
     """Ids of the workflows whose runs it takes."""
+    graphs: tuple[GraphKey, ...]
+    """The graphs of these workflows as its own code makes them: it has every function that they name."""
     is_alive: bool
     """Whether its process holds its lock and its lease is not over."""

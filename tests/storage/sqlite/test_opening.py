@@ -193,7 +193,7 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
             "run_key", "seq", "execution", "class", "type", "v", "at_ms", "path", "attempt", "body", "payload",
         ],
         "inbox": ["key", "run_key", "topic", "kind", "at_ms", "body", "taken"],
-        "workers": ["key", "incarnation", "pid", "boot_id", "lease_until_ns", "workflows"],
+        "workers": ["key", "incarnation", "pid", "boot_id", "lease_until_ns", "workflows", "graphs"],
         "start_deadlines": ["due_at_ms", "run_key", "head"],
         "identity_keys": ["scope", "key", "run_key", "input_hash", "expires_at_ms"],
         "outbox": ["key", "run_key", "execution", "kind", "due_at_ms", "tries", "body"],

@@ -26,9 +26,12 @@ from outlast.errors import (
     RunNotFoundError,
     StoreError,
     StoreUnavailableError,
+    UnreadableRunError,
 )
 from outlast.graph.committed import CommittedWorkflow
-from outlast.storage.base import NewRun, Receipt, RunRow, Store
+from outlast.graph.document import UnknownGraphError
+from outlast.graph.nodes import Graph
+from outlast.storage.base import GraphKey, NewRun, Receipt, RunRow, Store
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.values import JsonValue, decode, encode
 
@@ -204,7 +207,7 @@ class LocalEngine:
             execution=row.execution,
             status=row.status,
             created_at_ms=row.created_at_ms,
-            graph=await self._shelf.load_graph(row.graph),
+            graph=await self._load_graph(run_id, row.graph),
             records=await self._store.load_records(row.key, limit=row.head),
         )
 
@@ -255,6 +258,7 @@ class LocalEngine:
 
     async def summarize_run(self, run_id: str) -> RunSummary | None:
         """Return what lists show of one run, or None if its id is not known."""
+        await self._look_up(run_id)
         return await self._store.summarize_run(run_id)
 
     async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
@@ -271,9 +275,16 @@ class LocalEngine:
         words = None
         if owner is not None:
             words = f"worker {owner.key} (process {owner.pid})" + ("" if owner.is_alive else ", which is dead")
-        candidates = sum(each.is_alive and row.workflow_id in each.workflows for each in workers)
+        knowing = [each for each in workers if each.is_alive and row.workflow_id in each.workflows]
+        missing = await self._shelf.missing_of(row, knowing)
         is_ahead = row.status is RunStatus.PENDING and (row.ready_at_ms or 0) > self._now_ms()
-        return Standing(owner=words, candidates=candidates, starts_at_ms=row.ready_at_ms if is_ahead else None)
+        return Standing(
+            owner=words,
+            candidates=sum(not names for names in missing),
+            missing=min(missing, key=len, default=()),
+            requests=tuple(request.kind for request in await self._store.list_requests(row.key)),
+            starts_at_ms=row.ready_at_ms if is_ahead else None,
+        )
 
     def _make_worker(self) -> Worker:
         return Worker(self._store, self._shelf, self._options, on_rest=self._came_to_rest, wake=self._wake)
@@ -316,6 +327,12 @@ class LocalEngine:
 
     def _is_live(self, run_id: str) -> bool:
         return self._worker is not None and run_id in self._worker.live
+
+    async def _load_graph(self, run_id: str, key: GraphKey) -> Graph:
+        try:
+            return await self._shelf.load_graph(key)
+        except UnknownGraphError as error:
+            raise UnreadableRunError(run_id, str(error)) from error
 
     async def _look_up(self, run_id: str) -> RunRow | None:
         """Return the row of a run; one that is to end and that nobody drives is ended first."""

@@ -13,7 +13,7 @@ from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
 from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
-from outlast.storage.base import GraphKey, RunStore
+from outlast.storage.base import GraphKey, RunRow, RunStore, WorkerRow
 from outlast.values import decode
 
 __all__ = ["Program", "ProgramShelf"]
@@ -96,6 +96,25 @@ class ProgramShelf:
         """The stored graphs that this process can drive."""
         return tuple(self._programs)
 
+    @property
+    def current_keys(self) -> tuple[GraphKey, ...]:
+        """The graphs of the workflows as the code of this process makes them."""
+        return tuple(program.key for program in self._current.values())
+
+    async def missing_of(self, run: RunRow, workers: Sequence[WorkerRow]) -> list[tuple[str, ...]]:
+        """Return what of a run's graph each worker lacks; nothing if that cannot be told."""
+        wanted = _names(await self.load_graph(run.graph))
+        missing: list[tuple[str, ...]] = []
+        for worker in workers:
+            try:
+                graphs = [await self.load_graph(key) for key in worker.graphs]
+            except UnknownGraphError:  # a newer version: it may well have all
+                missing.append(())
+                continue
+            known = [_names(graph) for graph in graphs if graph.workflow_id == run.workflow_id]
+            missing.append(tuple(sorted(wanted.difference(*known))))
+        return missing
+
     async def load_graph(self, key: GraphKey) -> Graph:
         """Return a stored graph, also one that this process cannot drive.
 
@@ -106,6 +125,10 @@ class ProgramShelf:
         if graph is None:
             graph = self._graphs[key] = graph_from_json(decode(await self._store.load_graph(key)))
         return graph
+
+
+def _names(graph: Graph) -> frozenset[str]:
+    return frozenset(name for node in walk(graph.root) for name in references_of(node))
 
 
 def _program(key: GraphKey, graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> Program:

@@ -101,7 +101,9 @@ class Worker:
     async def begin_life(self, workflows: list[str]) -> None:
         """Register with the store and keep the lease alive from now on."""
         self._workflows = workflows
-        self.driver.worker = await self._store.register_worker(workflows=workflows, lease=self._options.lease)
+        self.driver.worker = await self._store.register_worker(
+            workflows=workflows, lease=self._options.lease, graphs=self._shelf.current_keys
+        )
         self._heartbeat = Heartbeat(self._store, self.key, lease=self._options.lease, on_lost=self._lease_was_lost)
         self._heartbeat.start()
 

@@ -306,12 +306,12 @@ class MemoryDatabase:
         if not run.inbox:
             self._asked.discard(run.key)
 
-    def register(self, workflows: Sequence[str], lease: timedelta) -> Life:
+    def register(self, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey]) -> Life:
         """Begin a life of a worker."""
         self._last_worker += 1
         key = WorkerKey(self._last_worker)
         lease_end = time.monotonic() + lease.total_seconds()
-        life = Life(key=key, pid=os.getpid(), workflows=tuple(workflows), lease_end=lease_end)
+        life = Life(key=key, pid=os.getpid(), workflows=tuple(workflows), graphs=tuple(graphs), lease_end=lease_end)
         self.lives[key] = life
         return life
 

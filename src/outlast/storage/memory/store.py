@@ -210,9 +210,11 @@ class MemoryStore:
         database = self._database
         return await self._write(database.would_list_late_starts, database.list_late_starts, now_ms, limit)
 
-    async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+    async def register_worker(
+        self, *, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey] = ()
+    ) -> WorkerKey:
         """Begin a life of a worker, which ends with this store at the latest."""
-        return await self._write(_always, self._register, workflows, lease)
+        return await self._write(_always, self._register, workflows, lease, graphs)
 
     def renew_lease(self, worker: WorkerKey, lease: timedelta) -> bool:
         """Prolong the lease from now on; from any thread, ahead of queued writes. False if this life is over."""
@@ -240,7 +242,13 @@ class MemoryStore:
         now = time.monotonic()
         with self._database.lock:
             return [
-                WorkerRow(key=life.key, pid=life.pid, workflows=life.workflows, is_alive=life.is_alive(now))
+                WorkerRow(
+                    key=life.key,
+                    pid=life.pid,
+                    workflows=life.workflows,
+                    graphs=life.graphs,
+                    is_alive=life.is_alive(now),
+                )
                 for life in self._database.lives.values()
             ]
 
@@ -295,8 +303,8 @@ class MemoryStore:
         self._committer.put(QueuedWrite(changes, apply, settle, *args))
         return _unwrap(await answer)
 
-    def _register(self, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
-        life = self._database.register(workflows, lease)
+    def _register(self, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey]) -> WorkerKey:
+        life = self._database.register(workflows, lease, graphs)
         self._lives.append(life)
         return life.key
 

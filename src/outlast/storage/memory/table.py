@@ -119,6 +119,8 @@ class Life:
     """Its process."""
     workflows: tuple[str, ...]
     """Ids of the workflows whose runs it takes."""
+    graphs: tuple[GraphKey, ...]
+    """The graphs of these workflows as its own code makes them."""
     lease_end: float
     """When its lease is over, on `time.monotonic`."""
     is_held: bool = True

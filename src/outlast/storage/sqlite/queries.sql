@@ -255,7 +255,7 @@ SELECT min((
 FROM (VALUES {rows}) AS wanted
 
 -- name: register_worker
-INSERT INTO workers (incarnation, pid, boot_id, lease_until_ns, workflows) VALUES (?, ?, ?, ?, ?)
+INSERT INTO workers (incarnation, pid, boot_id, lease_until_ns, workflows, graphs) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: find_worker
 SELECT key FROM workers WHERE incarnation = ?
@@ -267,7 +267,7 @@ UPDATE workers SET lease_until_ns = ? WHERE key = ?
 SELECT lease_until_ns FROM workers WHERE key = ?
 
 -- name: list_workers
-SELECT key, incarnation, pid, boot_id, lease_until_ns, workflows FROM workers ORDER BY key
+SELECT key, incarnation, pid, boot_id, lease_until_ns, workflows, graphs FROM workers ORDER BY key
 
 -- name: free_runs_of_retired
 UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms WHERE owner = ?

@@ -292,14 +292,18 @@ class SqliteStore:
 
     # ---- WorkerStore
 
-    async def register_worker(self, *, workflows: Sequence[str], lease: timedelta) -> WorkerKey:
+    async def register_worker(
+        self, *, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey] = ()
+    ) -> WorkerKey:
         """Begin a life of a worker: it is alive until it retires, its process ends or its lease is over."""
         machinery = self._usable()
         incarnation = uuid4().hex
         # Locked before it can be seen: whoever sees a row without a lock sees a dead worker.
         life = await machinery.readers.call(lambda: LifeLock(life_path(self._path, incarnation)))
         try:
-            worker = await self._perform(Register(incarnation, workflows=workflows, lease_ns=nanoseconds(lease)))
+            worker = await self._perform(
+                Register(incarnation, workflows=workflows, graphs=graphs, lease_ns=nanoseconds(lease))
+            )
         except BaseException:
             life.remove()
             raise

@@ -27,6 +27,7 @@ class Life(NamedTuple):
     boot_id: str
     lease_until_ns: int
     workflows: str
+    graphs: str
 
     def is_gone(self, path: str) -> bool:
         """Say whether the process is gone; true for ever once it is."""
@@ -60,22 +61,29 @@ def remove_lives(path: str, lives: Sequence[Life]) -> None:
 def worker_row(life: Life, path: str) -> WorkerRow:
     """Return what others may know of a life."""
     return WorkerRow(
-        key=life.key, pid=life.pid, workflows=tuple(json.loads(life.workflows)), is_alive=not life.is_dead(path)
+        key=life.key,
+        pid=life.pid,
+        workflows=tuple(json.loads(life.workflows)),
+        graphs=tuple(json.loads(life.graphs)),
+        is_alive=not life.is_dead(path),
     )
 
 
 class Register(Operation[WorkerKey]):
     """Begins a life. Its lock is held already."""
 
-    def __init__(self, incarnation: str, *, workflows: Sequence[str], lease_ns: int) -> None:
+    def __init__(
+        self, incarnation: str, *, workflows: Sequence[str], graphs: Sequence[GraphKey], lease_ns: int
+    ) -> None:
         self._incarnation = incarnation
         self._workflows = json.dumps(list(workflows))
+        self._graphs = json.dumps(list(graphs))
         self._lease_ns = lease_ns
 
     def apply(self, connection: sqlite3.Connection) -> WorkerKey:
         """Insert the row; the lease counts from now."""
         until = clock.now_ns() + self._lease_ns
-        row = (self._incarnation, os.getpid(), clock.boot_id(), until, self._workflows)
+        row = (self._incarnation, os.getpid(), clock.boot_id(), until, self._workflows, self._graphs)
         connection.execute(one("register_worker"), row)
         return WorkerKey(connection.execute(one("find_worker"), (self._incarnation,)).fetchone()[0])
 

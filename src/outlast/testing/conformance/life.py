@@ -44,6 +44,14 @@ class LifeContract(StoreScenario):
             (row,) = await other.list_workers()
             assert (row.key, row.pid, row.workflows, row.is_alive) == (worker, os.getpid(), ("orders", "größe"), True)
 
+    async def test_graphs_of_a_worker_are_listed(self) -> None:
+        """The graphs of these workflows as its own code makes them."""
+        async with self.process() as store, self.process() as other:
+            graphs = [await store.ensure_graph("orders", version, b"{}") for version in ("v1", "v2")]
+            await store.register_worker(workflows=["orders"], lease=LEASE, graphs=graphs)
+
+            assert [row.graphs for row in await other.list_workers()] == [tuple(graphs)]
+
     async def test_worker_numbers_are_never_used_twice(self) -> None:
         """The number was never used before: not by a life that is over and forgotten either."""
         async with self.process() as store:

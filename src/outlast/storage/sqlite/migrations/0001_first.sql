@@ -84,7 +84,8 @@ CREATE TABLE workers (
   pid            INTEGER NOT NULL,      -- for people; never used to decide anything
   boot_id        TEXT NOT NULL,         -- lease_until_ns means nothing after a reboot
   lease_until_ns INTEGER NOT NULL,      -- on the clock that counts from boot and that nobody sets
-  workflows      TEXT NOT NULL          -- JSON list of workflow ids
+  workflows      TEXT NOT NULL,         -- JSON list of workflow ids
+  graphs         TEXT NOT NULL          -- JSON list of the graphs that its own code makes of them
 );
 
 -- For starts that name an identity: the same key gives the same run.
