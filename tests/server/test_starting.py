@@ -247,3 +247,77 @@ async def test_body_that_is_not_declared_as_json_counts_for_nothing():
         empty = await s.client.post("/api/workflows/tell/start-async")
 
     assert (response.json()["input"], empty.json()["input"]) == (None, None)
+
+
+KEY = {"idempotency-key": "order-7"}
+
+
+async def test_start_with_a_key_is_one_run():
+    async with site() as s:
+        first = await s.post("/workflows/greet/start", {"inputData": "ada"}, headers=KEY)
+        again = await s.post("/workflows/greet/start", {"inputData": "ada"}, headers=KEY)
+        other = await s.post("/workflows/greet/start", {"inputData": "eve"}, headers=KEY)
+
+    assert first.json() == again.json()
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-conflict")
+
+
+async def test_start_async_with_a_key_is_one_run_also_when_it_has_ended():
+    async with site() as s:
+        first = await s.post("/workflows/greet/start-async", {"inputData": "ada"}, headers=KEY)
+        again = await s.post("/workflows/greet/start-async", {"inputData": "ada"}, headers=KEY)
+
+    assert first.json() == again.json()
+
+
+async def test_created_run_with_a_key_is_one_run_of_its_owner():
+    async with site() as s:
+        answers = [
+            await s.post("/workflows/greet/create-run", body, headers=headers)
+            for body, headers in (({}, KEY), ({}, KEY), ({"resourceId": "x"}, KEY), ({}, {"idempotency-key": "8"}))
+        ]
+
+    ids = [each.json()["runId"] for each in answers]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("verb", ["start", "start-async"])
+async def test_key_makes_the_start_of_a_named_run_safe_to_repeat(verb: str):
+    async with site() as s:
+        run_id = await s.created(GREET)
+        path = f"/workflows/greet/{verb}?runId={run_id}"
+        first = await s.post(path, {"inputData": "ada"}, headers=KEY)
+        await s.app.run(run_id).result()
+        again = await s.post(path, {"inputData": "ada"}, headers=KEY)
+        other = await s.post(path, {"inputData": "eve"}, headers=KEY)
+
+    assert (first.status_code, again.json()) == (200, first.json())
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-conflict")
+
+
+async def test_meaning_of_a_key_can_be_told():
+    async with site() as s:
+        body = {"inputData": "ada", "idempotency": {"whileRunning": "reject", "whenFinished": "rerun"}}
+        first = await s.post("/workflows/greet/start-async", body, headers=KEY)
+        again = await s.post("/workflows/greet/start-async", body, headers=KEY)
+
+    assert (again.status_code, again.json()["result"]) == (200, "hello ada")
+    assert again.json()["runId"] != first.json()["runId"]
+
+
+async def test_options_of_a_start_are_those_in_process():
+    async with site() as s:
+        body = {
+            "inputData": "ada",
+            "tags": ["night"],
+            "delayMs": 3_600_000,
+            "includeState": True,
+            "startWithinMs": 60_000,
+        }
+        run_id = (await s.post("/workflows/greet/start", body)).json()["runId"]
+        (run,) = (await s.get("/runs", params={"tags": "night"})).json()["runs"]
+        why = (await s.get(f"/runs/{run_id}/why")).json()["why"]
+
+    assert (run["runId"], run["status"], run["tags"]) == (run_id, "pending", ["night"])
+    assert "to start at" in why

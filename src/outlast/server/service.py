@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,17 +12,18 @@ from typing import Any, TypeVar
 from outlast.app import Outlast
 from outlast.core.status import RunStatus
 from outlast.engines.base import History
-from outlast.errors import InputError, RunExistsError, RunNotFoundError, RunStateError
+from outlast.errors import IdempotencyConflictError, InputError, RunExistsError, RunNotFoundError, RunStateError
 from outlast.graph.committed import CommittedWorkflow
-from outlast.graph.schema import Schema
+from outlast.graph.schema import JSON, Schema
 from outlast.mark import Mark
-from outlast.results import CancelOutcome
-from outlast.run import Run, RunHandle
+from outlast.results import CancelOutcome, read_result
+from outlast.run import OutputOptions, Run, RunHandle
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal
-from outlast.server.wire.body import ResumeBody, StartBody
+from outlast.server.wire.body import IdempotencyBody, ResumeBody, StartBody
+from outlast.starting import Idempotency, check_text, encode_value
 from outlast.storage.listing import RunQuery, RunSummary
-from outlast.values import InvalidValueError, JsonValue, encode
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = ["Service"]
 
@@ -111,10 +113,12 @@ class Service:
         return counts
 
     async def create(
-        self, workflow_id: str, principal: Principal, *, run_id: str | None, resource_id: str | None
+        self, workflow_id: str, principal: Principal, *, run_id: str | None, resource_id: str | None, key: str | None
     ) -> str:
-        """Record a run that somebody starts later; the same id again changes nothing."""
+        """Record a run that somebody starts later; the same id or the same key again changes nothing."""
         workflow = self.workflow(workflow_id)
+        if run_id is None and key is not None:
+            run_id = _id_of_key(workflow_id, principal.resource_id or resource_id, key)
         try:
             run = await self.outlast.record_run(
                 workflow,
@@ -130,7 +134,14 @@ class Service:
         return run.run_id
 
     async def start(
-        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str | None, is_new: bool
+        self,
+        workflow_id: str,
+        principal: Principal,
+        body: StartBody,
+        *,
+        run_id: str | None,
+        is_new: bool,
+        key: str | None,
     ) -> str:
         """Start a run and return its id once it is durable.
 
@@ -140,6 +151,7 @@ class Service:
             body: What it is started with.
             run_id: Its id; a new run gets one if there is none.
             is_new: Whether a run with an unknown id is made; else it must have been created.
+            key: An idempotency key: with it, a repeated request gets the first run.
         """
         workflow = self.workflow(workflow_id)
         resource_id = principal.resource_id or body.resource_id
@@ -147,19 +159,49 @@ class Service:
             found = await self.find(run_id, principal, workflow_id=workflow_id)
             resource_id = found.resource_id if principal.resource_id is not None else resource_id
         run: Run[Any, Any] = await self.outlast.create_run(workflow, run_id=run_id, resource_id=resource_id)
-        await run.start_async(
+        started = await run.start_async(
             input_data=_typed(workflow.input, body.input_data, "input_data"),
             initial_state=body.initial_state,
             request_context=body.request_context,
+            output_options=OutputOptions(include_state=body.include_state),
+            tags=body.tags,
+            delay=_milliseconds(body.delay_ms),
+            start_at=body.start_at,
+            start_within=_milliseconds(body.start_within_ms),
+            idempotency_key=None if key is None else _identity(key, body, principal),
         )
-        return run.run_id
+        return started.run_id
+
+    async def start_named(
+        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str, is_new: bool, key: str | None
+    ) -> str:
+        """Start the run with an id. Its id is a key already: with a key, a repeated request is answered as the first.
+
+        Raises:
+            RunExistsError: It was started before, and there is no key.
+            IdempotencyConflictError: It was started before, with other input.
+        """
+        try:
+            return await self.start(workflow_id, principal, body, run_id=run_id, is_new=is_new, key=None)
+        except RunExistsError:
+            if key is None:
+                raise
+        history = await self.history(run_id, principal, workflow_id=workflow_id)
+        schema = self.workflow(workflow_id).input
+        given = encode_value(schema, _typed(schema, body.input_data, "input_data"), "input_data")
+        if read_result(history, JSON).input != decode(given):
+            raise IdempotencyConflictError(run_id, key)
+        return run_id
 
     async def start_and_wait(
-        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str | None
+        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str | None, key: str | None
     ) -> History:
         """Start a run and wait until it rests; one in flight is waited for, so that a repeated request is safe."""
         try:
-            run_id = await self.start(workflow_id, principal, body, run_id=run_id, is_new=True)
+            if run_id is None:
+                run_id = await self.start(workflow_id, principal, body, run_id=None, is_new=True, key=key)
+            else:
+                await self.start_named(workflow_id, principal, body, run_id=run_id, is_new=True, key=key)
         except RunExistsError as error:
             run_id = error.run_id
             found = await self.find(run_id, principal, workflow_id=workflow_id)
@@ -217,6 +259,29 @@ class Service:
             for each in (task, stop):
                 each.cancel()
             await asyncio.gather(task, stop, return_exceptions=True)
+
+
+def _milliseconds(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(milliseconds=number)
+
+
+def _identity(key: str, body: StartBody, principal: Principal) -> Idempotency:
+    """Return what a key means; a key of the owner of a resource never finds the run of another one."""
+    meant = body.idempotency or IdempotencyBody()
+    return Idempotency(
+        key=key,
+        scope=meant.scope if principal.resource_id is None else "resource",
+        keep=timedelta(milliseconds=meant.keep_ms),
+        while_running=meant.while_running,
+        when_finished=meant.when_finished,
+    )
+
+
+def _id_of_key(workflow_id: str, resource_id: str | None, key: str) -> str:
+    """Return the run id that a key stands for: the same for the same key, and not to be guessed from others."""
+    check_text(key, "Idempotency-Key")
+    digest = hashlib.sha256(encode([workflow_id, resource_id, key])).hexdigest()
+    return f"key-{digest[:32]}"
 
 
 def _finished(run: RunSummary, verb: str) -> Refusal:

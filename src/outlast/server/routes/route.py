@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
@@ -23,6 +23,7 @@ __all__ = [
     "AnyRunId",
     "ContextQuery",
     "Driver",
+    "IdempotencyKey",
     "JsonRoute",
     "OptionalRunId",
     "Reader",
@@ -162,6 +163,15 @@ AnyRunId: TypeAlias = Annotated[str, Path(description="Id of the run.")]
 RunId: TypeAlias = Annotated[str, Query(alias="runId", description="Id of the run.", min_length=1, max_length=200)]
 OptionalRunId: TypeAlias = Annotated[
     str | None, Query(alias="runId", description="Id of the run; a new one if left out.", min_length=1, max_length=200)
+]
+IdempotencyKey: TypeAlias = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="A repeated request with the same key gets the first run.",
+        min_length=1,
+        max_length=200,
+    ),
 ]
 ContextQuery: TypeAlias = Annotated[
     str | None,

@@ -7,7 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from outlast.server.routes.route import ContextQuery, Driver, JsonRoute, OptionalRunId, ServiceOf, WorkflowId, answer
+from outlast.server.routes.route import (
+    ContextQuery,
+    Driver,
+    IdempotencyKey,
+    JsonRoute,
+    OptionalRunId,
+    ServiceOf,
+    WorkflowId,
+    answer,
+)
 from outlast.server.wire.answer import RESPONSES, Created, RunOutcome, Started
 from outlast.server.wire.body import CreateBody, StartBody
 from outlast.server.wire.context import merge_contexts
@@ -30,9 +39,10 @@ async def create_run(
     workflow_id: WorkflowId,
     body: Annotated[CreateBody, _CREATE],
     run_id: OptionalRunId = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Record a run as `pending`, to be started within a day. The same id again changes nothing."""
-    created = await service.create(workflow_id, principal, run_id=run_id, resource_id=body.resource_id)
+    created = await service.create(workflow_id, principal, run_id=run_id, resource_id=body.resource_id, key=key)
     return answer({"runId": created})
 
 
@@ -47,13 +57,17 @@ async def start(
     run_id: OptionalRunId = None,
     create: Annotated[bool, Query(description="Start it also if no run has this id yet.")] = False,  # noqa: FBT002
     request_context: ContextQuery = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Start a run and answer once it is durable: from then on it happens. It does not wait for any step.
 
     With `runId`, a run that was created before; without, a new one.
     """
     full = _with_context(body, request_context)
-    started = await service.start(workflow_id, principal, full, run_id=run_id, is_new=create or run_id is None)
+    if run_id is None or create:
+        started = await service.start(workflow_id, principal, full, run_id=run_id, is_new=True, key=key)
+    else:
+        started = await service.start_named(workflow_id, principal, full, run_id=run_id, is_new=False, key=key)
     return answer({"message": "Workflow run started", "runId": started})
 
 
@@ -70,13 +84,14 @@ async def start_async(
     body: Annotated[StartBody, _START],
     run_id: OptionalRunId = None,
     request_context: ContextQuery = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Start a run and answer when it ends, is suspended or paused.
 
     A repeated request waits for the run in flight; a run that has ended is not started again.
     """
     full = _with_context(body, request_context)
-    return answer(run_result(await service.start_and_wait(workflow_id, principal, full, run_id=run_id)))
+    return answer(run_result(await service.start_and_wait(workflow_id, principal, full, run_id=run_id, key=key)))
 
 
 def _with_context(body: StartBody, query: str | None) -> StartBody:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = ["CancelBody", "CreateBody", "ResumeBody", "StartBody"]
+__all__ = ["CancelBody", "CreateBody", "IdempotencyBody", "ResumeBody", "StartBody"]
 
 Step: TypeAlias = str | Annotated[list[str], Field(min_length=1, max_length=64)]
+
+
+Milliseconds: TypeAlias = Annotated[int, Field(ge=0, le=100_000_000_000_000)]
 
 
 class _Body(BaseModel):
@@ -36,6 +40,19 @@ class _Options(_Body):
     """Tracing is not supported yet."""
 
 
+class IdempotencyBody(_Body):
+    """What an idempotency key means."""
+
+    scope: Literal["workflow", "resource"] = "workflow"
+    """Within what it is unique: the workflow, or the workflow and the resource."""
+    keep_ms: Milliseconds = 86_400_000
+    """How long it is held at least."""
+    while_running: Literal["return", "reject", "replace"] = "return"
+    """What a second start leads to while the first run has not ended."""
+    when_finished: Literal["return", "reject", "rerun", "rerun_if_failed"] = "return"
+    """The same once it has ended."""
+
+
 class StartBody(_Options):
     """What a run is started with."""
 
@@ -51,6 +68,18 @@ class StartBody(_Options):
     """What all steps can read."""
     resource_id: str | None = None
     """Whose run it is."""
+    include_state: bool = False
+    """Whether results of the run show its state."""
+    tags: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list[str])
+    """Words to find the run by."""
+    delay_ms: Milliseconds | None = None
+    """How long it waits before it starts."""
+    start_at: datetime | None = None
+    """When it starts, with a time zone; one in the past means at once."""
+    start_within_ms: Milliseconds | None = None
+    """How long it may take until a worker begins it; else it ends `failed`."""
+    idempotency: IdempotencyBody | None = None
+    """What the key in the header `Idempotency-Key` means; it has defaults."""
 
 
 class ResumeBody(_Options):
