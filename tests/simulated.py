@@ -21,6 +21,7 @@ from outlast.core.commands import (
     FinishRun,
     OpenBlock,
     Pause,
+    RunHook,
     RunMap,
     RunStep,
     Sleep,
@@ -306,7 +307,16 @@ class SimulatedRun:
             case Suspend():
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 return StepSuspended(now, command.path, 0, None, due)
-            case RunStep() | RunMap() | StartTimer() | Evaluate() | AwaitResume() | AwaitDeadline() | AwaitStep():
+            case (
+                RunStep()
+                | RunMap()
+                | RunHook()
+                | StartTimer()
+                | Evaluate()
+                | AwaitResume()
+                | AwaitDeadline()
+                | AwaitStep()
+            ):
                 return None
 
     def _finish(self, command: FinishRun) -> Event:

@@ -40,6 +40,7 @@ from outlast.errors import (
 from outlast.failures import FailureInfo
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.context import ReadContext, StepContext
+from outlast.graph.hook import StartInfo
 from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
 from outlast.graph.retry import Retry
 from outlast.graph.source import from_context, from_init, from_input, from_state, from_step, template, value
@@ -47,7 +48,7 @@ from outlast.graph.state import DELETE
 from outlast.graph.step import Step, step
 from outlast.graph.workflow import Workflow
 from outlast.reading import RunDetails, RunInfo, RunPage
-from outlast.results import CancelOutcome, RunResult, StepResult
+from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
 from outlast.run import OutputOptions, Run, RunHandle, StartedRun
 from outlast.starting import Idempotency
 from outlast.values import JsonValue
@@ -63,6 +64,7 @@ __all__ = [
     "Extend",
     "FailureInfo",
     "ForkedAppError",
+    "HookDelivery",
     "Idempotency",
     "IdempotencyConflictError",
     "InputError",
@@ -100,6 +102,7 @@ __all__ = [
     "RunTimedOutError",
     "SchemaVersionError",
     "StartDeadlineError",
+    "StartInfo",
     "StartedRun",
     "Step",
     "StepContext",

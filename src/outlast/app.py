@@ -72,6 +72,7 @@ class Outlast:
         max_steps: int = 1_000,
         grace: timedelta = timedelta(seconds=5),
         max_recoveries: int = 5,
+        hook_timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -89,6 +90,7 @@ class Outlast:
             max_recoveries: How often processes may end by themselves (SIGKILL, out of memory) while they call bodies of
                 one run before it fails with `PoisonRunError`. From the second time on such runs are driven one at a
                 time on a machine.
+            hook_timeout: How long one call of `on_finish` or `on_error` may take.
             grace: How long a body may go on after its run was canceled, or after it asked to suspend, bail or abort.
 
         Raises:
@@ -105,6 +107,7 @@ class Outlast:
             max_steps=max_steps,
             grace=grace,
             max_recoveries=max_recoveries,
+            hook_timeout=hook_timeout,
         )
         self._durability: Literal["full", "normal"] = durability
         self._arrange(_make_store(store, durability), options)
@@ -158,7 +161,7 @@ class Outlast:
         self._store = store
         self._options = options
         self._engine = LocalEngine(store, list(self._workflows.values()), options)
-        self._state: Literal["new", "open", "closed", "forked"] = "new"
+        self._state: Literal["new", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
 
     @property
@@ -188,11 +191,16 @@ class Outlast:
         if self._state != "new":
             message = f"this app is {self._state}; an app is entered once, make another one with Outlast([...])"
             raise ConfigurationError(message)
-        await self._engine.open()
+        # Before the engine opens: the bodies and hooks that it calls see this app as theirs.
+        self._token = current_host.set((*current_host.get(), self))
+        try:
+            await self._engine.open()
+        except BaseException:
+            _reset(self._token)
+            raise
         self._state = "open"
         _apps.add(self)
         open_hosts().append(self)
-        self._token = current_host.set((*current_host.get(), self))
         return self
 
     async def __aexit__(
@@ -201,11 +209,14 @@ class Outlast:
         """Give everything back in good order; see `on_exit` and `drain`."""
         if self._state == "forked":
             return
-        self._state = "closed"
-        open_hosts().remove(self)
-        if self._token is not None:
-            _reset(self._token)
-        left = await self._engine.close()
+        self._state = "closing"  # bodies in flight and hooks may still start and read runs
+        try:
+            left = await self._engine.close()
+        finally:
+            self._state = "closed"
+            open_hosts().remove(self)
+            if self._token is not None:
+                _reset(self._token)
         if left:
             runs = "1 run is not finished; nothing is lost, it goes"
             if left > 1:
@@ -405,7 +416,7 @@ class Outlast:
                 "spawn processes, or fork before opening"
             )
             raise ForkedAppError(message)
-        if self._state != "open":
+        if self._state not in ("open", "closing"):
             message = f"this app is {self._state}, not open; use it inside `async with Outlast([...]) as app:`"
             raise UnattachedWorkflowError(message)
 

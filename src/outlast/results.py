@@ -11,12 +11,12 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from outlast.core.codec import UnknownEventError, decode_event
 from outlast.core.events import RunFinished, RunStarted
+from outlast.core.history import History
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
 from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_view
-from outlast.engines.base import History
 from outlast.errors import (
     NeverStartedError,
     PoisonRunError,
@@ -31,10 +31,10 @@ from outlast.errors import (
 )
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
-from outlast.instant import from_ms, to_ms
+from outlast.instant import from_ms, render_ms, to_ms
 from outlast.values import InvalidValueError, JsonValue, decode
 
-__all__ = ["CancelOutcome", "RunResult", "StepResult", "read_result"]
+__all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "read_result"]
 
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
@@ -179,6 +179,29 @@ _ENDINGS: Final[Mapping[str, Callable[[str, str], RunError]]] = {
 """Failures of the run as a whole, recorded by the core; a class of that name in user code has bases."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookDelivery:
+    """A call of a lifecycle hook that has not succeeded: it is due, or was given up."""
+
+    hook: str
+    """The hook: `on_finish` or `on_error`."""
+    execution: int
+    """Which execution of the run it tells of."""
+    tries: int
+    """How often it was called; a process that ended meanwhile counts."""
+    due_at: datetime | None
+    """When it may be called (aware, UTC); None if it was given up."""
+    error: FailureInfo | None
+    """Why the latest call failed; None if none has."""
+
+    def __str__(self) -> str:
+        """Say in words what is due, or what was given up."""
+        error = f"; the last call failed with {self.error.type}: {self.error.message}" if self.error else ""
+        if self.due_at is None:
+            return f"hook '{self.hook}' was given up after {self.tries} tries{error}"
+        return f"hook '{self.hook}' is due at {render_ms(to_ms(self.due_at))} ({self.tries} tries so far{error})"
+
+
 class CancelOutcome(StrEnum):
     """What became of a wish to cancel a run."""
 
@@ -188,15 +211,20 @@ class CancelOutcome(StrEnum):
     """The run had ended; nothing was changed."""
 
 
-def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
+def read_result(history: History, output: Schema[Any], *, with_state: bool = False) -> RunResult[Any]:
     """Return what a recorded history says. The steps are read when somebody looks at them.
+
+    Args:
+        history: The run.
+        output: Declared type of its result.
+        with_state: Whether to show the state also if the run was not started so.
 
     Raises:
         UnreadableRunError: A newer version of Outlast wrote a part of it, or the recorded result is not of the declared
             type any more.
     """
     try:
-        return _read(_Reading(history), output)
+        return _read(_Reading(history), output, with_state=with_state)
     except (UnknownEventError, JournalMismatchError) as error:
         raise UnreadableRunError(history.run_id, str(error)) from error
     except InvalidValueError as error:
@@ -204,11 +232,11 @@ def read_result(history: History, output: Schema[Any]) -> RunResult[Any]:
         raise UnreadableRunError(history.run_id, reason + "; ".join(map(str, error.problems))) from error
 
 
-def _read(reading: _Reading, output: Schema[Any]) -> RunResult[Any]:
+def _read(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunResult[Any]:
     history = reading.history
-    ended = _ended_of(history)
+    ended = None if with_state else _ended_of(history)
     if ended is None:
-        return _read_by_fold(reading, output)
+        return _read_by_fold(reading, output, with_state=with_state)
     is_success = ended.status is RunStatus.SUCCESS
     return RunResult(
         run_id=history.run_id,
@@ -243,7 +271,7 @@ def _start_of(history: History) -> Record:
     return history.records[1] if history.records[0].type == "run-created" else history.records[0]
 
 
-def _read_by_fold(reading: _Reading, output: Schema[Any]) -> RunResult[Any]:
+def _read_by_fold(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunResult[Any]:
     history, view = reading.history, reading.view
     failure, suspensions, result = view.failure, view.state.suspensions(), view.state.result
     return RunResult(
@@ -259,7 +287,7 @@ def _read_by_fold(reading: _Reading, output: Schema[Any]) -> RunResult[Any]:
         error_path=failure.path if failure is not None else "",
         suspended=[each.path for each in suspensions],
         suspend_payload={each.path: reading.json(each.payload) for each in suspensions},
-        state=view.state.data if view.include_state else None,
+        state=view.state.data if with_state or view.include_state else None,
         cancel_reason=view.cancel_reason,
     )
 

@@ -25,13 +25,15 @@ from outlast.errors import (
     RunStateError,
     UnreadableRunError,
 )
+from outlast.failures import failure_from_json
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.function import Function
 from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
+from outlast.instant import from_ms
 from outlast.mark import Mark
-from outlast.results import CancelOutcome, RunResult, read_result
+from outlast.results import CancelOutcome, HookDelivery, RunResult, read_result
 from outlast.starting import Idempotency, encode_value, make_request
 from outlast.values import JsonValue, decode, encode
 
@@ -41,6 +43,7 @@ In = TypeVar("In")
 Out_co = TypeVar("Out_co", covariant=True)
 
 
+_JsonObject: TypeAlias = "dict[str, JsonValue]"
 _Part: TypeAlias = "Step[Any, Any] | CommittedWorkflow[Any, Any] | str"
 Target: TypeAlias = "_Part | Sequence[_Part]"
 """What names a suspended node: a step or workflow, an id, a dotted path, or the parts of a path."""
@@ -195,6 +198,26 @@ class RunHandle(Generic[Out_co]):
             raise RunNotFoundError(self.run_id)
         return summary.status
 
+    async def deliveries(self) -> list[HookDelivery]:
+        """Return the calls of `on_finish` and `on_error` that have not succeeded, in their order (rule 13).
+
+        Those that are due are still to be made, by whatever worker knows the workflow. Those that were given up failed
+        five times; they are kept as long as the run.
+
+        Raises:
+            RunNotFoundError: No kept run has this id.
+        """
+        return [
+            HookDelivery(
+                hook=each.kind,
+                execution=each.execution,
+                tries=each.tries,
+                due_at=None if each.due_at_ms is None else from_ms(each.due_at_ms),
+                error=None if each.failure is None else failure_from_json(cast("_JsonObject", decode(each.failure))),
+            )
+            for each in await self._engine.list_deliveries(self.run_id)
+        ]
+
     async def why(self) -> str:
         """Say in words what the run does or waits for, since when, and who works on it.
 
@@ -209,7 +232,7 @@ class RunHandle(Generic[Out_co]):
             return UnreadableRunError(self.run_id, str(error)).message
         except UnreadableRunError as error:
             return error.message
-        return explain(
+        story = explain(
             view,
             status=history.status,
             workflow_id=history.workflow_id,
@@ -219,6 +242,8 @@ class RunHandle(Generic[Out_co]):
             requests=standing.requests,
             starts_at_ms=standing.starts_at_ms,
         )
+        hooks = await self.deliveries() if history.graph.hooks is not None else []
+        return "; ".join([story, *map(str, hooks)])
 
     async def _wait(
         self,

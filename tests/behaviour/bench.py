@@ -38,15 +38,20 @@ class Bench(Place):
         store: Store | None = None,
         grace: timedelta | None = None,
         clock: Clock | None = None,
+        hook_delay: timedelta | None = None,
         **options: Any,
     ) -> Outlast:
-        """Make an app. `grace` is how long bodies may go on; `clock` is what it takes for the time."""
+        """Make an app. `grace` is how long bodies may go on; `clock` is what it takes for the time.
+
+        `hook_delay` is when a hook that failed is called again.
+        """
         store = store or self.store()
         app = Outlast(workflows, store=store, **options)
         engine = app._engine  # noqa: SLF001
         changed = replace(
             engine._options,  # noqa: SLF001
             **({} if grace is None else {"grace": grace}),
+            **({} if hook_delay is None else {"hook_delay": hook_delay}),
             **({} if clock is None else {"now_ms": clock.now_ms}),
         )
         app._engine = LocalEngine(store, workflows, changed)  # noqa: SLF001

@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 from core.history import HISTORIES, record_to_json, replay
 from outlast.core.events import (
     BlockFailed,
+    HookEnded,
+    HookStarted,
     RunCrashed,
     RunCreated,
     RunFinished,
@@ -107,6 +109,7 @@ LIMITED = Workflow("limited", input=int).parallel([double, halve, CHILD], limit=
 COLLECT = Workflow("collect", input=list[int]).foreach(double, concurrency=2, on_error="collect").commit()
 WIDE = Workflow("wide", input=list[int]).foreach(halve, concurrency=lambda ctx: len(ctx.input)).commit()
 SIDES = Workflow("sides", input=list[int]).foreach(BOTH, concurrency=2, id="each").commit()
+HOOKED = Workflow("hooked", input=int, output=int, on_start=print, on_finish=print).then(halve).commit()
 SOURCES = Workflow("sources", input=int).map({"half": from_input(""), "kind": literal("order")}).commit()
 STATEFUL = Workflow("stateful", input=int, state=Tally).then(halve).then(double).commit()
 BLOCKS = Workflow("blocks", input=int).parallel([CHILD, double], id="sides").map(lengths).foreach(halve).commit()
@@ -701,6 +704,25 @@ def rewound_unstarted() -> SimulatedRun:
     return run
 
 
+def hook_called() -> SimulatedRun:
+    run = begin(HOOKED, 8)
+    run.record(HookStarted(T0, "?on_start"))
+    return run
+
+
+def hook_returned() -> SimulatedRun:
+    run = hook_called()
+    run.record(HookEnded(T0 + 1, "?on_start", None))
+    run.succeed("halve", 4)
+    return run
+
+
+def hook_raised() -> SimulatedRun:
+    run = hook_called()
+    run.record(HookEnded(T0 + 1, "?on_start", FAILURE))
+    return run
+
+
 SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -739,6 +761,9 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         foreach_in_flight,
         foreach_of_workflows,
         foreach_over_no_list,
+        hook_called,
+        hook_raised,
+        hook_returned,
         loop,
         loop_asked,
         loop_bailed,

@@ -44,6 +44,7 @@ from outlast.storage.base import (
 )
 from outlast.storage.listing import RunQuery
 from outlast.storage.memory import MemoryDatabase, MemoryStore
+from outlast.storage.outbox import NewDelivery
 from outlast.storage.sqlite import SqliteStore
 
 T = TypeVar("T")
@@ -54,6 +55,16 @@ LEASE = timedelta(hours=1)
 RUN_IDS = st.sampled_from([f"run-{n}" for n in range(4)])
 STORES = st.integers(0, 1)
 SOME = st.integers(0, 9)
+
+
+@dataclass
+class ModelDelivery:
+    """What the model knows of a delivery."""
+
+    due_at_ms: int | None
+    owner: WorkerKey | None = None
+    tries: int = 0
+    failure: bytes | None = None
 
 
 @dataclass
@@ -71,6 +82,13 @@ class ModelRun:
     topics: set[str] = field(default_factory=set)
     inbox: dict[str, bytes] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    told: list[ModelDelivery] = field(default_factory=list)
+
+    @property
+    def next_told(self) -> ModelDelivery | None:
+        """The first delivery that is due, if nobody makes it."""
+        first = next((each for each in self.told if each.due_at_ms is not None), None)
+        return first if first is not None and first.owner is None else None
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -122,6 +140,8 @@ class StoreMachine(RuleBasedStateMachine):
         for run in owned:
             run.owner = None
             run.ready_at_ms = run.journal[-1].at_ms if ready_at_ms is None else ready_at_ms
+        for delivery in self.deliveries_of(worker):
+            delivery.owner = None
         del self.workers[worker]
         self.expired.discard(worker)
         self.over.append(worker)
@@ -230,8 +250,19 @@ class StoreMachine(RuleBasedStateMachine):
         release=st.sampled_from([None, None, "never", -5, 0, 50]),
         taking=st.integers(0, 3),
         seeing=st.integers(0, 3),
+        telling=st.lists(st.integers(-3, 3), max_size=2),
     )
-    def append(self, pick: int, store: int, stale: str, count: int, release: Any, taking: int, seeing: int) -> None:
+    def append(
+        self,
+        pick: int,
+        store: int,
+        stale: str,
+        count: int,
+        release: Any,
+        taking: int,
+        seeing: int,
+        telling: list[int],
+    ) -> None:
         owned = [run_id for run_id, run in self.runs.items() if run.owner is not None]
         choice = owned if owned and pick else sorted(self.runs)
         run_id = choice[pick % len(choice)]
@@ -256,6 +287,7 @@ class StoreMachine(RuleBasedStateMachine):
             ready_at_ms=ready_at_ms,
             inbox_taken=[InboxKey(row.key) for row in taken],
             inbox_seen=[InboxKey(row.key) for row in seen],
+            outbox=[NewDelivery("hook", first, run.execution, self.now + delay) for delay in telling],
         )
 
         outcome = self.settle(lambda settle: self.stores[store].append(write, settle))
@@ -265,6 +297,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         run.journal += records
         run.status, run.execution = write.status, write.execution
+        run.told += [ModelDelivery(each.due_at_ms) for each in write.outbox]
         for row in taken:
             del run.inbox[row.topic]
         if write.is_released:
@@ -368,6 +401,62 @@ class StoreMachine(RuleBasedStateMachine):
             run = self.runs[row.run_id]
             run.owner, run.epoch, run.ready_at_ms = worker, run.epoch + 1, None
             assert (row.key, row.graph, row.epoch) == (run.key, run.graph, run.epoch)
+
+    def deliveries_of(self, worker: WorkerKey) -> list[ModelDelivery]:
+        return [each for run in self.runs.values() for each in run.told if each.owner == worker]
+
+    @precondition(lambda self: self.workers or self.over)
+    @rule(store=STORES, pick=SOME, which=st.sampled_from([[0, 1], [0], [1], []]), limit=st.integers(0, 3))
+    def claim_deliveries(self, store: int, pick: int, which: list[int], limit: int) -> None:
+        worker = self.worker(pick)
+        assert worker is not None
+        if worker in self.expired:
+            return  # as for inserts
+        graphs, now = [self.graphs[place] for place in which], self.now
+        due = [
+            run.next_told.due_at_ms
+            for run in self.runs.values()
+            if run.graph in graphs and run.next_told is not None and (run.next_told.due_at_ms or 0) <= now
+        ]
+
+        claimed = self.do(self.stores[store].claim_deliveries(worker, graphs=graphs, now_ms=now, limit=limit))
+
+        told = [self.runs[each.run_id].next_told for each in claimed]
+        assert [each.due_at_ms for each in told if each] == (sorted(due)[:limit] if worker in self.workers else [])
+        for given, delivery in zip(claimed, told, strict=True):
+            assert delivery is not None
+            delivery.owner, delivery.tries = worker, delivery.tries + 1
+            assert given.tries == delivery.tries
+
+    @precondition(lambda self: any(run.told for run in self.runs.values()))
+    @rule(store=STORES, pick=SOME, which=SOME, failure=st.sampled_from([None, b"no"]), delay=st.none() | SOME)
+    def end_delivery(self, store: int, pick: int, which: int, failure: bytes | None, delay: int | None) -> None:
+        run = [each for each in self.runs.values() if each.told][which % sum(bool(x.told) for x in self.runs.values())]
+        place = next((n for n, each in enumerate(run.told) if each.owner is not None), 0)
+        delivery, row = run.told[place], self.do(self.stores[store].list_deliveries(run.key))[place]
+        worker = delivery.owner if delivery.owner is not None and pick else self.worker(pick) or WorkerKey(99)
+        due_at_ms = None if failure is None or delay is None else self.now + delay
+
+        is_done = self.do(self.stores[store].end_delivery(worker, row.key, failure=failure, due_at_ms=due_at_ms))
+
+        assert is_done == (delivery.owner == worker)
+        if is_done and failure is None:
+            del run.told[place]
+        elif is_done:
+            delivery.owner, delivery.failure, delivery.due_at_ms = None, failure, due_at_ms
+
+    @invariant()
+    def outboxes_agree(self) -> None:
+        for run in self.runs.values():
+            for store in self.stores:
+                rows = self.loop.run_until_complete(store.list_deliveries(run.key))
+                assert [(row.due_at_ms, row.owner, row.tries, row.failure) for row in rows] == [
+                    (each.due_at_ms, each.owner, each.tries, each.failure) for each in run.told
+                ]
+        for graph in getattr(self, "graphs", ()):
+            told = [run.next_told for run in self.runs.values() if run.graph == graph]
+            first = min((each.due_at_ms for each in told if each and each.due_at_ms is not None), default=None)
+            assert self.loop.run_until_complete(self.stores[0].next_delivery_at([graph])) == first
 
     @invariant()
     def rows_and_journals_agree(self) -> None:

@@ -38,6 +38,8 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    HookEnded,
+    HookStarted,
     RunContinued,
     RunCrashed,
     RunCreated,
@@ -57,7 +59,7 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.flow import ending, foreach, group, leaf, loop, pause, scope
+from outlast.core.flow import ending, foreach, group, hook, leaf, loop, pause, scope
 from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
 from outlast.core.flow.kept import recall_answer
 from outlast.core.flow.start import start_node
@@ -88,7 +90,16 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             state.succeed(_leaf(state, path), Recorded(seq), is_bail=event.is_bail)
         case RunFinished():
             _apply_finished(state, event)
-        case RunStarted() | CancelRequested() | RunTimedOut() | RunCrashed() | RunCreated() | StartTimedOut():
+        case (
+            RunStarted()
+            | CancelRequested()
+            | RunTimedOut()
+            | RunCrashed()
+            | RunCreated()
+            | StartTimedOut()
+            | HookStarted()
+            | HookEnded()
+        ):
             _apply_to_run(state, seq, event)
         case StepFailed() | StepCanceled():
             _apply_failed(state, event)
@@ -133,7 +144,14 @@ def reissue(state: RunState) -> list[Command]:
 def _apply_to_run(
     state: RunState,
     seq: int,
-    event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunCreated | StartTimedOut,
+    event: RunStarted
+    | CancelRequested
+    | RunTimedOut
+    | RunCrashed
+    | RunCreated
+    | StartTimedOut
+    | HookStarted
+    | HookEnded,
 ) -> None:
     match event:
         case RunStarted():
@@ -155,6 +173,8 @@ def _apply_to_run(
             state.issue(AwaitDeadline(START_PATH, event.due_at_ms))
         case StartTimedOut():
             ending.miss_start(state)
+        case HookStarted() | HookEnded():
+            hook.note(state, event)
         case _:
             assert_never(event)
 

@@ -17,6 +17,8 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    HookEnded,
+    HookStarted,
     RunContinued,
     RunCrashed,
     RunCreated,
@@ -71,6 +73,8 @@ EVENT_VERSIONS: Final[Mapping[str, int]] = {
     "block-opened": 1,
     "block-succeeded": 1,
     "block-failed": 1,
+    "hook-started": 1,
+    "hook-ended": 1,
     "run-finished": 1,
 }
 """Event types that this version reads, each up to this version of its shape."""
@@ -111,6 +115,9 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
             name, body = _of_created(event)
         case RunRewound() | RunPaused() | RunContinued():
             name, body = _of_intervention(event)
+        case HookStarted() | HookEnded():
+            name, body = _of_hook(event)
+            path = event.path
         case _:
             assert_never(event)
     return Record(seq, execution, True, name, EVENT_VERSIONS[name], event.at_ms, path, attempt, body, payload)  # noqa: FBT003
@@ -190,6 +197,12 @@ def _of_created(event: RunCreated | StartTimedOut) -> _NameAndBody:
             return "start-timed-out", None
         case _:
             assert_never(event)
+
+
+def _of_hook(event: HookStarted | HookEnded) -> _NameAndBody:
+    if isinstance(event, HookStarted):
+        return "hook-started", None
+    return "hook-ended", None if event.failure is None else encode({"failure": failure_to_json(event.failure)})
 
 
 def _of_run(event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunFinished) -> _NameAndBody:
@@ -382,5 +395,7 @@ _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
     "block-opened": _block_opened,
     "block-succeeded": lambda record: BlockSucceeded(record.at_ms, record.path),
     "block-failed": _block_failed,
+    "hook-started": lambda record: HookStarted(record.at_ms, record.path),
+    "hook-ended": lambda record: HookEnded(record.at_ms, record.path, _failure(_body(record).get("failure"))),
     "run-finished": _run_finished,
 }

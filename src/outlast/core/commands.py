@@ -25,6 +25,7 @@ __all__ = [
     "Pause",
     "Purpose",
     "Resumption",
+    "RunHook",
     "RunMap",
     "RunStep",
     "Sleep",
@@ -88,6 +89,20 @@ class RunMap:
     """Reference of the function."""
     input: Ref
     """Its input."""
+    was_started: bool = False
+    """Whether it is recorded as started."""
+
+
+@immutable
+class RunHook:
+    """Record `HookStarted`, then call the hook `on_start`. Answered by `HookEnded`."""
+
+    path: str
+    """Always `?on_start`."""
+    function: str
+    """Reference of the hook."""
+    input: Ref
+    """Input of the run."""
     was_started: bool = False
     """Whether it is recorded as started."""
 
@@ -244,6 +259,7 @@ class FinishRun:
 Command: TypeAlias = (
     RunStep
     | RunMap
+    | RunHook
     | Evaluate
     | OpenBlock
     | CloseBlock

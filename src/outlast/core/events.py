@@ -26,6 +26,8 @@ __all__ = [
     "EvaluationFailed",
     "Event",
     "Fact",
+    "HookEnded",
+    "HookStarted",
     "RunContinued",
     "RunCrashed",
     "RunCreated",
@@ -349,6 +351,28 @@ class BlockFailed:
 
 
 @immutable
+class HookStarted:
+    """The hook `on_start` is about to be called; durable before it is."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """Always `?on_start`."""
+
+
+@immutable
+class HookEnded:
+    """The hook `on_start` returned, and the first node may start; or it raised, and the run fails."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    path: str
+    """Always `?on_start`."""
+    failure: FailureInfo | None
+    """What is kept of the exception; None if it returned."""
+
+
+@immutable
 class RunFinished:
     """This execution of the run has ended."""
 
@@ -388,6 +412,8 @@ Event: TypeAlias = (
     | BlockOpened
     | BlockSucceeded
     | BlockFailed
+    | HookStarted
+    | HookEnded
     | RunFinished
 )
 """Closed on purpose: a new member breaks the type check until `advance.apply` and the codec handle it."""

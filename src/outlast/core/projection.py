@@ -23,6 +23,8 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    HookEnded,
+    HookStarted,
     RunContinued,
     RunCrashed,
     RunCreated,
@@ -150,7 +152,16 @@ class Projection:
             case CancelRequested(reason=reason):
                 self._cancel_reason = reason
                 return []
-            case RunCreated() | RunStarted() | StartTimedOut() | Evaluated() | RunTimedOut() | RunCrashed():
+            case (
+                RunCreated()
+                | RunStarted()
+                | StartTimedOut()
+                | Evaluated()
+                | RunTimedOut()
+                | RunCrashed()
+                | HookStarted()
+                | HookEnded()
+            ):
                 return []
             case RunPaused() | RunContinued():
                 return []  # the status of the run tells of them

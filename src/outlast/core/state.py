@@ -44,6 +44,7 @@ class RunState:
         "finished",
         "frames",
         "graph",
+        "has_told_start",
         "is_canceling",
         "is_stepping",
         "issued",
@@ -81,6 +82,8 @@ class RunState:
         """Whether nothing new may start because the run is to end: `canceled`, or `failed` if there is an `ending`."""
         self.ending: Cause | None = None
         """With `is_canceling`: why it ends `failed` instead of `canceled`."""
+        self.has_told_start = False
+        """Whether the hook `on_start` has returned, in this execution or an earlier one."""
         self.crashes = 0
         """How often a process ended by itself while it called a body of this run."""
         self.data: Mapping[str, JsonValue] = {}

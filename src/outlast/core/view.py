@@ -17,6 +17,8 @@ from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Event,
+    HookEnded,
+    HookStarted,
     RunContinued,
     RunCrashed,
     RunCreated,
@@ -168,7 +170,17 @@ def _note(view: RunView, seq: int, event: Event) -> None:
             _note_run(view, event)
         case RunRewound():
             _note_rewound(view, event)
-        case Evaluated() | RunCreated() | StartTimedOut() | RunTimedOut() | RunCrashed() | RunPaused() | RunContinued():
+        case (
+            Evaluated()
+            | RunCreated()
+            | StartTimedOut()
+            | RunTimedOut()
+            | RunCrashed()
+            | RunPaused()
+            | RunContinued()
+            | HookStarted()
+            | HookEnded()
+        ):
             pass
         case _:
             assert_never(event)

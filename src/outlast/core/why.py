@@ -15,6 +15,7 @@ from outlast.core.commands import (
     FinishRun,
     OpenBlock,
     Pause,
+    RunHook,
     RunMap,
     RunStep,
     Sleep,
@@ -122,7 +123,7 @@ def _who(workflow_id: str, candidates: int, missing: Sequence[str]) -> str:
 
 def _sentence(view: RunView, command: Command) -> str:
     match command:
-        case RunStep() | RunMap():
+        case RunStep() | RunMap() | RunHook():
             return _call(view, command)
         case StartTimer():
             step = view.steps.get(command.path)
@@ -166,7 +167,9 @@ def _sentence_of_run(view: RunView, command: Pause | AwaitStep | AwaitDeadline |
             assert_never(command)
 
 
-def _call(view: RunView, command: RunStep | RunMap) -> str:
+def _call(view: RunView, command: RunStep | RunMap | RunHook) -> str:
+    if isinstance(command, RunHook):
+        return "its hook 'on_start' is called, and the first step waits for that"
     step = view.steps.get(command.path)
     if not command.was_started or step is None:
         return f"'{command.path}' may start and waits for a free slot of its worker"

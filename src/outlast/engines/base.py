@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from outlast.core.events import RunCreated, RunStarted
-from outlast.core.record import Record
-from outlast.core.status import RunStatus
+from outlast.core.history import History
 from outlast.graph.committed import CommittedWorkflow
-from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
 from outlast.storage.identity import Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.outbox import DeliveryRow
 from outlast.values import JsonValue
 
 __all__ = ["CreateRequest", "Engine", "History", "Standing", "StartRequest"]
@@ -93,28 +92,6 @@ class CreateRequest:
     def to_event(self, now_ms: int) -> RunCreated:
         """Return the first event of the run's journal."""
         return RunCreated(now_ms, self.ready_at_ms(now_ms))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """A run as it is recorded at one moment."""
-
-    run_id: str
-    """Id of the run."""
-    workflow_id: str
-    """Id of its workflow."""
-    resource_id: str | None
-    """Whose run it is."""
-    execution: int
-    """Its latest execution."""
-    status: RunStatus
-    """Its status."""
-    created_at_ms: int
-    """When it was started."""
-    graph: Graph
-    """The graph that it runs on."""
-    records: Sequence[Record]
-    """Its journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +224,14 @@ class Engine(Protocol):
 
     async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
         """Return how many runs there are, by workflow and status."""
+        ...
+
+    async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
+        """Return the calls of a run's hooks that have not succeeded: those that are due, and those given up.
+
+        Raises:
+            RunNotFoundError: Its id is not known.
+        """
         ...
 
     async def load_standing(self, run_id: str) -> Standing:

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Protocol, TypeAlias, assert_never
 
 from outlast.core.backoff import retry_at
-from outlast.core.commands import CloseBlock, Evaluate, RunMap, RunStep
+from outlast.core.commands import CloseBlock, Evaluate, RunHook, RunMap, RunStep
 from outlast.core.events import (
     Evaluated,
     EvaluationFailed,
     Fact,
+    HookEnded,
     StepCanceled,
     StepFailed,
     StepSucceeded,
@@ -26,7 +27,7 @@ from outlast.values import JsonValue, encode
 __all__ = ["Calling", "Driven", "collected", "fact_of"]
 
 
-Calling: TypeAlias = RunStep | RunMap | Evaluate
+Calling: TypeAlias = RunStep | RunMap | RunHook | Evaluate
 """A command to call user code."""
 
 
@@ -56,6 +57,8 @@ def fact_of(run: Driven, command: Calling, outcome: Outcome, now: int) -> Fact:
         case Suspended(payload=payload, label=label, timeout=timeout, patch=patch):
             due = None if timeout is None else now + round(timeout / timedelta(milliseconds=1))
             return StepSuspended(now, path, attempt, label, due, patch), payload
+        case Answered() if isinstance(command, RunHook):
+            return HookEnded(now, path, None), None
         case Answered(value=value):
             return Evaluated(now, path, value), None
         case Raised(failure=failure):
@@ -69,6 +72,8 @@ def fact_of(run: Driven, command: Calling, outcome: Outcome, now: int) -> Fact:
 def _failed(run: Driven, command: Calling, failure: FailureInfo, now: int) -> Fact:
     if isinstance(command, Evaluate):
         return EvaluationFailed(now, command.path, failure), None
+    if isinstance(command, RunHook):
+        return HookEnded(now, command.path, failure), None
     attempt = command.attempt if isinstance(command, RunStep) else 0
     due = None if run.state.is_canceling else _retry_at(run, command.path, attempt, failure, now)
     payload = collected(run, command.path, failure, None) if due is None else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from inspect import isawaitable, iscoroutine
 from typing import Any, TypeAlias, assert_never
 
 from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem
 from outlast.failures import FailureInfo, describe_exception
-from outlast.graph.context import ReadContext, StepContext
+from outlast.graph.context import StepContext
 from outlast.graph.function import Function
 from outlast.graph.patch import Patch
 from outlast.graph.schema import Schema
@@ -28,6 +29,7 @@ __all__ = [
     "Returned",
     "Suspended",
     "check_value",
+    "is_done",
     "perform_async",
     "perform_sync",
 ]
@@ -109,7 +111,7 @@ class Call:
     """What it is, in words: `step 'fetch'`."""
     request_context: bytes
     """What the caller told all steps, as JSON."""
-    make_context: Callable[[object], ReadContext[Any]] | None
+    make_context: Callable[[object], object] | None
     """Makes the context for the decoded input; None if the function takes none."""
     convert: Callable[[object], int] | None = None
     """For functions that steer the run: reads the answer; raises `ValueError` if it cannot be used."""
@@ -126,6 +128,20 @@ def check_value(raw: bytes, subject: str, decode: Callable[[bytes], object]) -> 
     return None
 
 
+def is_done(answer: object) -> bool:
+    """Say that a function has done its work, whatever it returned.
+
+    Raises:
+        TypeError: It returned something to await, so its work is not done.
+    """
+    if isawaitable(answer):
+        if iscoroutine(answer):
+            answer.close()
+        message = "it gave something to await, which nobody would await; make it `async def` and await it there"
+        raise TypeError(message)
+    return True
+
+
 async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Outcome:
     """Call an async function on the running loop.
 
@@ -135,7 +151,7 @@ async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Out
         call: What to call.
         watch: Told the context of a step before its body begins.
     """
-    context: ReadContext[Any] | None = None
+    context: object = None
     task = asyncio.current_task()
     try:
         context, arguments, keywords = _arguments(call)
@@ -171,7 +187,7 @@ def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None)
         call: What to call.
         watch: Told the context of a step before its body begins.
     """
-    context: ReadContext[Any] | None = None
+    context: object = None
     try:
         context, arguments, keywords = _arguments(call)
         if watch is not None and isinstance(context, StepContext):
@@ -184,7 +200,7 @@ def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None)
         return _caught(call, context, error)
 
 
-def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[str, object]]:
+def _arguments(call: Call) -> tuple[object, list[object], dict[str, object]]:
     function = call.function
     if function.request_context is not None:
         try:
@@ -204,14 +220,14 @@ def _arguments(call: Call) -> tuple[ReadContext[Any] | None, list[object], dict[
     return context, arguments, {function.context_keyword: context}
 
 
-def _returned(call: Call, context: ReadContext[Any] | None, value: object) -> Outcome:
+def _returned(call: Call, context: object, value: object) -> Outcome:
     if call.convert is not None:
         return Answered(call.convert(value))
     patch = context.patch if isinstance(context, StepContext) else ()
     return Returned(_encode(call, call.function.output, value, "output"), patch)
 
 
-def _caught(call: Call, context: ReadContext[Any] | None, error: BaseException) -> Outcome:
+def _caught(call: Call, context: object, error: BaseException) -> Outcome:
     """Say what became of a body that raised: what it asked for before counts, not what it raised then."""
     try:
         signaled = _signaled(call, context)
@@ -220,7 +236,7 @@ def _caught(call: Call, context: ReadContext[Any] | None, error: BaseException) 
     return signaled or Raised(_failure(error))
 
 
-def _signaled(call: Call, context: ReadContext[Any] | None) -> Outcome | None:
+def _signaled(call: Call, context: object) -> Outcome | None:
     if not isinstance(context, StepContext) or context.signal is None:
         return None
     signal = context.signal

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 from outlast.errors import DefinitionError
 from outlast.graph.compatible import item_schema, why_incompatible
 from outlast.graph.function import Function
+from outlast.graph.hook import HookName, name_hooks
 from outlast.graph.nodes import (
     BranchNode,
     ForeachNode,
@@ -123,6 +124,7 @@ def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
     timeout_ms: int | None,
     description: str,
     metadata: Mapping[str, JsonValue],
+    hooks: Mapping[HookName, Function],
     placements: tuple[Placement, ...],
 ) -> Composition:
     """Make the graph, or say all that is wrong with it.
@@ -153,9 +155,10 @@ def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
     root = WorkflowNode(
         id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, timeout_ms=timeout_ms, info=info
     )
+    named, functions = name_hooks(workflow_id, hooks)
     return Composition(
-        Graph(root=root),
-        work.functions,
+        Graph(root=root, hooks=named),
+        {**work.functions, **functions},
         {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared, Schema.of(request_context))},
     )
 
@@ -414,7 +417,10 @@ class _Work:
                 raise DefinitionError(message)
             if self.types.setdefault(workflow_id, types) != types:
                 raise DefinitionError(_two_called(workflow_id))
+        hooks = inner.graph.hooks  # of its own runs, and inside this one it has none
         for reference, function in inner.functions.items():
+            if hooks is not None and reference in hooks.references:
+                continue
             if self.functions.setdefault(reference, function).call is not function.call:
                 raise DefinitionError(_two_called(reference.partition("/")[0]))
 

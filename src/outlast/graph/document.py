@@ -13,6 +13,7 @@ from outlast.graph.nodes import (
     BranchNode,
     ForeachNode,
     Graph,
+    Hooks,
     LoopNode,
     MapNode,
     Node,
@@ -45,7 +46,11 @@ def fingerprint_of(document: bytes) -> str:
 
 def graph_to_json(graph: Graph) -> dict[str, JsonValue]:
     """Return the graph as a JSON object."""
-    return {"version": DOCUMENT_VERSION, "root": _node_to_json(graph.root)}
+    document: dict[str, JsonValue] = {"version": DOCUMENT_VERSION, "root": _node_to_json(graph.root)}
+    hooks = graph.hooks
+    if hooks is not None:
+        document["hooks"] = _given(on_start=hooks.on_start, on_finish=hooks.on_finish, on_error=hooks.on_error)
+    return document
 
 
 def graph_from_json(document: JsonValue) -> Graph:
@@ -62,7 +67,12 @@ def graph_from_json(document: JsonValue) -> Graph:
     if not isinstance(root, WorkflowNode):
         message = f"the root of a graph is a workflow, not a {type(root).__name__}"
         raise UnknownGraphError(message)
-    return Graph(root=root)
+    return Graph(root=root, hooks=_hooks(data["hooks"]) if "hooks" in data else None)
+
+
+def _hooks(value: JsonValue) -> Hooks:
+    names = {key: _text(reference) for key, reference in _object(value).items()}
+    return Hooks(on_start=names.get("on_start"), on_finish=names.get("on_finish"), on_error=names.get("on_error"))
 
 
 def _node_to_json(node: Node) -> dict[str, JsonValue]:

@@ -16,7 +16,7 @@ from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.state import StateType
 
-__all__ = ["Function", "inspect_map", "inspect_step", "wait_function"]
+__all__ = ["Function", "inspect_hook", "inspect_map", "inspect_step", "wait_function"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -123,6 +123,25 @@ def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
         context_keyword="",
         input=JSON,
         output=Schema.of(hints.get("return", inspect.Parameter.empty)),
+    )
+
+
+def inspect_hook(function: Callable[..., Any], name: str) -> Function:
+    """Read the signature of a lifecycle hook: a function of one value, whose answer nobody looks at.
+
+    Raises:
+        StepSignatureError: It does not take exactly one argument, or is a generator.
+    """
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        message = f"{name} is a generator, which would do nothing when it is called; write a function"
+        raise StepSignatureError(message)
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError as error:
+        message = f"{name} cannot be called with one value: {error}. Write `def {_name_of(function)}(value): ...`"
+        raise StepSignatureError(message) from error
+    return Function(
+        call=function, is_async=_is_async(function), takes_input=False, context_keyword="", input=JSON, output=JSON
     )
 
 

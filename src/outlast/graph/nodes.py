@@ -14,6 +14,7 @@ __all__ = [
     "BranchNode",
     "ForeachNode",
     "Graph",
+    "Hooks",
     "LoopNode",
     "MapNode",
     "Node",
@@ -203,11 +204,30 @@ Node: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The functions that are told when a run begins, rests and fails (rule 13); at least one of them."""
+
+    on_start: str | None = None
+    """Reference of the function that is called before the first step."""
+    on_finish: str | None = None
+    """Reference of the function that is told of every end and every suspension."""
+    on_error: str | None = None
+    """Reference of the function that is told of a failure."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The functions that there are."""
+        return tuple(each for each in (self.on_start, self.on_finish, self.on_error) if each is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
     """A committed workflow as data: what the core interprets and what travels with a run."""
 
     root: WorkflowNode
     """The workflow itself."""
+    hooks: Hooks | None = None
+    """Who is told of its runs; None for nobody. Those of nested workflows do not count: they have no runs."""
 
     @property
     def workflow_id(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast, overload
 
 from outlast.errors import DefinitionError
 from outlast.graph.arguments import at_least_one, instant_ms, plain_json
@@ -13,11 +13,16 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import Placement, compose
 from outlast.graph.context import ReadContext
 from outlast.graph.function import Function, inspect_map, wait_function
+from outlast.graph.hook import HookName, StartInfo, inspect_hooks
+from outlast.graph.options import WorkflowOptions
 from outlast.graph.retry import Retry
 from outlast.graph.schema import Schema
 from outlast.graph.source import Source
 from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
 from outlast.values import InvalidValueError, JsonValue, decode
+
+if TYPE_CHECKING:
+    from outlast.results import RunResult
 
 __all__ = ["Workflow"]
 
@@ -57,6 +62,8 @@ class Workflow(Generic[In, Out, Cur_co]):
     """Default for its own steps; not for those of nested workflows."""
     timeout_ms: int | None
     """How long a run of it may take, in milliseconds; None for ever."""
+    hooks: Mapping[HookName, Function]
+    """Who is told of its runs."""
     description: str
     """The author's words."""
     metadata: Mapping[str, JsonValue]
@@ -71,12 +78,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: type[I_in],
         output: type[O_out],
-        state: object = None,
-        request_context: object = _ANY,
-        retries: int | Retry | None = None,
-        timeout: float | timedelta | None = None,
-        description: str = "",
-        metadata: Mapping[str, JsonValue] | None = None,
+        **options: Unpack[WorkflowOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -84,12 +86,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         id: str,
         *,
         input: type[I_in],
-        state: object = None,
-        request_context: object = _ANY,
-        retries: int | Retry | None = None,
-        timeout: float | timedelta | None = None,
-        description: str = "",
-        metadata: Mapping[str, JsonValue] | None = None,
+        **options: Unpack[WorkflowOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -97,12 +94,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         id: str,
         *,
         output: type[O_out],
-        state: object = None,
-        request_context: object = _ANY,
-        retries: int | Retry | None = None,
-        timeout: float | timedelta | None = None,
-        description: str = "",
-        metadata: Mapping[str, JsonValue] | None = None,
+        **options: Unpack[WorkflowOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -111,12 +103,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         *,
         input: object = _ANY,
         output: object = _ANY,
-        state: object = None,
-        request_context: object = _ANY,
-        retries: int | Retry | None = None,
-        timeout: float | timedelta | None = None,
-        description: str = "",
-        metadata: Mapping[str, JsonValue] | None = None,
+        **options: Unpack[WorkflowOptions],
     ) -> None: ...
     def __init__(  # noqa: PLR0913 - the options of a workflow, each by its name
         self,
@@ -128,6 +115,9 @@ class Workflow(Generic[In, Out, Cur_co]):
         request_context: object = _ANY,
         retries: int | Retry | None = None,
         timeout: float | timedelta | None = None,
+        on_start: Callable[[StartInfo], object] | None = None,
+        on_finish: Callable[[RunResult[Any]], object] | None = None,
+        on_error: Callable[[RunResult[Any]], object] | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
     ) -> None:
@@ -143,6 +133,9 @@ class Workflow(Generic[In, Out, Cur_co]):
             retries: Default for the steps of this workflow that say nothing of their own.
             timeout: How many seconds a run may take from its start to its end, all waiting included; then it ends
                 `failed` with `RunTimedOutError`. It does not count where the workflow is used as a step.
+            on_start: Sync or async function that is called before the first step. If it raises, the run fails.
+            on_finish: Sync or async function that is told of every end and every suspension of a run, at least once.
+            on_error: Sync or async function that is told of a failure, after `on_finish`, at least once.
             description: Shown with the graph.
             metadata: JSON, shown with the graph.
 
@@ -157,6 +150,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             "request_context": request_context,
             "timeout_ms": to_milliseconds(timeout, "timeout", f"workflow '{id}'"),
             "retries": to_retry(retries, f"workflow '{id}'"),
+            "hooks": inspect_hooks(id, {"on_start": on_start, "on_finish": on_finish, "on_error": on_error}),
             "description": description,
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
             "placements": (),
@@ -411,6 +405,7 @@ class Workflow(Generic[In, Out, Cur_co]):
                 timeout_ms=self.timeout_ms,
                 description=self.description,
                 metadata=self.metadata,
+                hooks=self.hooks,
                 placements=self.placements,
             ),
             lambda id: self.copy(id=id).commit(),

@@ -1,7 +1,8 @@
 """What every store guarantees: the written contract that `outlast.testing.conformance` checks.
 
-A store remembers and never decides. It keeps four things in step, in one transaction each time: the journals of runs,
-who owns which run, what outsiders ask of a run (its inbox), and which workers are alive.
+A store remembers and never decides. It keeps five things in step, in one transaction each time: the journals of runs,
+who owns which run, what outsiders ask of a run (its inbox), what must be delivered because of it (its outbox, see
+`outbox.py`), and which workers are alive.
 
 Words. A run is *owned* while a worker's key stands in its row; only the owner appends to its journal. Each change of
 owner raises the run's *epoch*; a write that names an old epoch or owner is refused. A run without owner is *claimable*
@@ -22,6 +23,7 @@ from typing import Protocol
 from outlast.core.record import Record
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.listing import RunIndex
+from outlast.storage.outbox import OutboxStore
 from outlast.storage.rows import (
     Append,
     ClaimedRun,
@@ -131,9 +133,9 @@ class RunStore(Protocol):
         Guarantees:
             If run, owner and epoch do not all match the row, it settles with `StaleRunError` and changes nothing; other
             writes of the same commit are not affected. Records whose first `seq` does not follow the head are refused
-            the same way. Inbox rows named in `inbox_taken` are marked taken by the same commit. A write that
-            releases the run while its inbox holds rows neither taken nor named in `inbox_seen` leaves it claimable at
-            once.
+            the same way. Inbox rows named in `inbox_taken` are marked taken by the same commit, and deliveries named in
+            `outbox` are recorded by it, in their order. A write that releases the run while its inbox holds rows
+            neither taken nor named in `inbox_seen` leaves it claimable at once.
         """
         ...
 
@@ -195,8 +197,9 @@ class RunStore(Protocol):
 
         Guarantees:
             True only if, at the commit, the run had no owner and both its epoch and its head were as named: then the
-            events are recorded, the inbox rows are marked taken, and nobody may claim the run any more. Else False, and
-            nothing is changed; also when it races with a worker that claims the run, or with another such write.
+            events and deliveries are recorded, the inbox rows are marked taken, and nobody may claim the run any more.
+            Else False, and nothing is changed; also when it races with a worker that claims the run, or with another
+            such write.
         """
         ...
 
@@ -280,7 +283,7 @@ class WorkerStore(Protocol):
         ...
 
 
-class Store(RunStore, RunIndex, WorkerStore, Protocol):
+class Store(RunStore, RunIndex, WorkerStore, OutboxStore, Protocol):
     """A whole store, as an engine uses it."""
 
     @property

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NewType, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
+from outlast.storage.keys import GraphKey, InboxKey, RunKey, WorkerKey
+from outlast.storage.outbox import NewDelivery
 
 __all__ = [
     "Append",
@@ -27,15 +29,6 @@ __all__ = [
     "WorkerKey",
     "WorkerRow",
 ]
-
-RunKey = NewType("RunKey", int)
-"""The store's own number for a run; never leaves the process."""
-GraphKey = NewType("GraphKey", int)
-"""The store's own number for a graph document."""
-WorkerKey = NewType("WorkerKey", int)
-"""The store's own number for one life of a worker; never used twice."""
-InboxKey = NewType("InboxKey", int)
-"""The store's own number for an inbox row; later rows have larger numbers."""
 
 
 class NewRun(NamedTuple):
@@ -89,6 +82,8 @@ class Append:
     """Inbox rows that became events with this write: they are never listed again."""
     inbox_seen: Sequence[InboxKey] = ()
     """With `is_released`: inbox rows that stay, and that do not make the run claimable."""
+    outbox: Sequence[NewDelivery] = ()
+    """What must be delivered because of these events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +102,8 @@ class Ending:
     """How the run ended."""
     inbox_taken: Sequence[InboxKey] = ()
     """Inbox rows that these events answer: they are never listed again."""
+    outbox: Sequence[NewDelivery] = ()
+    """What must be delivered because of these events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from outlast.core.commands import AwaitDeadline, Cause, FinishRun, RunMap, RunStep
+from outlast.core.commands import AwaitDeadline, Cause, FinishRun, RunHook, RunMap, RunStep
 from outlast.core.events import RunCrashed, RunFinished
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
@@ -59,7 +59,7 @@ def crash(state: RunState, event: RunCrashed) -> None:
     state.crashes += 1
     if not event.is_poison:
         return
-    started = [command.path for command in state.open.values() if isinstance(command, RunStep | RunMap)]
+    started = [command.path for command in state.open.values() if isinstance(command, RunStep | RunMap | RunHook)]
     message = f"processes ended by themselves {state.crashes} times while they called {', '.join(started[:3])}"
     failure = FailureInfo(type="PoisonRunError", message=message, is_retryable=False)
     state.ending = Cause(started[0] if started else "", failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from outlast.core.commands import CloseBlock, FinishRun, OpenBlock, Pause
+from outlast.core.flow import hook
 from outlast.core.flow.kept import enter_scope
 from outlast.core.frames import Frame, Parent, ScopeFrame
 from outlast.core.ref import Ref
@@ -29,7 +30,9 @@ def start(
     seed = state.seed
     if seed is not None:
         enter_scope(frame, seed)
-    if parent is None or (seed is not None and path in seed.unchecked):
+    if parent is None:
+        hook.begin(state, frame)
+    elif seed is not None and path in seed.unchecked:
         state.agenda.append(frame)
     else:
         state.issue(OpenBlock(path, value, node.workflow, None))

@@ -14,6 +14,7 @@ from outlast.core.outside import end_from_outside
 from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
+from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.requests import fact_asked_for
 from outlast.graph.document import UnknownGraphError
@@ -95,17 +96,19 @@ class Bystander:
             return False
         if facts is None:
             return False
+        status, now, execution = state.status(), self._now_ms(), row.execution
         return await self._store.end_run(
             Ending(
                 run=row.key,
                 epoch=row.epoch,
                 head=row.head,
                 records=[
-                    encode_event(event, seq=seq, execution=row.execution, payload=payload)
+                    encode_event(event, seq=seq, execution=execution, payload=payload)
                     for seq, (event, payload) in enumerate(facts, start=row.head + 1)
                 ],
-                status=state.status(),
+                status=status,
                 inbox_taken=[request.key for request in requests],
+                outbox=deliveries_of(graph, status, seq=state.last_seq, execution=execution, now_ms=now),
             )
         )
 

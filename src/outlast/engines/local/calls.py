@@ -17,6 +17,7 @@ from outlast.core.commands import (
     FinishRun,
     OpenBlock,
     Pause,
+    RunHook,
     RunMap,
     RunStep,
     Sleep,
@@ -28,7 +29,7 @@ from outlast.core.ref import Ref
 from outlast.engines.answers import converter
 from outlast.engines.local.live import LiveRun, Lookup
 from outlast.engines.outcomes import Calling
-from outlast.engines.perform import Call
+from outlast.engines.perform import Call, is_done
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import StepNode
 
@@ -38,6 +39,9 @@ __all__ = ["call_of", "refs_of", "timeout_of"]
 def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now_ms: Callable[[], int]) -> Call:
     """Return the call of user code that a command asks for."""
     function = run.program.functions[command.function]
+    if isinstance(command, RunHook):
+        raw = run.values.resolve(command.input)
+        return Call(function, raw, "hook 'on_start'", run.raw_request_context, lambda _: run.start_info(raw), is_done)
     make_context: Callable[[object], ReadContext[Any]] | None = None
     if function.context_keyword is not None:
         lookup = Lookup(run, loop)
@@ -69,7 +73,7 @@ def refs_of(command: Command) -> tuple[Ref | None, ...]:
             if resumption is None:
                 return (command.input,)
             return command.input, resumption.suspend_payload, resumption.resume_data
-        case RunMap() | Evaluate() | OpenBlock():
+        case RunMap() | RunHook() | Evaluate() | OpenBlock():
             return (command.input,)
         case CloseBlock() | FinishRun():
             return (command.output,)

@@ -23,6 +23,7 @@ from outlast.core.commands import (
     FinishRun,
     OpenBlock,
     Pause,
+    RunHook,
     RunMap,
     RunStep,
     Sleep,
@@ -32,6 +33,7 @@ from outlast.core.commands import (
 from outlast.core.events import (
     Event,
     Fact,
+    HookStarted,
     RunCrashed,
     RunPaused,
     RunStarted,
@@ -50,6 +52,7 @@ from outlast.core.status import RunStatus
 from outlast.engines.answers import close_block, finish, open_block
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.calls import call_of, refs_of, timeout_of
+from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.requests import Requests
@@ -59,6 +62,7 @@ from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
 from outlast.storage.base import Append, InboxKey, InboxRow, Receipt, RunStore, WorkerKey
+from outlast.storage.outbox import NewDelivery
 from outlast.values import encode
 
 __all__ = ["Driver"]
@@ -80,6 +84,7 @@ class Driver:
         on_released: Callable[[LiveRun], None],
         on_refused: Callable[[LiveRun, OutlastError], None],
         on_broken: Callable[[LiveRun, Exception], None],
+        on_told: Callable[[], None],
     ) -> None:
         self._store = store
         self._now_ms = options.now_ms
@@ -87,6 +92,7 @@ class Driver:
         self._on_released = on_released
         self._on_refused = on_refused
         self._on_broken = on_broken
+        self._on_told = on_told
         self.bodies = Bodies(options, report=self._body_ended)
         self._timers = Timers(options.now_ms, on_due=self._came_due)
         self._stopping = Stopping(
@@ -113,6 +119,8 @@ class Driver:
         for command in self._fold(run, event, payload):
             if isinstance(command, RunStep) and not self.is_draining and self.bodies.take_slot():
                 self._announce(run, command, facts)
+            elif isinstance(command, RunHook):
+                self._take_hook(run, command, facts)
         while facts:
             self._fold(run, *facts.popleft())
         records, run.fresh = run.fresh, []
@@ -276,6 +284,8 @@ class Driver:
                 self._take_map(run, command, facts)
             case Evaluate():
                 self._take_evaluation(run, command, facts)
+            case RunHook():
+                self._take_hook(run, command, facts)
             case OpenBlock():
                 facts.append((open_block(run, command, self._now_ms()), None))
             case CloseBlock():
@@ -357,6 +367,12 @@ class Driver:
         if not self.is_draining:
             self._call_inline(run, command, facts)
 
+    def _take_hook(self, run: LiveRun, command: RunHook, facts: deque[Fact]) -> None:
+        """Announce `on_start`; a sync one runs in a thread, because it may well wait for something."""
+        if not self.is_draining:
+            facts.append((HookStarted(self._now_ms(), command.path), None))
+            run.starting.append((command, call_of(run, command, self._loop, self._now_ms)))
+
     def _call_inline(self, run: LiveRun, command: RunMap | Evaluate, facts: deque[Fact]) -> None:
         """Call a sync function now, so that its answer joins this commit; an async one when the commit is durable."""
         call = call_of(run, command, self._loop, self._now_ms)
@@ -415,10 +431,19 @@ class Driver:
             is_released=is_released,
             ready_at_ms=ready_at_ms,
             inbox_taken=run.taken,
+            outbox=self._deliveries_of(run, status),
         )
         run.fresh, run.taken = [], []
         run.is_gone = is_released
         self._store.append(write, partial(self._settled, run, starting, run.state.last_seq))
+
+    def _deliveries_of(self, run: LiveRun, status: RunStatus) -> Sequence[NewDelivery]:
+        """Say who must be told of what is written; it is recorded with it, so that it cannot be lost."""
+        graph = run.program.graph
+        if graph.hooks is None or not run.fresh:
+            return ()
+        seq, now = run.state.last_seq, self._now_ms()
+        return deliveries_of(graph, status, seq=seq, execution=run.execution, now_ms=now)
 
     def _release(self, run: LiveRun, status: RunStatus) -> tuple[int | None, bool]:
         """Say when somebody may take the run again, and whether this worker gives it up now."""
@@ -440,6 +465,8 @@ class Driver:
             self._on_refused(run, result)
             return
         run.became_durable(seq)
+        if run.program.graph.hooks is not None and run.state.status().is_rest:
+            self._on_told()
         if run.is_gone:
             self._timers.cancel_all(run)
             self._on_released(run)
@@ -454,7 +481,7 @@ class Driver:
             if is_open and not run.state.is_canceling:
                 self.bodies.start(run, command, call, timeout_of(run, command))
                 continue
-            if is_open and not isinstance(command, Evaluate):
+            if is_open and not isinstance(command, Evaluate | RunHook):
                 attempt = command.attempt if isinstance(command, RunStep) else 0
                 not_called.append((StepCanceled(self._now_ms(), command.path, attempt), None))
             if isinstance(command, RunStep):

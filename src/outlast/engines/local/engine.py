@@ -14,6 +14,7 @@ from outlast.core.events import RunStarted
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, History, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
+from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
@@ -33,6 +34,7 @@ from outlast.graph.document import UnknownGraphError
 from outlast.graph.nodes import Graph
 from outlast.storage.base import GraphKey, NewRun, Receipt, RunRow, Store
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.outbox import DeliveryRow
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["LocalEngine"]
@@ -63,6 +65,7 @@ class LocalEngine:
         self._shelf = ProgramShelf(store, workflows)
         self._bystander = Bystander(store, self._shelf, self._now_ms)
         self._worker: Worker | None = None
+        self._deliveries: Deliveries | None = None
         self._looking: asyncio.Task[None] | None = None
         self._is_stale = True
         self._next_ready_at: int | None = None
@@ -79,6 +82,7 @@ class LocalEngine:
             await self._shelf.open()
             if self._options.is_worker:
                 self._worker = self._make_worker()
+                self._deliveries = Deliveries(self._store, self._shelf, self._options, wake=self._wake)
                 await self._worker.begin_life([workflow.id for workflow in self._workflows])
         except BaseException:
             await self._store.close()
@@ -92,9 +96,15 @@ class LocalEngine:
             if self._worker is not None:
                 if self._options.on_exit == "finish":
                     await self.until_idle()
+                until = self._loop.time() + self._options.drain.total_seconds()
                 left = await self._worker.drain()
+                if self._deliveries is not None:
+                    with suppress(StoreError):  # a sibling makes what is left, or whoever comes next
+                        await self._deliveries.drain(self._worker.key, until=until)
         finally:
             await self._stop_looking()
+            if self._deliveries is not None:
+                await self._deliveries.close()
             if self._worker is not None:
                 with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
                     await self._worker.end_life()
@@ -104,10 +114,11 @@ class LocalEngine:
         return left
 
     async def until_idle(self) -> None:
-        """Return once this worker drives no run and the store has none that it could take now."""
+        """Return once this worker drives no run, and nothing is left that it could take or must tell now."""
         while self._worker is not None:
             ready_at = await self._store.next_ready_at(self._shelf.keys)
-            if not self._worker.has_runs and (ready_at is None or ready_at > self._now_ms()):
+            is_told = self._deliveries is None or await self._deliveries.is_idle()
+            if is_told and not self._worker.has_runs and (ready_at is None or ready_at > self._now_ms()):
                 return
             await asyncio.sleep(0.01)
 
@@ -265,6 +276,13 @@ class LocalEngine:
         """Return how many runs there are, by workflow and status."""
         return await self._store.count_runs(workflow_id)
 
+    async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
+        """Return the calls of a run's hooks that have not succeeded."""
+        row = await self._store.find_run(run_id)
+        if row is None:
+            raise RunNotFoundError(run_id)
+        return await self._store.list_deliveries(row.key)
+
     async def load_standing(self, run_id: str) -> Standing:
         """Return who works, or could work, on a run."""
         row = await self._store.find_run(run_id)
@@ -415,6 +433,8 @@ class LocalEngine:
         await self._worker.look(next_ready_at=self._next_ready_at)
         if is_due and self._worker.free > 0:
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+        if self._deliveries is not None:
+            await self._deliveries.look(self._worker.key, has_changed=has_changed)
 
     async def _look_for_waiters(self) -> None:
         """Wake those who wait for runs that other processes drive."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from outlast.core.codec import encode_event
 from outlast.core.commands import Evaluate, RunMap, RunStep
@@ -21,9 +21,10 @@ from outlast.engines.perform import Call, check_value
 from outlast.failures import FailureInfo
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
+from outlast.graph.hook import StartInfo
 from outlast.graph.state import StateType
 from outlast.storage.base import InboxKey, RunKey, RunStore
-from outlast.values import JsonValue, encode
+from outlast.values import JsonValue, decode, encode
 
 __all__ = ["Body", "LiveRun", "Lookup"]
 
@@ -212,6 +213,18 @@ class LiveRun:
         types = self.program.types[workflow_id]
         schema = types.input if side == "input" else types.output
         return None if schema.is_json else check_value(self.values.resolve(value), subject, schema.decode)
+
+    def start_info(self, raw: bytes) -> StartInfo:
+        """Make what the hook `on_start` is told, from the input of the run."""
+        types = self.program.types[self.workflow_id]
+        return StartInfo(
+            run_id=self.run_id,
+            workflow_id=self.workflow_id,
+            resource_id=self.resource_id,
+            input=types.input.decode(raw),
+            state=types.state.decode(self.state.data),
+            request_context=cast("dict[str, JsonValue]", decode(self.raw_request_context)),
+        )
 
     def _state_type(self, path: str) -> StateType:
         return self.program.types[self.state.scope_of(path).node.workflow].state

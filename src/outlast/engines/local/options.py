@@ -41,6 +41,10 @@ class LocalOptions:
     """How long a body may go on after the run was canceled, or after it asked to suspend, bail or abort."""
     max_recoveries: int = 5
     """How often processes may end by themselves while they call bodies of one run before it fails as poison."""
+    hook_timeout: timedelta = timedelta(seconds=30)
+    """How long one call of `on_finish` or `on_error` may take."""
+    hook_delay: timedelta = timedelta(seconds=1)
+    """How long after the first failed call of such a hook it is called again; four times as long each time after."""
     now_ms: Callable[[], int] = wall_clock_ms
     """The clock."""
 
@@ -60,6 +64,9 @@ class LocalOptions:
                 raise ConfigurationError(message)
         if self.lease < timedelta(seconds=1):
             message = f"lease={self.lease} must be at least a second: a busy machine delays heartbeats"
+            raise ConfigurationError(message)
+        if self.hook_timeout <= timedelta():
+            message = f"hook_timeout={self.hook_timeout} must be above zero"
             raise ConfigurationError(message)
         if self.drain < timedelta():
             message = f"drain={self.drain} must not be below zero"

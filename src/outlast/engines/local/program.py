@@ -48,6 +48,7 @@ class ProgramShelf:
         self._graphs: dict[GraphKey, Graph] = {}
         self._programs: dict[GraphKey, Program] = {}
         self._current: dict[str, Program] = {}
+        self._hooked: tuple[GraphKey, ...] = ()
         self._last_key: GraphKey | None = None
 
     async def open(self) -> None:
@@ -55,7 +56,8 @@ class ProgramShelf:
         for workflow in self._workflows.values():
             key = await self._store.ensure_graph(workflow.id, workflow.fingerprint, workflow.document)
             program = _program(key, workflow.graph, workflow)
-            self._programs[key] = self._current[workflow.id] = program
+            self._current[workflow.id] = program
+            self._put(key, program)
             self._graphs[key] = program.graph
         await self.look_for_new()
 
@@ -81,7 +83,18 @@ class ProgramShelf:
                     names,
                 )
                 continue
-            self._programs[row.key] = _program(row.key, graph, workflow)
+            self._put(row.key, _program(row.key, graph, workflow))
+
+    @property
+    def hooked(self) -> tuple[GraphKey, ...]:
+        """Those of them whose runs tell hooks of their rests."""
+        return self._hooked
+
+    def _put(self, key: GraphKey, program: Program) -> None:
+        self._programs[key] = program
+        hooks = program.graph.hooks
+        if hooks is not None and (hooks.on_finish is not None or hooks.on_error is not None):
+            self._hooked = (*self._hooked, key)
 
     def current(self, workflow_id: str) -> Program:
         """Return the program of a workflow of this process."""
@@ -141,6 +154,7 @@ def _program(key: GraphKey, graph: Graph, workflow: CommittedWorkflow[Any, Any])
 def _missing(graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> set[str]:
     functions, types = workflow.composition.functions, workflow.composition.types
     wanted = {name for node in walk(graph.root) for name in references_of(node)}
+    wanted.update(graph.hooks.references if graph.hooks is not None else ())
     return {name for name in wanted if name not in functions and name not in types}
 
 

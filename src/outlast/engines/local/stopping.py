@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from outlast.core.commands import Evaluate, RunStep
+from outlast.core.commands import Evaluate, RunHook, RunStep
 from outlast.core.events import CancelRequested, Fact, StepCanceled
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.live import LiveRun
@@ -44,7 +44,7 @@ class Stopping:
 
     def begin(self, run: LiveRun) -> None:
         """Tell the bodies in flight that the run ends, and give them a grace period."""
-        for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate)]:
+        for body in [each for each in run.bodies.values() if isinstance(each.command, Evaluate | RunHook)]:
             self._bodies.abandon(body)
         self._timers.cancel_all(run)
         run.canceled.set()

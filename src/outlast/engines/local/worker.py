@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
-from outlast.core.commands import RunMap, RunStep
+from outlast.core.commands import RunHook, RunMap, RunStep
 from outlast.core.events import RunCrashed, RunStarted, StepResumed
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
@@ -32,7 +32,7 @@ _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 _PUT_OFF_FOR_MS = 500
 _SUSPECT_FROM = 2
-_CALLED_OR_CRASHED = ("step-started", "run-crashed")
+_CALLED_OR_CRASHED = ("step-started", "hook-started", "run-crashed")
 
 
 class Worker:
@@ -73,6 +73,7 @@ class Worker:
             on_released=self._released,
             on_refused=self._refused,
             on_broken=self._broken,
+            on_told=wake,
         )
 
     @property
@@ -264,7 +265,9 @@ class Worker:
         A process may also end while it only held the run: between taking a suspect and putting it off, another run
         kills it. So a body must have been called since the last crash that counted.
         """
-        was_called = any(isinstance(each, RunStep | RunMap) and each.was_started for each in run.state.open.values())
+        was_called = any(
+            isinstance(each, RunStep | RunMap | RunHook) and each.was_started for each in run.state.open.values()
+        )
         latest = next((each.type for each in reversed(records) if each.type in _CALLED_OR_CRASHED), "")
         if not claimed.has_crashed or not was_called or latest == "run-crashed":
             return None

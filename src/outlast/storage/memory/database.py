@@ -28,7 +28,10 @@ from outlast.storage.base import (
     WorkerKey,
 )
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
+from outlast.storage.keys import DeliveryKey
+from outlast.storage.memory.outbox import Outbox
 from outlast.storage.memory.table import Life, ReadyQueue, Run
+from outlast.storage.outbox import Delivery
 
 __all__ = ["MemoryDatabase"]
 
@@ -56,6 +59,8 @@ class MemoryDatabase:
         """The workers that neither retired nor were buried."""
         self.turn: object | None = None
         """The store that has the turn of the suspects."""
+        self.outbox = Outbox()
+        """What must be delivered."""
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
         self._identities: dict[tuple[str, str], tuple[RunKey, bytes, int]] = {}
@@ -151,6 +156,8 @@ class MemoryDatabase:
         run.execution = write.execution
         if write.inbox_taken:
             self._take(run, write.inbox_taken)
+        if write.outbox:
+            self.outbox.add(run, write.outbox)
         if write.is_released:
             self._release(run, write.ready_at_ms, write.inbox_seen)
         return run.receipt
@@ -271,6 +278,7 @@ class MemoryDatabase:
         run.rows += [tuple(record) for record in ending.records]
         run.status = ending.status
         self._take(run, ending.inbox_taken)
+        self.outbox.add(run, ending.outbox)
         if run.ready_at_ms is not None:
             self._queues[run.graph].discard(run.key)
         self._set_free(run, None)
@@ -353,10 +361,37 @@ class MemoryDatabase:
         return sum(self._set_all_free(life, now_ms=now_ms) for life in dead)
 
     def _set_all_free(self, life: Life, *, now_ms: int | None) -> int:
+        self.outbox.set_free(life.key)
         for key in life.runs:
             run = self.runs[key]
             self._set_free(run, run.updated_at_ms if now_ms is None else now_ms)
         return len(life.runs)
+
+    def would_claim_deliveries(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> bool:
+        """Say whether `claim_deliveries` would take one."""
+        next_at = self.outbox.next_at(graphs)
+        return limit > 0 and self._find_alive(worker) is not None and next_at is not None and next_at <= now_ms
+
+    def claim_deliveries(
+        self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int
+    ) -> list[Delivery]:
+        """Give due deliveries to a worker."""
+        return [] if self._find_alive(worker) is None else self.outbox.claim(worker, graphs, now_ms, limit)
+
+    def would_end_delivery(
+        self, worker: WorkerKey, delivery: DeliveryKey, _failure: bytes | None, _due_at_ms: int | None
+    ) -> bool:
+        """Say whether the worker makes this delivery."""
+        return self.outbox.is_owned(worker, delivery)
+
+    def end_delivery(
+        self, worker: WorkerKey, delivery: DeliveryKey, failure: bytes | None, due_at_ms: int | None
+    ) -> bool:
+        """Record what became of a delivery; False if it is not this worker's."""
+        if not self.outbox.is_owned(worker, delivery):
+            return False
+        self.outbox.end(delivery, failure=failure, due_at_ms=due_at_ms)
+        return True
 
     def _find_alive(self, worker: WorkerKey) -> Life | None:
         life = self.lives.get(worker)

@@ -30,11 +30,13 @@ from outlast.storage.base import (
     WorkerRow,
 )
 from outlast.storage.identity import Admission, Identity
+from outlast.storage.keys import DeliveryKey
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.memory import listing
 from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
 from outlast.storage.memory.database import MemoryDatabase
 from outlast.storage.memory.table import Life
+from outlast.storage.outbox import Delivery, DeliveryRow
 
 __all__ = ["MemoryStore"]
 
@@ -286,6 +288,38 @@ class MemoryStore:
         self._check_open()
         with self._database.lock:
             return self._database.list_inbox(worker)
+
+    async def claim_deliveries(
+        self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
+    ) -> list[Delivery]:
+        """Take due deliveries of runs of the given graphs that nobody makes now."""
+        database = self._database
+        write = self._write(
+            database.would_claim_deliveries, database.claim_deliveries, worker, graphs, now_ms, max(0, limit)
+        )
+        return await write
+
+    async def end_delivery(
+        self, worker: WorkerKey, delivery: DeliveryKey, *, failure: bytes | None, due_at_ms: int | None
+    ) -> bool:
+        """Record what became of a delivery that this worker makes; False if it is not this worker's."""
+        database = self._database
+        return await self._write(
+            database.would_end_delivery, database.end_delivery, worker, delivery, failure, due_at_ms
+        )
+
+    async def next_delivery_at(self, graphs: Sequence[GraphKey]) -> int | None:
+        """Return when the earliest delivery of these graphs may be claimed that nobody makes now; None without any."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.outbox.next_at(graphs)
+
+    async def list_deliveries(self, run: RunKey) -> list[DeliveryRow]:
+        """Return the deliveries of a run that have not succeeded, in the order in which they were recorded."""
+        self._check_open()
+        with self._database.lock:
+            found = self._database.find_key(run)
+            return [] if found is None else self._database.outbox.rows_of(found)
 
     async def _write(self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts) -> T:
         self._check_open()

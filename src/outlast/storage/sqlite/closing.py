@@ -6,6 +6,7 @@ import sqlite3
 
 from outlast.storage.base import Ending
 from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.recording import add_events
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
@@ -34,6 +35,7 @@ class End(Operation[bool]):
         taken = list(ending.inbox_taken)
         for start, size in chunks(len(taken)):
             connection.execute(many("take_inbox", size), taken[start : start + size])
+        insert_deliveries(connection, [ending])
         return True
 
     def stands(self, connection: sqlite3.Connection) -> bool:

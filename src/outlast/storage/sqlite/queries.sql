@@ -281,3 +281,63 @@ DELETE FROM workers WHERE key = ?
 -- The lease is compared: a worker that renewed it since it was found to be over is alive.
 -- name: delete_dead_worker
 DELETE FROM workers WHERE key = ? AND lease_until_ns = ?
+
+-- The graph is that of the run, so that the writer need not know it. CROSS JOIN keeps the order of the rows.
+-- name: insert_deliveries (5)
+INSERT INTO outbox (run_key, graph, execution, seq, kind, due_at_ms)
+SELECT runs.key, runs.graph, new.column2, new.column3, new.column4, new.column5
+FROM (VALUES {rows}) AS new CROSS JOIN runs ON runs.key = new.column1
+
+-- Of each run only the first due row: the later ones wait for it, whoever delivers it.
+-- name: select_deliverable
+SELECT ready.key, ready.run_key, runs.run_id, runs.workflow_id, ready.graph, runs.resource_id, runs.created_at_ms,
+       ready.kind, ready.seq, ready.execution, ready.tries
+FROM (VALUES {rows}) AS wanted
+JOIN outbox AS ready ON ready.key IN (
+  SELECT due.key FROM outbox AS due
+  WHERE due.graph = wanted.column1 AND due.owner IS NULL AND due.due_at_ms <= ?
+    AND NOT EXISTS (
+      SELECT 1 FROM outbox AS before
+      WHERE before.run_key = due.run_key AND before.key < due.key AND before.due_at_ms IS NOT NULL
+    )
+  ORDER BY due.due_at_ms
+  LIMIT ?
+)
+JOIN runs ON runs.key = ready.run_key
+WHERE EXISTS (SELECT 1 FROM workers WHERE key = ? AND boot_id = ? AND lease_until_ns > ?)
+ORDER BY ready.due_at_ms, ready.key
+LIMIT ?
+
+-- name: claim_deliveries
+UPDATE outbox SET owner = ?, tries = tries + 1 WHERE owner IS NULL AND key IN ({keys})
+
+-- name: is_delivery_claimed
+SELECT 1 FROM outbox WHERE key = ? AND owner = ? AND tries = ?
+
+-- name: unclaim_deliveries
+UPDATE outbox SET owner = NULL WHERE owner = ? AND key IN ({keys})
+
+-- name: free_deliveries
+UPDATE outbox SET owner = NULL WHERE owner = ?
+
+-- name: delete_delivery
+DELETE FROM outbox WHERE key = ? AND owner = ?
+
+-- name: postpone_delivery
+UPDATE outbox SET owner = NULL, failure = ?, due_at_ms = ? WHERE key = ? AND owner = ?
+
+-- name: list_deliveries
+SELECT key, kind, seq, execution, tries, due_at_ms, owner, failure FROM outbox WHERE run_key = ? ORDER BY key
+
+-- name: next_delivery_at
+SELECT min((
+  SELECT due.due_at_ms FROM outbox AS due
+  WHERE due.graph = wanted.column1 AND due.owner IS NULL AND due.due_at_ms IS NOT NULL
+    AND NOT EXISTS (
+      SELECT 1 FROM outbox AS before
+      WHERE before.run_key = due.run_key AND before.key < due.key AND before.due_at_ms IS NOT NULL
+    )
+  ORDER BY due.due_at_ms
+  LIMIT 1
+))
+FROM (VALUES {rows}) AS wanted

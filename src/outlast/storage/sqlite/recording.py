@@ -17,6 +17,7 @@ from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreErr
 from outlast.storage.base import Append, InboxKey, NewRun, Receipt, RunKey
 from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
+from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
@@ -112,12 +113,17 @@ def _record_appends(
         if writes is None or not _fence(connection, writes):
             raise StoreError("the fence does not agree with the rows it was built from; the store was tampered with")
     taken: list[SqlValue] = []
+    asking: list[Append] = []
     for write in writes:
         add_events(events, write.run, write.records)
+        if write.outbox:
+            asking.append(write)
         if write.inbox_taken:
             taken += write.inbox_taken
     for start, size in chunks(len(taken)):
         connection.execute(many("take_inbox", size), taken[start : start + size])
+    if asking:
+        insert_deliveries(connection, asking)
     for index, write in appends:
         outcomes[index] = Receipt(write.run, write.epoch, not write.is_released)
 
@@ -205,7 +211,8 @@ def _join(group: list[Append]) -> Append | None:
             return None
         records += write.records
         taken += write.inbox_taken
-    return replace(last, records=records, inbox_taken=taken)
+    outbox = [each for write in group for each in write.outbox]
+    return replace(last, records=records, inbox_taken=taken, outbox=outbox)
 
 
 # ---- Inserts

@@ -30,7 +30,9 @@ from outlast.storage.base import (
     WorkerRow,
 )
 from outlast.storage.identity import Admission, Identity
+from outlast.storage.keys import DeliveryKey
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.outbox import Delivery, DeliveryRow
 from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.closing import End, ListLateStarts
 from outlast.storage.sqlite.connection import Synchronous, require_sqlite
@@ -38,6 +40,7 @@ from outlast.storage.sqlite.insertion import InsertOnce
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
+from outlast.storage.sqlite.outbox import ClaimDeliveries, EndDelivery, delivery_row
 from outlast.storage.sqlite.readers import inbox_row, read_journals, record_of, run_row
 from outlast.storage.sqlite.renewer import nanoseconds
 from outlast.storage.sqlite.reopening import Reopen
@@ -265,12 +268,7 @@ class SqliteStore:
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
-        if not graphs:
-            return None
-        statement = many("next_ready_at", len(graphs))
-        rows = await self._usable().readers.read(lambda connection: connection.execute(statement, graphs).fetchall())
-        ready_at_ms: int | None = rows[0][0]
-        return ready_at_ms
+        return await self._read_earliest("next_ready_at", graphs)
 
     # ---- RunIndex
 
@@ -366,7 +364,39 @@ class SqliteStore:
         """Return the inbox rows, not taken yet, of the runs that this worker owns, oldest first."""
         return [inbox_row(row) for row in await self._read_all("list_inbox", worker)]
 
+    # ---- OutboxStore
+
+    async def claim_deliveries(
+        self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
+    ) -> list[Delivery]:
+        """Take due deliveries of runs of the given graphs that nobody makes now."""
+        if not graphs or limit < 1:
+            return []
+        return await self._perform(ClaimDeliveries(worker, graphs=graphs, now_ms=now_ms, limit=limit))
+
+    async def end_delivery(
+        self, worker: WorkerKey, delivery: DeliveryKey, *, failure: bytes | None, due_at_ms: int | None
+    ) -> bool:
+        """Record what became of a delivery that this worker makes; False if it is not this worker's."""
+        return await self._perform(EndDelivery(worker, delivery, failure=failure, due_at_ms=due_at_ms))
+
+    async def next_delivery_at(self, graphs: Sequence[GraphKey]) -> int | None:
+        """Return when the earliest delivery of these graphs may be claimed that nobody makes now; None without any."""
+        return await self._read_earliest("next_delivery_at", graphs)
+
+    async def list_deliveries(self, run: RunKey) -> list[DeliveryRow]:
+        """Return the deliveries of a run that have not succeeded, in the order in which they were recorded."""
+        return [delivery_row(row) for row in await self._read_all("list_deliveries", run)]
+
     # ---- Ways of asking
+
+    async def _read_earliest(self, name: str, graphs: Sequence[GraphKey]) -> int | None:
+        if not graphs:
+            return None
+        statement = many(name, len(graphs))
+        rows = await self._usable().readers.read(lambda connection: connection.execute(statement, graphs).fetchall())
+        earliest: int | None = rows[0][0]
+        return earliest
 
     async def _read_one(self, name: str, *values: str | int) -> tuple[Any, ...] | None:
         rows = await self._read_all(name, *values)

@@ -107,6 +107,7 @@ class Retire(Operation[int]):
     def apply(self, connection: sqlite3.Connection) -> int:
         """Set the runs free, claimable since their latest event, and remove the row."""
         freed = connection.execute(one("free_runs_of_retired"), (self._worker,)).rowcount
+        connection.execute(one("free_deliveries"), (self._worker,))
         connection.execute(one("delete_worker"), (self._worker,))
         return freed
 
@@ -133,6 +134,8 @@ class Bury(Operation[int]):
             for life in self._dead
             if connection.execute(one("delete_dead_worker"), (life.key, life.lease_until_ns)).rowcount
         ]
+        for life in self.buried:
+            connection.execute(one("free_deliveries"), (life.key,))
         free = one("free_runs_of_dead")
         return sum(
             connection.execute(free, (self._now_ms, life.has_crashed(self._path), life.key)).rowcount

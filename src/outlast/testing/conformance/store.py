@@ -11,6 +11,7 @@ from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
 from outlast.testing.conformance.life import BurialContract, LifeContract
 from outlast.testing.conformance.listing import ListContract
+from outlast.testing.conformance.outbox import OutboxContract
 from outlast.testing.conformance.reading import ReadContract
 from outlast.testing.conformance.release import ReleaseContract
 from outlast.testing.conformance.reopening import ReopeningContract
@@ -28,6 +29,7 @@ class StoreContract(
     ReadContract,
     ListContract,
     InboxContract,
+    OutboxContract,
     EndingContract,
     LateStartContract,
     ReopeningContract,

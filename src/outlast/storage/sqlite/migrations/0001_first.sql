@@ -100,15 +100,21 @@ CREATE TABLE identity_keys (
 
 CREATE INDEX identity_keys_by_run ON identity_keys (run_key);
 
--- For effects that must follow a commit: deliveries, hooks. Not used yet.
+-- What must be delivered because of a commit: calls of hooks. A row goes when it was delivered. AUTOINCREMENT: a number
+-- that once meant a delivery must never mean another one.
 CREATE TABLE outbox (
   key       INTEGER PRIMARY KEY AUTOINCREMENT,
   run_key   INTEGER NOT NULL,
+  graph     INTEGER NOT NULL,      -- the run's, for the index
   execution INTEGER NOT NULL,
+  seq       INTEGER NOT NULL,      -- the event that it tells of
   kind      TEXT NOT NULL,
-  due_at_ms INTEGER NOT NULL,
+  due_at_ms INTEGER,               -- NULL: given up, and kept for readers
   tries     INTEGER NOT NULL DEFAULT 0,
-  body      BLOB NOT NULL
+  owner     INTEGER,               -- key of the worker that delivers it now
+  failure   BLOB                   -- why the latest try failed, as JSON
 );
 
-CREATE INDEX outbox_due ON outbox (due_at_ms);
+CREATE INDEX outbox_due ON outbox (graph, due_at_ms) WHERE owner IS NULL AND due_at_ms IS NOT NULL;
+CREATE INDEX outbox_owned ON outbox (owner) WHERE owner IS NOT NULL;
+CREATE INDEX outbox_run ON outbox (run_key);

@@ -1,0 +1,34 @@
+"""A run as it is recorded at one moment: what readers begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.graph.nodes import Graph
+
+__all__ = ["History"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A run as it is recorded at one moment."""
+
+    run_id: str
+    """Id of the run."""
+    workflow_id: str
+    """Id of its workflow."""
+    resource_id: str | None
+    """Whose run it is."""
+    execution: int
+    """Its latest execution."""
+    status: RunStatus
+    """Its status."""
+    created_at_ms: int
+    """When it was started."""
+    graph: Graph
+    """The graph that it runs on."""
+    records: Sequence[Record]
+    """Its journal."""

@@ -1,0 +1,175 @@
+"""Delivers what the outbox holds: tells hooks of the ends and suspensions of runs, at least once (rule 13).
+
+A delivery is claimed, made, and ended, each with a commit of its own. So a process that dies in between leaves a row
+that somebody else takes over, and a hook may be told twice. A claim counts as a try, whatever becomes of it: a hook
+that kills its process again and again is given up like one that raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from outlast.core.flow.hook import told_at
+from outlast.core.history import History
+from outlast.core.status import RunStatus
+from outlast.core.view import fold_state
+from outlast.engines.local.hook_calls import HookCalls
+from outlast.engines.local.options import LocalOptions
+from outlast.engines.local.program import ProgramShelf
+from outlast.errors import StoreError
+from outlast.failures import FailureInfo, describe_exception, failure_to_json
+from outlast.graph.nodes import Graph
+from outlast.results import RunResult, read_result
+from outlast.storage.base import Store, WorkerKey
+from outlast.storage.outbox import Delivery, NewDelivery
+from outlast.values import encode
+
+__all__ = ["Deliveries", "deliveries_of"]
+
+_log = logging.getLogger("outlast.worker")
+
+_AT_A_TIME = 16
+_MAX_TRIES = 5
+_STORE_PAUSE = 0.1
+
+
+def deliveries_of(graph: Graph, status: RunStatus, *, seq: int, execution: int, now_ms: int) -> Sequence[NewDelivery]:
+    """Say who must be told that a run came to this status with this event; to be recorded together with it."""
+    if graph.hooks is None:
+        return ()
+    return [NewDelivery(kind, seq, execution, now_ms) for kind in told_at(graph.hooks, status)]
+
+
+class Deliveries:
+    """The deliveries that this process makes."""
+
+    def __init__(self, store: Store, shelf: ProgramShelf, options: LocalOptions, *, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._now_ms = options.now_ms
+        self._delay_ms = round(options.hook_delay.total_seconds() * 1000)
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._calls = HookCalls(_AT_A_TIME, options.hook_timeout)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._claiming = asyncio.Lock()
+        self._next_at: int | None = None
+
+    async def is_idle(self) -> bool:
+        """Say whether nothing is delivered now and nothing is due."""
+        graphs = self._shelf.hooked
+        next_at = await self._store.next_delivery_at(graphs) if graphs else None
+        return not self._claiming.locked() and not self._tasks and (next_at is None or next_at > self._now_ms())
+
+    async def look(self, worker: WorkerKey, *, has_changed: bool) -> None:
+        """Begin the deliveries that are due. Costs nothing if no workflow has such hooks."""
+        graphs = self._shelf.hooked
+        if not graphs:
+            return
+        async with self._claiming:
+            if has_changed:
+                self._next_at = await self._store.next_delivery_at(graphs)
+            while self._next_at is not None and self._next_at <= self._now_ms() and len(self._tasks) < _AT_A_TIME:
+                limit = _AT_A_TIME - len(self._tasks)
+                now = self._now_ms()
+                claimed = await self._store.claim_deliveries(worker, graphs=graphs, now_ms=now, limit=limit)
+                if not claimed:
+                    return  # somebody else was faster, or this life is over
+                for each in claimed:
+                    self._begin(worker, each)
+                self._next_at = await self._store.next_delivery_at(graphs)
+
+    async def drain(self, worker: WorkerKey, *, until: float) -> None:
+        """Make the deliveries that are due now, until the loop's clock shows `until`; others make the rest."""
+        while self._loop.time() < until:
+            await self.look(worker, has_changed=True)
+            if not self._tasks:
+                return
+            left = until - self._loop.time()
+            await asyncio.wait(self._tasks, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+
+    async def close(self) -> None:
+        """Stop: what is being delivered now is delivered again by somebody else."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._calls.close()
+
+    def _begin(self, worker: WorkerKey, delivery: Delivery) -> None:
+        name = f"outlast {delivery.run_id} {delivery.kind}"
+        task = self._loop.create_task(self._deliver(worker, delivery), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake()  # the next delivery of this run may follow
+
+    async def _deliver(self, worker: WorkerKey, delivery: Delivery) -> None:
+        failure = await self._make(delivery)
+        if failure is None:
+            await self._end(worker, delivery, failure=None, due_at_ms=None)
+            return
+        is_last = delivery.tries >= _MAX_TRIES
+        due_at_ms = None if is_last else self._now_ms() + self._delay_ms * 4 ** (delivery.tries - 1)
+        await self._end(worker, delivery, failure=encode(failure_to_json(failure)), due_at_ms=due_at_ms)
+        level = logging.ERROR if is_last else logging.WARNING
+        what = "it is given up" if is_last else "it is tried again"
+        _log.log(
+            level,
+            "hook '%s' of run %s failed (try %d of %d), %s: %s: %s",
+            delivery.kind,
+            delivery.run_id,
+            delivery.tries,
+            _MAX_TRIES,
+            what,
+            failure.type,
+            failure.message,
+        )
+
+    async def _make(self, delivery: Delivery) -> FailureInfo | None:
+        """Call the hook; return why it failed."""
+        if delivery.tries > _MAX_TRIES:
+            message = f"the process ended each time while it called '{delivery.kind}'"
+            return FailureInfo(type="HookCrashedError", message=message)
+        program = self._shelf.program(delivery.graph)
+        try:
+            result = await self._load_result(delivery)
+            function = program.functions[f"{delivery.workflow_id}?{delivery.kind}"]
+        except Exception as error:  # noqa: BLE001 - what cannot be read must not stop the other deliveries
+            return describe_exception(error)
+        return await self._calls.call(function, delivery.kind, result)
+
+    async def _load_result(self, delivery: Delivery) -> RunResult[object]:
+        """Read the run as it was at the event that the delivery tells of."""
+        program = self._shelf.program(delivery.graph)
+        records = await self._store.load_records(delivery.run, limit=delivery.seq)
+        history = History(
+            run_id=delivery.run_id,
+            workflow_id=delivery.workflow_id,
+            resource_id=delivery.resource_id,
+            execution=delivery.execution,
+            status=fold_state(program.graph, records).status(),
+            created_at_ms=delivery.created_at_ms,
+            graph=program.graph,
+            records=records,
+        )
+        return read_result(history, program.types[delivery.workflow_id].output, with_state=True)
+
+    async def _end(
+        self, worker: WorkerKey, delivery: Delivery, *, failure: bytes | None, due_at_ms: int | None
+    ) -> None:
+        """Record what became of it, again and again until the store answers: a second time changes nothing."""
+        while True:
+            try:
+                is_ours = await self._store.end_delivery(worker, delivery.key, failure=failure, due_at_ms=due_at_ms)
+            except StoreError as error:
+                _log.warning("could not record a delivery of run %s, trying again: %s", delivery.run_id, error)
+                await asyncio.sleep(_STORE_PAUSE)
+            else:
+                if not is_ours:
+                    _log.warning("hook '%s' of run %s is told by another worker too", delivery.kind, delivery.run_id)
+                return
