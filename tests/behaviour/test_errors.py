@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from behaviour.bench import Bench, begin
 from eventually import eventually
 from outlast import (
     Add,
+    InputError,
     Max,
     ReadContext,
     StepContext,
@@ -429,6 +431,43 @@ async def test_output_that_is_not_of_the_declared_type_fails_the_step(bench: Ben
     assert result.error is not None
     assert (result.status, result.error_path) == ("failed", "give")
     assert "size" in result.error.message
+
+
+class Total(TypedDict):
+    sum: int
+
+
+async def test_key_that_a_typed_dict_does_not_declare_fails_the_step(bench: Bench) -> None:
+    """5.9, 5.10: nothing is lost silently."""
+
+    @step
+    async def add(x: Any) -> Total:
+        return {"sum": 1, "rest": 2}  # type: ignore[typeddict-unknown-key]
+
+    result = await bench.run(Workflow("w").then(add).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error_path, result.error.type) == ("failed", "add", "OutputError")
+    assert "rest: this key is not declared and would be lost" in result.error.message
+
+
+async def test_key_that_the_state_or_input_does_not_declare_is_refused(bench: Bench) -> None:
+    """2.3, 8.1: before anything is written, with its path; in a patch it fails the step."""
+
+    @step
+    async def patch(x: Any, ctx: StepContext) -> None:
+        ctx.set_state({"rest": 2})
+
+    workflow = Workflow("w", input=Total, state=Total).then(patch).commit()
+    async with bench.app(workflow) as app:
+        with pytest.raises(InputError, match="input_data is not valid: rest: this key is not declared"):
+            await begin(app, workflow, {"sum": 1, "rest": 2}, run_id="run", initial_state={"sum": 0})
+        with pytest.raises(InputError, match="initial_state is not valid: rest: this key is not declared"):
+            await begin(app, workflow, {"sum": 1}, run_id="run", initial_state={"sum": 0, "rest": 2})
+        result = await (await begin(app, workflow, {"sum": 1}, run_id="run", initial_state={"sum": 0})).result()
+
+    assert result.error is not None
+    assert (result.error_path, "rest" in result.error.message) == ("patch", True)
 
 
 async def test_input_of_a_nested_workflow_that_does_not_fit_fails_it(bench: Bench) -> None:

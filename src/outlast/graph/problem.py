@@ -32,6 +32,8 @@ def render_problem(detail: ErrorDetail, value: object, prefix: str = "") -> Prob
         prefix: What to put before the reason.
     """
     reason = detail["msg"][:1].lower() + detail["msg"][1:].removesuffix(".")
+    if detail["type"] == "extra_forbidden":
+        reason = "this key is not declared and would be lost; declare it or leave it out"
     location = detail["loc"]
     if location[-1:] == ("[key]",):
         prefix, location = f"{prefix}the key: ", location[:-1]

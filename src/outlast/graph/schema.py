@@ -13,13 +13,14 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final
 
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema, to_json
+from pydantic_core import SchemaValidator, core_schema, to_json
 
 from outlast import values
 from outlast.errors import DefinitionError, Problem
 from outlast.graph.annotation import is_plain, name_of, why_unrecordable
 from outlast.graph.lossless import find_losses, find_unwritable
 from outlast.graph.problem import ErrorDetail, render_problem
+from outlast.graph.typed_dict import close_typed_dicts
 from outlast.values import InvalidValueError, JsonValue
 
 __all__ = ["JSON", "Mode", "Schema"]
@@ -50,7 +51,9 @@ class Schema(Generic[T_co]):
         self._described: Final[dict[tuple[Mode, type[GenerateJsonSchema]], dict[str, JsonValue]]] = {}
         if adapter is not None:
             # The bound methods of the compiled validator: the adapter's own cost half a microsecond more each.
-            self._validate: Final = adapter.validator.validate_python
+            closed = close_typed_dicts(adapter.core_schema)
+            validator = adapter.validator if closed is None else SchemaValidator(cast("Any", closed))
+            self._validate: Final = validator.validate_python
             self._load: Final = adapter.validator.validate_json
             self._dump: Final = adapter.serializer.to_json
             # A plain value is what the serialiser expects. To say "error" to it costs half of `encode` all the same.
