@@ -120,6 +120,8 @@ class RunResult(Generic[Out_co]):
     """The state of the run, if `output_options` asked for it."""
     cancel_reason: str | None = None
     """With status `canceled`: the words of who canceled it, if there are any."""
+    skipped: Sequence[str] = ()
+    """Of a `resume`: paths of the suspended items that somebody else had resumed meanwhile."""
 
     def unwrap(self) -> Out_co:
         """Return the result.
@@ -167,6 +169,8 @@ class RunResult(Generic[Out_co]):
             wire["state"] = dict(self.state)
         if self.suspended:
             wire |= {"suspended": list(self.suspended), "suspendPayload": dict(self.suspend_payload)}
+        if self.skipped:
+            wire["skipped"] = list(self.skipped)
         return wire
 
 

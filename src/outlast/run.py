@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -69,12 +69,15 @@ class RunHandle(Generic[Out_co]):
         *,
         after: int = 0,
         resumed: frozenset[tuple[str, int]] = frozenset(),
+        skipped: Sequence[str] = (),
     ) -> None:
         self._engine = engine
         self._after = after
         """A rest of the run counts only if the journal has grown beyond this event."""
         self._resumed = resumed
         """Suspensions that were resumed through this handle: a rest before they are gone does not count."""
+        self._skipped = tuple(skipped)
+        """Suspended items that somebody else had resumed when the others were resumed through this handle."""
         self._output = output
         self._functions = functions
         self.run_id = run_id
@@ -124,7 +127,8 @@ class RunHandle(Generic[Out_co]):
             UnreadableRunError: A newer version of Outlast wrote a part of it.
         """
         await self._resume(resume_data, step, label, index, request_context)
-        return await self.result()
+        result = await self.result()
+        return replace(result, skipped=self._skipped) if self._skipped else result
 
     async def resume_async(
         self,
@@ -139,6 +143,7 @@ class RunHandle(Generic[Out_co]):
 
         When it returns, the resume data is durable and the run will go on as soon as a worker lives. One suspension is
         resumed once. Without a target it is the only suspended node, or all suspended items of the only such foreach.
+        Items that a racing call took are left out, and `StartedRun.skipped` names them.
 
         Args:
             resume_data: What the step or wait gets; checked against its declared `resume` type.
@@ -157,7 +162,13 @@ class RunHandle(Generic[Out_co]):
         """
         await self._resume(resume_data, step, label, index, request_context)
         return StartedRun(
-            self._engine, self.run_id, self._output, self._functions, after=self._after, resumed=self._resumed
+            self._engine,
+            self.run_id,
+            self._output,
+            self._functions,
+            after=self._after,
+            resumed=self._resumed,
+            skipped=self._skipped,
         )
 
     async def cancel(self, reason: str | None = None) -> CancelOutcome:
@@ -289,6 +300,7 @@ class RunHandle(Generic[Out_co]):
             raise ResumeConflictError(self.run_id, chosen[0].path)
         self._after = history.records[-1].seq
         self._resumed = frozenset((each.path, each.number) for each in chosen)
+        self._skipped = tuple(each.path for each, is_mine in zip(chosen, is_taken, strict=True) if not is_mine)
 
     async def _post_resume(
         self, history: History, suspension: AwaitResume, raw: bytes, context: dict[str, JsonValue]
@@ -323,6 +335,11 @@ class RunHandle(Generic[Out_co]):
 
 class StartedRun(RunHandle[Out_co]):
     """What `start_async` returns: the run is on disk and will be run, whatever happens to this process (rule 3)."""
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Of a resume: paths of the suspended items that somebody else had resumed meanwhile (rule 7.6)."""
+        return self._skipped
 
 
 class Run(Generic[In, Out_co]):

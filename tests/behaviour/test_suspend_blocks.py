@@ -500,14 +500,29 @@ async def test_items_taken_by_a_racing_call_are_skipped(bench: Bench) -> None:
     """7.6: items that a racing call took are skipped; the rest is resumed; each item counts once."""
     await bench.run(EACH, [1, 2, 3], run_id="run")
     async with bench.app(EACH, worker=False) as app:
-        await app.run("run").resume_async("one", index=1)
-        await app.run("run").resume_async("all")
+        one = await app.run("run").resume_async("one", index=1)
+        rest = await app.run("run").resume_async("all")
         with pytest.raises(ResumeConflictError):
             await app.run("run").resume_async("late")
     async with bench.app(EACH) as app:
         result = await app.run("run").result(until="end", timeout=10)
 
+    assert (one.skipped, rest.skipped) == ((), ("each[1]",))
     assert result.result == [[1, "all"], [2, "one"], [3, "all"]]
+
+
+async def test_result_of_a_resume_names_the_items_that_were_skipped(bench: Bench) -> None:
+    """7.6: skipped and reported, in Python and on the wire."""
+    await bench.run(EACH, [1, 2, 3], run_id="run")
+    async with bench.app(EACH, worker=False) as app:
+        await app.run("run").resume_async("one", index=1)
+        waiting = asyncio.create_task(app.run("run").resume("all"))
+        await eventually(lambda: app._engine._waiters)  # type: ignore[attr-defined] # noqa: SLF001
+        async with bench.app(EACH):
+            result = await waiting
+
+    assert (result.result, result.skipped) == ([[1, "all"], [2, "one"], [3, "all"]], ("each[1]",))
+    assert result.to_dict()["skipped"] == ["each[1]"]
 
 
 async def test_one_item_with_two_resumers_is_resumed_once(bench: Bench) -> None:
