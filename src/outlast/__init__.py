@@ -51,6 +51,7 @@ from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
 from outlast.run import OutputOptions, Run, RunHandle, StartedRun
 from outlast.starting import Idempotency
+from outlast.stream import RunStream, StreamEvent
 from outlast.values import JsonValue
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "RunResult",
     "RunStateError",
     "RunStatus",
+    "RunStream",
     "RunSuspendedError",
     "RunTimedOutError",
     "SchemaVersionError",
@@ -112,6 +114,7 @@ __all__ = [
     "StepStatus",
     "StoreError",
     "StoreUnavailableError",
+    "StreamEvent",
     "UnattachedWorkflowError",
     "Union",
     "UnreadableRunError",

@@ -14,9 +14,9 @@ from outlast.core.events import RunFinished, RunStarted
 from outlast.core.history import History
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
-from outlast.core.state import JournalMismatchError
+from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus, StepStatus
-from outlast.core.view import RunView, StepView, fold_view
+from outlast.core.view import RunView, StepView, fold_state, fold_view
 from outlast.errors import (
     NeverStartedError,
     PoisonRunError,
@@ -34,7 +34,7 @@ from outlast.graph.schema import Schema
 from outlast.instant import from_ms, render_ms, to_ms
 from outlast.values import InvalidValueError, JsonValue, decode
 
-__all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "read_result"]
+__all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "fold_history", "read_result"]
 
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
@@ -213,6 +213,18 @@ class CancelOutcome(StrEnum):
     """It is recorded; the run ends `canceled` as soon as its worker has seen it, or has ended if it had none."""
     ALREADY_FINISHED = "already-finished"
     """The run had ended; nothing was changed."""
+
+
+def fold_history(history: History) -> RunState:
+    """Return the state of a run as a history records it.
+
+    Raises:
+        UnreadableRunError: A newer version of Outlast wrote a part of it.
+    """
+    try:
+        return fold_state(history.graph, history.records)
+    except (UnknownEventError, JournalMismatchError) as error:
+        raise UnreadableRunError(history.run_id, str(error)) from error
 
 
 def read_result(history: History, output: Schema[Any], *, with_state: bool = False) -> RunResult[Any]:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
+from outlast.addressing import Target, path_of, plain_context
 from outlast.core.codec import UnknownEventError
 from outlast.core.commands import AwaitResume
+from outlast.core.public import public_seq
 from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus
 from outlast.core.target import TargetUnclearError, choose_suspensions
-from outlast.core.view import fold_state, fold_view
+from outlast.core.view import fold_view
 from outlast.core.why import explain
-from outlast.engines.base import Engine, History
+from outlast.engines.base import Engine, History, StartRequest
 from outlast.errors import (
-    InputError,
-    Problem,
     ResumeConflictError,
     ResumeTargetError,
     RunNotFoundError,
@@ -30,11 +30,11 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.function import Function
 from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
-from outlast.graph.step import Step
 from outlast.instant import from_ms
 from outlast.mark import Mark
-from outlast.results import CancelOutcome, HookDelivery, RunResult, read_result
+from outlast.results import CancelOutcome, HookDelivery, RunResult, fold_history, read_result
 from outlast.starting import Idempotency, encode_value, make_request
+from outlast.stream import RunStream, View, show_run
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["OutputOptions", "Run", "RunHandle", "StartedRun"]
@@ -44,9 +44,6 @@ Out_co = TypeVar("Out_co", covariant=True)
 
 
 _JsonObject: TypeAlias = "dict[str, JsonValue]"
-_Part: TypeAlias = "Step[Any, Any] | CommittedWorkflow[Any, Any] | str"
-Target: TypeAlias = "_Part | Sequence[_Part]"
-"""What names a suspended node: a step or workflow, an id, a dotted path, or the parts of a path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +168,47 @@ class RunHandle(Generic[Out_co]):
             skipped=self._skipped,
         )
 
+    def resume_stream(
+        self,
+        resume_data: object = None,
+        *,
+        step: Target | None = None,
+        label: str | None = None,
+        index: int | None = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+    ) -> RunStream[Out_co]:
+        """Resume a suspension when the first event is asked for, and show what the run does from then on.
+
+        Takes what `resume_async` takes, and raises the same, with the first event.
+        """
+
+        async def begin() -> View[Out_co]:
+            await self._resume(resume_data, step, label, index, request_context)
+            return View(self, public_seq(self._after + 1, 0) - 1)
+
+        return RunStream(self._engine, self.run_id, begin)
+
+    def observe_stream(self, *, after: int = 0, follow: bool = False) -> RunStream[Out_co]:
+        """Show what happened to the run and what happens to it, from any process, during the run or after it.
+
+        The stream ends at the first `workflow-finish` after its beginning: the run has ended, is suspended or paused. A
+        reader that was cut off goes on with the `seq` of the last event that it has, and gets each of the others once.
+
+        Args:
+            after: `seq` of the event after which it begins; 0 for the first.
+            follow: Go on after a `workflow-finish`, for ever: until whoever reads goes away.
+
+        Raises:
+            InputError: `after` is no such number.
+            RunNotFoundError: No kept run has this id; raised with the first event.
+            UnreadableRunError: A newer version of Outlast wrote a part of it.
+        """
+        return show_run(self._engine, self, after=after, follow=follow)
+
+    def events(self, *, after: int = 0) -> RunStream[Out_co]:
+        """Show what is recorded of the run so far, without waiting for more; else as `observe_stream`."""
+        return show_run(self._engine, self, after=after, is_waiting=False)
+
     async def cancel(self, reason: str | None = None) -> CancelOutcome:
         """Ask for the run to end `canceled`; durable when it returns, whoever drives the run (rule 10).
 
@@ -186,7 +224,7 @@ class RunHandle(Generic[Out_co]):
             return CancelOutcome.ALREADY_FINISHED
         body = encode_value(JSON, {"reason": reason}, "reason of the cancel")
         await self._engine.post(self.run_id, kind="cancel", topic=f"cancel:{history.execution}", body=body)
-        self._after = history.records[-1].seq
+        self._after = history.head
         return CancelOutcome.REQUESTED
 
     async def snapshot(self) -> RunResult[Out_co]:
@@ -267,13 +305,13 @@ class RunHandle(Generic[Out_co]):
         async with asyncio.timeout(seconds):
             history = await self._engine.wait_for_rest(self.run_id, after=after)
             while not history.status.is_terminal and (until == "end" or self._is_resuming(history)):
-                history = await self._engine.wait_for_rest(self.run_id, after=history.records[-1].seq)
+                history = await self._engine.wait_for_rest(self.run_id, after=history.head)
         return read_result(history, self._output)
 
     def _is_resuming(self, history: History) -> bool:
         if not self._resumed:
             return False
-        suspended = _fold(history).suspensions()
+        suspended = fold_history(history).suspensions()
         return any((each.path, each.number) in self._resumed for each in suspended)
 
     async def _resume(
@@ -286,19 +324,19 @@ class RunHandle(Generic[Out_co]):
     ) -> None:
         """Post the resumption; the next rest of the run is one that comes after it."""
         history = await self._history()
-        state = _fold(history)
+        state = fold_history(history)
         if not state.suspensions():
             raise RunStateError(self.run_id, "resume", history.status.value)
         try:
-            chosen = choose_suspensions(state, path=_path_of(step), label=label, index=index)
+            chosen = choose_suspensions(state, path=path_of(step), label=label, index=index)
         except TargetUnclearError as error:
             raise ResumeTargetError(self.run_id, str(error), error.is_ambiguous) from None
-        context = _plain_context(request_context)
+        context = plain_context(request_context)
         raw = {each.path: encode_value(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
             raise ResumeConflictError(self.run_id, chosen[0].path)
-        self._after = history.records[-1].seq
+        self._after = history.head
         self._resumed = frozenset((each.path, each.number) for each in chosen)
         self._skipped = tuple(each.path for each, is_mine in zip(chosen, is_taken, strict=True) if not is_mine)
 
@@ -394,26 +432,18 @@ class Run(Generic[In, Out_co]):
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
-        request = make_request(
-            self._workflow,
-            run_id=self.run_id,
-            resource_id=self.resource_id,
+        request = self._request(
             input_data=input_data,
             initial_state=initial_state,
             request_context=request_context,
-            include_state=output_options is not None and output_options.include_state,
+            output_options=output_options,
             tags=tags,
             delay=delay,
             start_at=start_at,
             start_within=start_within,
             idempotency_key=idempotency_key,
         )
-        run_id = self.run_id
-        if request.identity is None:
-            await self._engine.start(request)
-        else:
-            run_id = await self._engine.start_once(request)
-        return StartedRun(self._engine, run_id, self._workflow.output, self._workflow.functions)
+        return await self._start(request)
 
     async def start(  # noqa: PLR0913 - as for `start_async`
         self,
@@ -450,32 +480,62 @@ class Run(Generic[In, Out_co]):
         )
         return await started.result()
 
+    def stream(  # noqa: PLR0913 - as for `start_async`
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: object = None,
+        output_options: OutputOptions | None = None,
+        tags: Sequence[str] = (),
+        delay: timedelta | float | None = None,
+        start_at: datetime | None = None,
+        start_within: timedelta | float | None = None,
+        idempotency_key: str | Idempotency | None = None,
+    ) -> RunStream[Out_co]:
+        """Start the run when the first event or the result is asked for, and show what it does (rule 14.2).
+
+        Takes what `start_async` takes. `await stream.result()` gives the result.
+
+        Raises:
+            InputError: Something that was handed over does not fit; names each path. Nothing was recorded.
+            RunExistsError: With the first event: this run id was started before; the first one is untouched.
+            StoreUnavailableError: With the first event: it is not known to be recorded; starting it again is safe.
+        """
+        request = self._request(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            output_options=output_options,
+            tags=tags,
+            delay=delay,
+            start_at=start_at,
+            start_within=start_within,
+            idempotency_key=idempotency_key,
+        )
+
+        async def begin() -> View[Out_co]:
+            return View(await self._start(request), 0)
+
+        return RunStream(self._engine, self.run_id, begin)
+
+    def _request(self, *, output_options: OutputOptions | None, **options: Any) -> StartRequest:  # noqa: ANN401 - those of `make_request`
+        return make_request(
+            self._workflow,
+            run_id=self.run_id,
+            resource_id=self.resource_id,
+            include_state=output_options is not None and output_options.include_state,
+            **options,
+        )
+
+    async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
+        run_id = self.run_id
+        if request.identity is None:
+            await self._engine.start(request)
+        else:
+            run_id = await self._engine.start_once(request)
+        return StartedRun(self._engine, run_id, self._workflow.output, self._workflow.functions)
+
     def __repr__(self) -> str:
         """Show the workflow and the id."""
         return f"Run({self._workflow.id!r}, {self.run_id!r})"
-
-
-def _fold(history: History) -> RunState:
-    try:
-        return fold_state(history.graph, history.records)
-    except (UnknownEventError, JournalMismatchError) as error:
-        raise UnreadableRunError(history.run_id, str(error)) from error
-
-
-def _plain_context(value: object) -> dict[str, JsonValue]:
-    context = decode(encode_value(JSON, {} if value is None else value, "request_context"))
-    if not isinstance(context, dict):
-        raise InputError("request_context", (Problem("", "an object is needed"),))
-    return context
-
-
-def _path_of(step: object) -> str | None:
-    if step is None or isinstance(step, str):
-        return step
-    if isinstance(step, Step | CommittedWorkflow):
-        return step.id
-    parts = list(cast("Sequence[object]", step)) if isinstance(step, list | tuple) else []
-    if not parts:
-        reason = f"name a step by itself, its id, its path, or the parts of its path, not {step!r:.60}"
-        raise InputError("step", (Problem("", reason),))
-    return ".".join(_path_of(part) or "" for part in parts)

@@ -22,7 +22,7 @@ AT_ONCE = timedelta()
 
 @pytest.fixture(autouse=True)
 def _small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outlast.engines.local.values._MOST_BYTES", 2_000)
+    monkeypatch.setattr("outlast.engines.local.live._MOST_BYTES", 2_000)
 
 
 def text(number: int) -> str:
@@ -205,11 +205,11 @@ class Unreliable(MemoryStore):
         super().__init__(database)
         self.faults = faults
 
-    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
-        if limit is not None and self.faults > 0:
+    async def load_facts(self, run: RunKey, *, after: int = 0, **options: Any) -> list[Record]:
+        if after > 0 and self.faults > 0:
             self.faults -= 1
             raise StoreUnavailableError("the disk is away; try again")
-        return await super().load_records(run, after=after, limit=limit)
+        return await super().load_facts(run, after=after, **options)
 
 
 @pytest.mark.parametrize("faults", [1, 3])

@@ -42,9 +42,9 @@ class Unreliable(MemoryStore):
             self.faults[method] -= 1
             raise FAULT
 
-    async def load_records(self, *args: Any, **options: Any) -> Any:
-        self._check("load_records")
-        return await super().load_records(*args, **options)
+    async def load_facts(self, *args: Any, **options: Any) -> Any:
+        self._check("load_facts")
+        return await super().load_facts(*args, **options)
 
     async def find_run(self, run_id: str) -> Any:
         self._check("find_run")
@@ -114,7 +114,7 @@ async def leave_runs(database: MemoryDatabase, number: int) -> list[str]:
     return run_ids
 
 
-@pytest.mark.parametrize("method", ["load_records", "claim", "next_ready_at", "list_graphs"])
+@pytest.mark.parametrize("method", ["load_facts", "claim", "next_ready_at", "list_graphs"])
 @pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
 async def test_runs_are_taken_over_although_the_store_fails_meanwhile(
     database: MemoryDatabase, method: str, times: int
@@ -131,7 +131,7 @@ async def test_runs_are_taken_over_although_the_store_fails_meanwhile(
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["find_run", "load_records"])
+@pytest.mark.parametrize("method", ["find_run", "load_facts"])
 async def test_run_is_read_again_although_reading_fails(database: MemoryDatabase, method: str, times: int) -> None:
     """12.1: after a refused commit the run is discarded and reloaded from the journal, however long that takes."""
     gate = asyncio.Event()

@@ -128,7 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(call)
 
     def record(self, seq: int) -> Record:
-        return Record(seq, 0, True, "fact", 1, self.now, "node", 0, None, b"%d" % self.now)
+        return Record(seq, 0, seq % 3 != 0, "event", 1, self.now, "node", 0, None, b"%d" % self.now)
 
     def worker(self, pick: int) -> WorkerKey | None:
         """Any worker of now or earlier, so that the dead act too."""
@@ -475,6 +475,8 @@ class StoreMachine(RuleBasedStateMachine):
                 if run.owner is None:
                     assert row.ready_at_ms == run.ready_at_ms
                 assert self.loop.run_until_complete(store.load_records(run.key)) == run.journal
+                facts = [record for record in run.journal if record.is_fact]
+                assert self.loop.run_until_complete(store.load_facts(run.key)) == facts
 
     @invariant()
     def lists_agree(self) -> None:

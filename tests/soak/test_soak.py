@@ -74,7 +74,7 @@ async def test_an_outcome_that_is_recorded_twice_is_noticed(tmp_path: Path) -> N
 
     tamper(
         tmp_path,
-        "INSERT INTO events SELECT run_key, seq + 100, execution, class, type, v, at_ms, path, attempt, body, payload "
+        "INSERT INTO events SELECT run_key, seq + 100, execution, type, v, at_ms, path, attempt, body, payload "
         "FROM events WHERE type = 'step-succeeded' AND path = 'think'",
     )
 

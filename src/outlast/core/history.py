@@ -30,5 +30,7 @@ class History:
     """When it was started."""
     graph: Graph
     """The graph that it runs on."""
+    head: int
+    """`seq` of its latest event, of either class."""
     records: Sequence[Record]
-    """Its journal."""
+    """The facts of its journal."""

@@ -8,14 +8,16 @@ from typing import Any, Protocol
 
 from outlast.core.events import RunCreated, RunStarted
 from outlast.core.history import History
+from outlast.core.record import Record
 from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
 from outlast.storage.identity import Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import JsonValue
 
-__all__ = ["CreateRequest", "Engine", "History", "Standing", "StartRequest"]
+__all__ = ["CreateRequest", "Engine", "History", "Journal", "Standing", "StartRequest"]
 
 
 @immutable
@@ -110,6 +112,52 @@ class Standing:
     """When it is to start, if that is still to come."""
 
 
+class Journal(Protocol):
+    """The journal of one run, for those who read it while it grows. Nothing of the run waits for them."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        ...
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that the run is on."""
+        ...
+
+    async def load_head(self) -> int:
+        """Return the `seq` of the latest event, of either class.
+
+        Raises:
+            RunNotFoundError: The run is not kept any more.
+        """
+        ...
+
+    async def load_records(self, *, after: int, limit: int, most_bytes: int) -> Sequence[Record]:
+        """Return durable events of both classes with `seq` over `after`, in order; empty if there are none yet.
+
+        Args:
+            after: `seq` of the last event that is left out.
+            limit: How many at most.
+            most_bytes: Stop after the event with which the bodies and payloads reach this size.
+        """
+        ...
+
+    async def load_facts(self, *, after: int, until: int, limit: int, most_bytes: int) -> Sequence[Record]:
+        """Return the facts among the events with `after < seq <= until`, in order, cut like `load_records`."""
+        ...
+
+    async def wait(self, *, after: int, follow: bool) -> bool:
+        """Wait until an event with `seq` over `after` is durable, and return True.
+
+        Returns False, without `follow`, if the run has ended and there is none: nothing more comes by itself.
+
+        Raises:
+            RunNotFoundError: The run is not kept any more.
+        """
+        ...
+
+
 class Engine(Protocol):
     """Drives runs. An app has one."""
 
@@ -184,6 +232,14 @@ class Engine(Protocol):
 
         Raises:
             UnreadableRunError: A newer version of Outlast wrote its graph.
+        """
+        ...
+
+    async def open_journal(self, run_id: str) -> Journal:
+        """Return what reads the journal of a run. There is nothing to close.
+
+        Raises:
+            RunNotFoundError: Its id is not known.
         """
         ...
 

@@ -30,6 +30,7 @@ from outlast.storage.rows import (
     Ending,
     GraphKey,
     GraphRow,
+    Head,
     InboxKey,
     InboxRow,
     NewRun,
@@ -50,6 +51,7 @@ __all__ = [
     "Ending",
     "GraphKey",
     "GraphRow",
+    "Head",
     "InboxKey",
     "InboxRow",
     "NewRun",
@@ -143,15 +145,51 @@ class RunStore(Protocol):
         """Return the row of a run, or None if the id is not known."""
         ...
 
-    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
-        """Return the events with `seq` over `after`, in order, at most `limit`; empty if there are none."""
+    async def load_records(
+        self,
+        run: RunKey,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Record]:
+        """Return the events of both classes with `seq` over `after`, in order; empty if there are none.
+
+        Args:
+            run: The run.
+            after: `seq` of the last event that is left out.
+            until: `seq` of the last event that is wanted; None for all.
+            limit: How many at most.
+            most_bytes: Stop after the event with which the bodies and payloads reach this size.
+        """
+        ...
+
+    async def load_facts(
+        self,
+        run: RunKey,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Record]:
+        """As `load_records`, the facts only.
+
+        Guarantees:
+            What bodies said in between costs nothing, however much it is.
+        """
+        ...
+
+    async def load_heads(self, runs: Sequence[RunKey]) -> dict[RunKey, Head]:
+        """Return how far the journals of several runs go, in one read; an unknown run is left out."""
         ...
 
     async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
-        """Return the whole journals of several runs in one read.
+        """Return all facts of several runs in one read.
 
         Guarantees:
-            Each run that was asked for is in the answer, with its events in order; an unknown one with an empty list.
+            Each run that was asked for is in the answer, with its facts in order; an unknown one with an empty list.
         """
         ...
 

@@ -18,6 +18,7 @@ __all__ = [
     "Ending",
     "GraphKey",
     "GraphRow",
+    "Head",
     "InboxKey",
     "InboxRow",
     "NewRun",
@@ -152,6 +153,8 @@ class ClaimedRun:
     """Whose run it is."""
     epoch: int
     """Its epoch from now on."""
+    head: int
+    """`seq` of its latest event, of either class."""
     has_crashed: bool = False
     """Whether its last owner was a process of this boot that ended without giving it up."""
 
@@ -179,13 +182,22 @@ class RunRow:
     owner: WorkerKey | None
     """Worker that drives it now."""
     head: int
-    """`seq` of its latest event."""
+    """`seq` of its latest event, of either class."""
     ready_at_ms: int | None
     """When it may be claimed, if it has no owner."""
     created_at_ms: int
     """When it was started."""
     updated_at_ms: int
     """When its latest event was recorded."""
+
+
+class Head(NamedTuple):
+    """How far the journal of a run goes."""
+
+    seq: int
+    """`seq` of its latest event, of either class."""
+    status: RunStatus
+    """The run's status after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,7 +190,10 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
         ],
         "run_tags": ["run_key", "tag"],
             "events": [
-            "run_key", "seq", "execution", "class", "type", "v", "at_ms", "path", "attempt", "body", "payload",
+            "run_key", "seq", "execution", "type", "v", "at_ms", "path", "attempt", "body", "payload",
+        ],
+            "stream_events": [
+            "run_key", "seq", "execution", "type", "v", "at_ms", "path", "attempt", "body", "payload",
         ],
         "inbox": ["key", "run_key", "topic", "kind", "at_ms", "body", "taken"],
         "workers": ["key", "incarnation", "pid", "boot_id", "lease_until_ns", "workflows", "graphs"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -28,7 +29,9 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         ("release_runs", "SEARCH inbox USING INDEX inbox_open"),
         ("before_inserts", "SEARCH runs"),
         ("find_run", "SEARCH runs USING INDEX sqlite_autoindex_runs_1"),
-        ("load_records", "SEARCH events USING PRIMARY KEY (run_key=? AND seq>?)"),
+        ("load_facts", "SEARCH events USING PRIMARY KEY (run_key=? AND seq>? AND seq<?)"),
+        ("load_records", "MERGE (UNION ALL)"),
+        ("load_heads", "SEARCH runs USING INTEGER PRIMARY KEY"),
         ("load_journals", "SEARCH events USING PRIMARY KEY (run_key=?)"),
         ("list_inbox", "SEARCH runs USING INTEGER PRIMARY KEY"),
         ("select_claimable", "SEARCH runs USING INDEX runs_claimable (graph=? AND ready_at_ms<?)"),
@@ -41,8 +44,14 @@ def test_query_searches(connection: sqlite3.Connection, name: str, search: str) 
     statement = many(name, 2)
     plan = [
         str(row[3])
-        for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?")).fetchall()
+        for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * _placeholders(statement)).fetchall()
     ]
 
     assert any(line.startswith(search) for line in plan), plan
     assert not [line for line in plan if line.startswith(("SCAN runs", "SCAN events", "SCAN ready"))]
+
+
+def _placeholders(statement: str) -> int:
+    """Count the values that a statement takes: numbered placeholders may stand in it several times."""
+    numbered = {name for name in re.findall(r"\?\d*", statement) if name != "?"}
+    return len(numbered) or statement.count("?")

@@ -89,7 +89,7 @@ class Bystander:
         asked = [*((request.kind, request.body) for request in requests), *more]
         try:
             graph = await self._shelf.load_graph(row.graph)
-            state = fold_state(graph, await self._store.load_records(row.key, limit=row.head))
+            state = fold_state(graph, await self._store.load_facts(row.key, until=row.head))
             facts = end_from_outside(state, _facts_of(state, asked, self._now_ms()))
         except (UnknownEventError, UnknownGraphError, JournalMismatchError) as error:
             _log.warning("run %s is left to a worker that can read it: %s", row.run_id, error)

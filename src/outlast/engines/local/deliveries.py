@@ -146,7 +146,7 @@ class Deliveries:
     async def _load_result(self, delivery: Delivery) -> RunResult[object]:
         """Read the run as it was at the event that the delivery tells of."""
         program = self._shelf.program(delivery.graph)
-        records = await self._store.load_records(delivery.run, limit=delivery.seq)
+        records = await self._store.load_facts(delivery.run, until=delivery.seq)
         history = History(
             run_id=delivery.run_id,
             workflow_id=delivery.workflow_id,
@@ -155,6 +155,7 @@ class Deliveries:
             status=fold_state(program.graph, records).status(),
             created_at_ms=delivery.created_at_ms,
             graph=program.graph,
+            head=delivery.seq,
             records=records,
         )
         return read_result(history, program.types[delivery.workflow_id].output, with_state=True)

@@ -61,7 +61,7 @@ from outlast.engines.local.timers import DueEvent, Timers
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
-from outlast.storage.base import Append, InboxKey, InboxRow, Receipt, RunStore, WorkerKey
+from outlast.storage.base import Append, InboxKey, InboxRow, Receipt, RunKey, RunStore, WorkerKey
 from outlast.storage.outbox import NewDelivery
 from outlast.values import encode
 
@@ -81,6 +81,7 @@ class Driver:
         store: RunStore,
         *,
         options: LocalOptions,
+        on_recorded: Callable[[RunKey], None],
         on_released: Callable[[LiveRun], None],
         on_refused: Callable[[LiveRun, OutlastError], None],
         on_broken: Callable[[LiveRun, Exception], None],
@@ -89,6 +90,7 @@ class Driver:
         self._store = store
         self._now_ms = options.now_ms
         self._loop = asyncio.get_running_loop()
+        self._on_recorded = on_recorded
         self._on_released = on_released
         self._on_refused = on_refused
         self._on_broken = on_broken
@@ -128,7 +130,7 @@ class Driver:
 
     def go_on(self, run: LiveRun) -> None:
         """Call what was started with the insert, and take the commands that waited for it."""
-        run.became_durable(run.state.last_seq)
+        run.became_durable(run.head)
         starting, run.starting = run.starting, []
         self._call_started(run, starting)
         if len(starting) < len(run.state.open):
@@ -140,7 +142,7 @@ class Driver:
 
         A crash that counts is recorded first: it may end the run.
         """
-        run.became_durable(run.state.last_seq)
+        run.became_durable(run.head)
         if crash is not None:
             self._absorb(run, deque([(crash, None)]))
         if run.is_gone:
@@ -189,7 +191,7 @@ class Driver:
                 execution=run.execution,
             )
             run.fresh = []
-            self._store.append(write, partial(self._settled, run, [], run.state.last_seq))
+            self._store.append(write, partial(self._settled, run, [], run.head))
 
     def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None, *, seen: Sequence[InboxKey]) -> None:
         """Give a suspect back until it is its turn; a crash that counts is recorded with it.
@@ -215,7 +217,7 @@ class Driver:
             inbox_seen=seen,
         )
         run.fresh = []
-        self._store.append(write, partial(self._settled, run, [], run.state.last_seq))
+        self._store.append(write, partial(self._settled, run, [], run.head))
 
     def absorb(self, run: LiveRun, *facts: Fact) -> None:
         """Record facts and all that follows from them at once, in one write."""
@@ -347,7 +349,7 @@ class Driver:
 
     async def _load(self, run: LiveRun, command: Command, missing: list[int]) -> None:
         try:
-            await run.values.load(run.key, missing)
+            await run.values.load(missing)
         except StoreError as error:
             if not run.is_gone:
                 self._on_refused(run, error)
@@ -435,7 +437,7 @@ class Driver:
         )
         run.fresh, run.taken = [], []
         run.is_gone = is_released
-        self._store.append(write, partial(self._settled, run, starting, run.state.last_seq))
+        self._store.append(write, partial(self._settled, run, starting, run.head))
 
     def _deliveries_of(self, run: LiveRun, status: RunStatus) -> Sequence[NewDelivery]:
         """Say who must be told of what is written; it is recorded with it, so that it cannot be lost."""
@@ -465,6 +467,7 @@ class Driver:
             self._on_refused(run, result)
             return
         run.became_durable(seq)
+        self._on_recorded(run.key)
         if run.program.graph.hooks is not None and run.state.status().is_rest:
             self._on_told()
         if run.is_gone:

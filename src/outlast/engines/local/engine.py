@@ -18,6 +18,7 @@ from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
 from outlast.errors import (
     InputError,
@@ -72,6 +73,7 @@ class LocalEngine:
         self._last_round = 0.0
         self._start_places = asyncio.Semaphore(_MAX_UNSETTLED_STARTS)
         self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
+        self._watch = Watch(store)
 
     async def open(self) -> None:
         """Open the store, register as a worker unless told otherwise, and take over what is claimable."""
@@ -109,8 +111,10 @@ class LocalEngine:
                 with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
                     await self._worker.end_life()
             await self._store.close()
+            closed = StoreUnavailableError("the app was closed while waiting; the run is not affected")
             for waiter in [each for waiters in self._waiters.values() for each in waiters if not each.done()]:
-                waiter.set_exception(StoreUnavailableError("the app was closed while waiting; the run is not affected"))
+                waiter.set_exception(closed)
+            self._watch.close(closed)
         return left
 
     async def until_idle(self) -> None:
@@ -219,8 +223,17 @@ class LocalEngine:
             status=row.status,
             created_at_ms=row.created_at_ms,
             graph=await self._load_graph(run_id, row.graph),
-            records=await self._store.load_records(row.key, limit=row.head),
+            head=row.head,
+            records=await self._store.load_facts(row.key, until=row.head),
         )
+
+    async def open_journal(self, run_id: str) -> LocalJournal:
+        """Return what reads the journal of a run."""
+        row = await self._look_up(run_id)
+        if row is None:
+            raise RunNotFoundError(run_id)
+        graph = await self._load_graph(run_id, row.graph)
+        return LocalJournal(row, graph, store=self._store, watch=self._watch, look_up=self._look_up)
 
     async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
         """Put a request into the run's inbox, and look at it at once if the run is ours or nobody's.
@@ -257,7 +270,7 @@ class LocalEngine:
                 finally:
                     waiters.remove(waiter)
                 # Somebody may have resumed it between the two reads: only what is returned counts.
-                if history is not None and _has_come_to_rest(history.status, history.records[-1].seq, after):
+                if history is not None and _has_come_to_rest(history.status, history.head, after):
                     return history
         finally:
             if not waiters:
@@ -305,7 +318,14 @@ class LocalEngine:
         )
 
     def _make_worker(self) -> Worker:
-        return Worker(self._store, self._shelf, self._options, on_rest=self._came_to_rest, wake=self._wake)
+        return Worker(
+            self._store,
+            self._shelf,
+            self._options,
+            on_rest=self._came_to_rest,
+            on_recorded=self._watch.recorded,
+            wake=self._wake,
+        )
 
     def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:
         def settled(result: Receipt | OutlastError) -> None:
@@ -381,6 +401,7 @@ class LocalEngine:
                 status=run.state.status(),
                 created_at_ms=run.created_at_ms,
                 graph=run.program.graph,
+                head=run.head,
                 records=run.records,
             )
         for waiter in waiters:
@@ -404,7 +425,7 @@ class LocalEngine:
                 _log.exception("a fault in the engine; the worker goes on")
                 self._is_stale = True
                 await asyncio.sleep(_IDLE_LOOK)
-            is_busy = self._waiters or (self._worker is not None and self._worker.is_busy)
+            is_busy = self._waiters or self._watch.is_watching or (self._worker is not None and self._worker.is_busy)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BUSY_LOOK if is_busy else _IDLE_LOOK):
                     await self._woken.wait()
@@ -418,6 +439,7 @@ class LocalEngine:
             await self._shelf.look_for_new()
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
             await self._look_for_waiters()
+            await self._watch.look()
         is_round_due = self._loop.time() - self._last_round > _ROUND_EVERY
         if is_round_due:
             self._last_round = self._loop.time()

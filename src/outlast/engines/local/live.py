@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -15,9 +15,9 @@ from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.answers import Side
 from outlast.engines.local.program import Program
-from outlast.engines.local.values import RunValues
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, check_value
+from outlast.engines.values import RunValues
 from outlast.failures import FailureInfo
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
@@ -31,6 +31,7 @@ __all__ = ["Body", "LiveRun", "Lookup"]
 T = TypeVar("T")
 
 _KEPT_RECORDS = 512
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +60,7 @@ class LiveRun:
     __slots__ = (
         "_durable_waiters",
         "_facts",
+        "_store",
         "bodies",
         "canceled",
         "crash_seq",
@@ -67,6 +69,7 @@ class LiveRun:
         "epoch",
         "execution",
         "fresh",
+        "head",
         "is_gone",
         "key",
         "loading",
@@ -95,13 +98,16 @@ class LiveRun:
         self.epoch = 0
         self.execution = 0
         self.state = RunState(program.graph)
+        self.head = 0
+        """`seq` of the latest event, of either class."""
         self.request_context: Mapping[str, JsonValue] = {}
         self.raw_request_context = b"{}"
         """The same as JSON."""
-        self.values = RunValues(store)
+        self._store = store
+        self.values = RunValues(self._load_facts, most_bytes=_MOST_BYTES)
         """The recorded values."""
         self.records: list[Record] | None = []
-        """The whole journal while it is short, so that its readers need no store; None once it is not."""
+        """All facts while they are few, so that their readers need no store; None once they are not."""
         self.fresh: list[Record] = []
         """Records that are not handed to the store yet."""
         self.starting: list[tuple[Calling, Call]] = []
@@ -134,7 +140,7 @@ class LiveRun:
 
     def record(self, event: Event, payload: bytes | None) -> int:
         """Give an event its place in the journal and return it."""
-        seq = self.state.last_seq + 1
+        seq = self.head = self.head + 1
         record = encode_event(event, seq=seq, execution=self.execution, payload=payload)
         self.fresh.append(record)
         self.keep(record)
@@ -147,6 +153,9 @@ class LiveRun:
             self.records.append(record)
             if len(self.records) > _KEPT_RECORDS:
                 self.records = None
+
+    async def _load_facts(self, after: int, until: int) -> Sequence[Record]:
+        return await self._store.load_facts(self.key, after=after, until=until)
 
     def became_durable(self, seq: int) -> None:
         """Note that the journal is durable up to this event."""
@@ -280,7 +289,7 @@ class Lookup:
         run = self._run
         await run.until_durable(max(seqs_of(ref), default=0))
         while missing := run.values.missing(ref):  # what was read again may be evicted while the rest is read
-            await run.values.load(run.key, missing)
+            await run.values.load(missing)
         return run.values.resolve(ref)
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -45,6 +45,7 @@ class Worker:
         options: LocalOptions,
         *,
         on_rest: Callable[[LiveRun], None],
+        on_recorded: Callable[[RunKey], None],
         wake: Callable[[], None],
     ) -> None:
         self._store = store
@@ -70,6 +71,7 @@ class Worker:
         self.driver = Driver(
             store,
             options=options,
+            on_recorded=on_recorded,
             on_released=self._released,
             on_refused=self._refused,
             on_broken=self._broken,
@@ -234,7 +236,7 @@ class Worker:
             created_at_ms=records[0].at_ms,
         )
         run.key, run.epoch = claimed.key, claimed.epoch
-        run.execution = records[-1].execution
+        run.execution, run.head = records[-1].execution, claimed.head
         try:
             _fold(run, records)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
@@ -242,7 +244,7 @@ class Worker:
             return
         crash = self._count_crash(run, claimed, records)
         if crash is not None:
-            run.crash_seq = run.state.last_seq + 1
+            run.crash_seq = run.head + 1
         if self._may_drive(run, crash):
             self._adopt(run, claimed.key, claimed.epoch)
             self.driver.recover(run, requests, crash)
@@ -349,6 +351,7 @@ class Worker:
                 graph=row.graph,
                 resource_id=row.resource_id,
                 epoch=row.epoch,
+                head=row.head,
                 has_crashed=has_crashed,
             )
             await self._take_over([claimed])

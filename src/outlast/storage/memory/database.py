@@ -91,14 +91,17 @@ class MemoryDatabase:
             resource_id=new.resource_id,
             created_at_ms=new.created_at_ms,
             status=new.status,
-            rows=[tuple(record) for record in new.records],
+            facts=[],
+            head=0,
+            updated_at_ms=0,
             receipt=Receipt(key, 0, is_owned=False),
             tags=tuple(new.tags),
         )
+        run.add(new.records)
         self.runs[key] = run
         self.run_ids[new.run_id] = run
         if new.start_by_ms is not None:
-            self._start_by[key] = (new.start_by_ms, len(run.rows))
+            self._start_by[key] = (new.start_by_ms, run.head)
         life = None if new.owner is None else self._find_alive(new.owner)
         if life is None:
             self._set_free(run, new.created_at_ms if new.ready_at_ms is None else new.ready_at_ms)
@@ -143,7 +146,7 @@ class MemoryDatabase:
         run = self.find_key(write.run)
         if run is None or run.owner != write.owner or run.epoch != write.epoch:
             return False
-        head, records = len(run.rows), write.records
+        head, records = run.head, write.records
         return not records or (records[0].seq == head + 1 and records[-1].seq == head + len(records))
 
     def append(self, write: Append) -> Receipt | StaleRunError:
@@ -151,7 +154,7 @@ class MemoryDatabase:
         if not self.would_append(write):
             return StaleRunError(f"worker {write.owner} at epoch {write.epoch} may not write to run {write.run} now")
         run = self.runs[write.run]
-        run.rows += [tuple(record) for record in write.records]
+        run.add(write.records)
         run.status = write.status
         run.execution = write.execution
         if write.inbox_taken:
@@ -257,7 +260,7 @@ class MemoryDatabase:
 
     def _has_begun(self, key: RunKey) -> bool:
         run = self.runs.get(key)
-        return run is None or len(run.rows) != self._start_by[key][1]
+        return run is None or run.head != self._start_by[key][1]
 
     def list_requests(self, key: RunKey) -> list[InboxRow]:
         """Return the requests to a run, oldest first."""
@@ -268,14 +271,14 @@ class MemoryDatabase:
         """Say whether nobody owns the run and it is as it was when it was read."""
         run = self.find_key(ending.run)
         seen = (None, ending.epoch, ending.head)
-        return run is not None and (run.owner, run.epoch, len(run.rows)) == seen
+        return run is not None and (run.owner, run.epoch, run.head) == seen
 
     def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns."""
         if not self.would_end(ending):
             return False
         run = self.runs[ending.run]
-        run.rows += [tuple(record) for record in ending.records]
+        run.add(ending.records)
         run.status = ending.status
         self._take(run, ending.inbox_taken)
         self.outbox.add(run, ending.outbox)
@@ -287,14 +290,14 @@ class MemoryDatabase:
     def would_reopen(self, reopening: Reopening) -> bool:
         """Say whether the run rests as it was read, and nothing is asked of it."""
         run = self.find_key(reopening.run)
-        return run is not None and run.owner is None and len(run.rows) == reopening.head and not run.inbox
+        return run is not None and run.owner is None and run.head == reopening.head and not run.inbox
 
     def reopen_run(self, reopening: Reopening) -> bool:
         """Open the next execution of a run that nobody owns."""
         if not self.would_reopen(reopening):
             return False
         run, last = self.runs[reopening.run], reopening.records[-1]
-        run.rows += [tuple(record) for record in reopening.records]
+        run.add(reopening.records)
         run.status = RunStatus.PENDING
         run.execution = last.execution
         self._set_free(run, last.at_ms)

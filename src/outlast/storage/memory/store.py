@@ -19,6 +19,7 @@ from outlast.storage.base import (
     Ending,
     GraphKey,
     GraphRow,
+    Head,
     InboxRow,
     NewRun,
     Receipt,
@@ -118,17 +119,58 @@ class MemoryStore:
             run = self._database.run_ids.get(run_id)
             return None if run is None else run.to_row()
 
-    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
-        """Return the events with `seq` over `after`, in order, at most `limit`."""
+    async def load_records(
+        self,
+        run: RunKey,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Record]:
+        """Return the events of both classes with `after < seq <= until`, in order, at most `limit`."""
+        return self._load(run, after, until, limit, most_bytes, facts_only=False)
+
+    async def load_facts(
+        self,
+        run: RunKey,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Record]:
+        """Return the facts with `after < seq <= until`, in order, at most `limit`."""
+        return self._load(run, after, until, limit, most_bytes, facts_only=True)
+
+    def _load(
+        self,
+        run: RunKey,
+        after: int,
+        until: int | None,
+        limit: int | None,
+        most_bytes: int | None,
+        *,
+        facts_only: bool,
+    ) -> list[Record]:
         self._check_open()
         with self._database.lock:
             found = self._database.find_key(run)
-            rows = [] if found is None else found.rows[after : None if limit is None else after + limit]
-        return [Record._make(row) for row in rows]
+            if found is None:
+                return []
+            records = found.load(after=after, until=until, limit=limit, facts_only=facts_only)
+        return records if most_bytes is None else _cut(records, most_bytes)
+
+    async def load_heads(self, runs: Sequence[RunKey]) -> dict[RunKey, Head]:
+        """Return how far the journals of several runs go; an unknown one is left out."""
+        self._check_open()
+        with self._database.lock:
+            found = [(key, self._database.find_key(key)) for key in runs]
+            return {key: Head(run.head, run.status) for key, run in found if run is not None}
 
     async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
-        """Return the whole journals of several runs in one read; an unknown run has an empty one."""
-        return {run: await self.load_records(run) for run in runs}
+        """Return all facts of several runs in one read; an unknown run has none."""
+        return {run: await self.load_facts(run) for run in runs}
 
     async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:
         """Store a graph document once per workflow and fingerprint and return its number."""
@@ -358,6 +400,15 @@ class MemoryStore:
             life.is_held = False
         self._lives.clear()
         self._let_turn_go()
+
+
+def _cut(records: list[Record], most_bytes: int) -> list[Record]:
+    """Return the records up to the one with which they reach this size."""
+    for index, record in enumerate(records, start=1):
+        most_bytes -= len(record.body or b"") + len(record.payload or b"")
+        if most_bytes <= 0:
+            return records[:index]
+    return records
 
 
 def _always(*_args: object) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, merge
+from itertools import islice
+from operator import itemgetter
 from typing import TypeAlias
 
 from outlast.core.record import Record
@@ -39,10 +43,16 @@ class Run:
     """When it was started."""
     status: RunStatus
     """Its status."""
-    rows: list[Row]
-    """Its journal."""
+    facts: list[Row]
+    """The facts of its journal."""
+    head: int
+    """`seq` of its latest event."""
+    updated_at_ms: int
+    """When its latest event was recorded."""
     receipt: Receipt
     """What a write that leaves the owner alone is answered with; made once per owner, not once per write."""
+    said: list[Row] = field(default_factory=list[Row])
+    """The other events of its journal, which only streams read."""
     tags: tuple[str, ...] = ()
     """Words to find it by."""
     execution: int = 0
@@ -60,10 +70,19 @@ class Run:
     topics: set[str] = field(default_factory=set[str])
     """Topics of all requests there ever were."""
 
-    @property
-    def updated_at_ms(self) -> int:
-        """When its latest event was recorded."""
-        return Record._make(self.rows[-1]).at_ms
+    def add(self, records: Sequence[Record]) -> None:
+        """Add events that follow the head."""
+        for record in records:
+            (self.facts if record.is_fact else self.said).append(tuple(record))
+        if records:
+            self.head, self.updated_at_ms = records[-1].seq, records[-1].at_ms
+
+    def load(self, *, after: int, until: int | None, limit: int | None, facts_only: bool) -> list[Record]:
+        """Return events with `after < seq <= until`, in order, at most `limit`."""
+        rows = _between(self.facts, after, until, limit)
+        if not facts_only and self.said:
+            rows = list(islice(merge(rows, _between(self.said, after, until, limit), key=itemgetter(0)), limit))
+        return [Record._make(row) for row in rows]
 
     def to_claimed(self) -> ClaimedRun:
         """Return what its new owner must know."""
@@ -74,6 +93,7 @@ class Run:
             graph=self.graph,
             resource_id=self.resource_id,
             epoch=self.epoch,
+            head=self.head,
             has_crashed=self.has_crashed,
         )
 
@@ -102,11 +122,17 @@ class Run:
             execution=self.execution,
             epoch=self.epoch,
             owner=self.owner,
-            head=len(self.rows),
+            head=self.head,
             ready_at_ms=self.ready_at_ms,
             created_at_ms=self.created_at_ms,
             updated_at_ms=self.updated_at_ms,
         )
+
+
+def _between(rows: Sequence[Row], after: int, until: int | None, limit: int | None) -> Sequence[Row]:
+    start = bisect_right(rows, after, key=itemgetter(0))
+    end = len(rows) if until is None else bisect_right(rows, until, key=itemgetter(0))
+    return rows[start : end if limit is None else min(end, start + limit)]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

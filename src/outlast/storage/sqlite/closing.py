@@ -7,8 +7,8 @@ import sqlite3
 from outlast.storage.base import Ending
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.outbox import insert_deliveries
-from outlast.storage.sqlite.recording import add_events
-from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+from outlast.storage.sqlite.recording import EventRows, add_events, insert_events
+from outlast.storage.sqlite.sql import chunks, many, one
 
 __all__ = ["End", "ListLateStarts"]
 
@@ -28,10 +28,9 @@ class End(Operation[bool]):
         self._was_ended = connection.execute(one("end_run"), row).rowcount == 1
         if not self._was_ended:
             return False
-        for record in ending.records:  # a handful, and this happens once in the life of a run
-            events: list[SqlValue] = []
-            add_events(events, ending.run, (record,))
-            connection.execute(many("insert_events", 1), events)
+        events = EventRows([], [])
+        add_events(events, ending.run, ending.records)
+        insert_events(connection, events)
         taken = list(ending.inbox_taken)
         for start, size in chunks(len(taken)):
             connection.execute(many("take_inbox", size), taken[start : start + size])

@@ -10,8 +10,8 @@ from outlast.storage.base import NewRun
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
 from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation, Post
-from outlast.storage.sqlite.recording import add_events, row_of
-from outlast.storage.sqlite.sql import SqlValue, many, one
+from outlast.storage.sqlite.recording import EventRows, add_events, insert_events, row_of
+from outlast.storage.sqlite.sql import many, one
 
 __all__ = ["InsertOnce"]
 
@@ -55,10 +55,9 @@ class InsertOnce(Operation["Admission | OutlastError"]):
         inserted = connection.execute(many("insert_runs", 1), row_of(run._replace(owner=None), key, is_owned=False))
         if inserted.rowcount != 1:
             return None
-        for record in run.records:
-            events: list[SqlValue] = []
-            add_events(events, key, (record,))
-            connection.execute(many("insert_events", 1), events)
+        events = EventRows([], [])
+        add_events(events, key, run.records)
+        insert_events(connection, events)
         for tag in run.tags:
             connection.execute(many("insert_tags", 1), (key, tag))
         if run.start_by_ms is not None:

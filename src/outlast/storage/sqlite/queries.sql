@@ -66,8 +66,12 @@ UPDATE runs SET
   )
 WHERE key = ?1 AND +owner = ?2 AND epoch = ?3 AND (?4 IS NULL OR head = ?4)
 
--- name: insert_events (11)
-INSERT INTO events (run_key, seq, execution, class, type, v, at_ms, path, attempt, body, payload)
+-- name: insert_events (10)
+INSERT INTO events (run_key, seq, execution, type, v, at_ms, path, attempt, body, payload)
+VALUES {rows}
+
+-- name: insert_stream_events (10)
+INSERT INTO stream_events (run_key, seq, execution, type, v, at_ms, path, attempt, body, payload)
 VALUES {rows}
 
 -- name: take_inbox
@@ -164,12 +168,24 @@ key IN (SELECT run_key FROM run_tags WHERE tag = ?)
 SELECT workflow_id, status, count(*) FROM runs
 WHERE workflow_id = coalesce(?, workflow_id) GROUP BY workflow_id, status ORDER BY workflow_id, status
 
+-- 1 run, 2 after, 3 until, 4 limit. Both tables are in order, so that only what is asked for is read.
 -- name: load_records
-SELECT seq, execution, class, type, v, at_ms, path, attempt, body, payload
-FROM events WHERE run_key = ? AND seq > ? ORDER BY seq LIMIT ?
+SELECT seq, execution, 1, type, v, at_ms, path, attempt, body, payload
+FROM events WHERE run_key = ?1 AND seq > ?2 AND seq <= ?3
+UNION ALL
+SELECT seq, execution, 0, type, v, at_ms, path, attempt, body, payload
+FROM stream_events WHERE run_key = ?1 AND seq > ?2 AND seq <= ?3
+ORDER BY 1 LIMIT ?4
+
+-- name: load_facts
+SELECT seq, execution, 1, type, v, at_ms, path, attempt, body, payload
+FROM events WHERE run_key = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4
+
+-- name: load_heads
+SELECT key, head, status FROM runs WHERE key IN ({keys})
 
 -- name: load_journals
-SELECT run_key, seq, execution, class, type, v, at_ms, path, attempt, body, payload
+SELECT run_key, seq, execution, 1, type, v, at_ms, path, attempt, body, payload
 FROM events WHERE run_key IN ({keys}) ORDER BY run_key, seq
 
 -- name: find_graph
@@ -226,7 +242,7 @@ SELECT 1 FROM events WHERE run_key = ? AND seq = ? AND type = ? AND at_ms = ? AN
 
 -- The first few of each graph by its index, then the first of them all.
 -- name: select_claimable
-SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed
+SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed, ready.head
 FROM (VALUES {rows}) AS wanted
 JOIN runs AS ready ON ready.key IN (
   SELECT key FROM runs

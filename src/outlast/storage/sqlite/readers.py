@@ -11,13 +11,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import StoreError
-from outlast.storage.base import GraphKey, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
+from outlast.storage.base import GraphKey, Head, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
 from outlast.storage.sqlite.connection import translate
 from outlast.storage.sqlite.recording import JSON
-from outlast.storage.sqlite.sql import chunks, many
+from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 from outlast.storage.sqlite.thread import LoopThread, post
 
-__all__ = ["Readers", "inbox_row", "read_journals", "record_of", "run_row"]
+__all__ = ["Readers", "inbox_row", "read_events", "read_heads", "read_journals", "record_of", "run_row"]
 
 T = TypeVar("T")
 
@@ -133,8 +133,38 @@ def inbox_row(row: tuple[Any, ...]) -> InboxRow:
     return InboxRow(key=InboxKey(row[0]), run=RunKey(row[1]), kind=row[2], topic=row[3], at_ms=row[4], body=row[5])
 
 
+def read_events(
+    connection: sqlite3.Connection, name: str, values: Sequence[SqlValue], most_bytes: int | None
+) -> list[Record]:
+    """Read events; only as many as it takes to reach `most_bytes` of bodies and payloads.
+
+    Raises:
+        StoreError: A value is encoded in a way that this version does not know; update Outlast.
+    """
+    cursor = connection.execute(one(name), values)
+    if most_bytes is None:
+        return [record_of(row) for row in cursor.fetchall()]
+    records: list[Record] = []
+    for row in cursor:
+        records.append(record_of(row))
+        most_bytes -= len(records[-1].body or b"") + len(records[-1].payload or b"")
+        if most_bytes <= 0:
+            break
+    cursor.close()  # else the connection goes on reading the file as it is now
+    return records
+
+
+def read_heads(connection: sqlite3.Connection, runs: Sequence[RunKey]) -> dict[RunKey, Head]:
+    """Read how far the journals of some runs go."""
+    heads: dict[RunKey, Head] = {}
+    for start, size in chunks(len(runs)):
+        rows = connection.execute(many("load_heads", size), runs[start : start + size])
+        heads.update((RunKey(key), Head(seq, RunStatus(status))) for key, seq, status in rows.fetchall())
+    return heads
+
+
 def read_journals(connection: sqlite3.Connection, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
-    """Read all events of some runs.
+    """Read all facts of some runs.
 
     Raises:
         StoreError: A value is encoded in a way that this version does not know; update Outlast.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from outlast.core.record import Record
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError
@@ -21,7 +21,18 @@ from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["JSON", "Outcome", "Write", "add_events", "proves", "record", "row_of", "stands"]
+__all__ = [
+    "JSON",
+    "EventRows",
+    "Outcome",
+    "Write",
+    "add_events",
+    "insert_events",
+    "proves",
+    "record",
+    "row_of",
+    "stands",
+]
 
 Write: TypeAlias = "NewRun | Append | Operation[Any]"
 """Anything that the writer records."""
@@ -55,12 +66,12 @@ def record(connection: sqlite3.Connection, writes: Sequence[Write], premises: Pr
             inserts.append((index, write))
         else:
             operations.append((index, write))
-    events: list[SqlValue] = []
+    events = EventRows([], [])
     if appends:
         _record_appends(connection, appends, outcomes, events)
     if inserts:
         _record_inserts(connection, inserts, outcomes, events, premises)
-    _execute_rows(connection, "insert_events", events, 11)
+    insert_events(connection, events)
     if operations:
         premises.forget()  # some begin or end the lives of workers
     for index, operation in operations:
@@ -99,7 +110,7 @@ def _record_appends(
     connection: sqlite3.Connection,
     appends: list[tuple[int, Append]],
     outcomes: list[Outcome],
-    events: list[SqlValue],
+    events: EventRows,
 ) -> None:
     writes = _merge([write for _, write in appends])
     if writes is None or not _fence(connection, writes):
@@ -222,7 +233,7 @@ def _record_inserts(
     connection: sqlite3.Connection,
     inserts: list[tuple[int, NewRun]],
     outcomes: list[Outcome],
-    events: list[SqlValue],
+    events: EventRows,
     premises: Premises,
 ) -> None:
     premises.bring_up_to_date(connection)
@@ -283,14 +294,24 @@ def row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
 # ---- Rows
 
 
-def add_events(events: list[SqlValue], run: int, records: Sequence[Record]) -> None:
-    """Add the rows of events to a flat list of values for `insert_events`."""
+class EventRows(NamedTuple):
+    """Rows of the two tables of events, each as one flat list of values."""
+
+    facts: list[SqlValue]
+    """Rows of `events`."""
+    said: list[SqlValue]
+    """Rows of `stream_events`."""
+
+
+def add_events(events: EventRows, run: int, records: Sequence[Record]) -> None:
+    """Add the rows of events to those that `insert_events` writes."""
+    facts, said = events
     for seq, execution, is_fact, kind, version, at_ms, path, attempt, body, payload in records:
-        events += (
+        rows = facts if is_fact else said
+        rows += (
             run,
             seq,
             execution,
-            1 if is_fact else 0,  # a bool would take the slow way through the adapters of sqlite3
             kind,
             version,
             at_ms,
@@ -299,6 +320,13 @@ def add_events(events: list[SqlValue], run: int, records: Sequence[Record]) -> N
             None if body is None else JSON + body,
             None if payload is None else JSON + payload,
         )
+
+
+def insert_events(connection: sqlite3.Connection, events: EventRows) -> None:
+    """Write rows of events; what there is none of costs no statement."""
+    _execute_rows(connection, "insert_events", events.facts, 10)
+    if events.said:
+        _execute_rows(connection, "insert_stream_events", events.said, 10)
 
 
 def _execute_rows(connection: sqlite3.Connection, name: str, values: list[SqlValue], columns: int) -> int:

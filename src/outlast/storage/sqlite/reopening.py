@@ -7,8 +7,8 @@ import sqlite3
 from outlast.core.status import RunStatus
 from outlast.storage.base import Reopening
 from outlast.storage.sqlite.operation import Operation
-from outlast.storage.sqlite.recording import JSON, add_events
-from outlast.storage.sqlite.sql import SqlValue, many, one
+from outlast.storage.sqlite.recording import JSON, EventRows, add_events, insert_events
+from outlast.storage.sqlite.sql import one
 
 __all__ = ["Reopen"]
 
@@ -27,10 +27,9 @@ class Reopen(Operation[bool]):
         row = (reopening.run, reopening.head, last.seq, RunStatus.PENDING.value, last.execution, last.at_ms)
         self._was_reopened = connection.execute(one("reopen_run"), row).rowcount == 1
         if self._was_reopened:
-            for record in reopening.records:  # one or two
-                events: list[SqlValue] = []
-                add_events(events, reopening.run, (record,))
-                connection.execute(many("insert_events", 1), events)
+            events = EventRows([], [])
+            add_events(events, reopening.run, reopening.records)
+            insert_events(connection, events)
         return self._was_reopened
 
     def proves(self, connection: sqlite3.Connection) -> bool:

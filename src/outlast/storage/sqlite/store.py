@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from outlast.core.record import Record
@@ -20,6 +20,7 @@ from outlast.storage.base import (
     Ending,
     GraphKey,
     GraphRow,
+    Head,
     InboxRow,
     NewRun,
     Reopening,
@@ -41,7 +42,7 @@ from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
 from outlast.storage.sqlite.outbox import ClaimDeliveries, EndDelivery, delivery_row
-from outlast.storage.sqlite.readers import inbox_row, read_journals, record_of, run_row
+from outlast.storage.sqlite.readers import inbox_row, read_events, read_heads, read_journals, run_row
 from outlast.storage.sqlite.renewer import nanoseconds
 from outlast.storage.sqlite.reopening import Reopen
 from outlast.storage.sqlite.sql import many, one
@@ -57,6 +58,8 @@ from outlast.storage.sqlite.workers import (
 )
 
 __all__ = ["SqliteStore"]
+
+_LARGEST: Final = 2**63 - 1
 
 T = TypeVar("T")
 
@@ -192,15 +195,42 @@ class SqliteStore:
         row = await self._read_one("find_run", run_id)
         return None if row is None else run_row(row)
 
-    async def load_records(self, run: RunKey, *, after: int = 0, limit: int | None = None) -> list[Record]:
-        """Return the events with `seq` over `after`, in order, at most `limit`; empty if there are none."""
-        values = (run, after, -1 if limit is None else limit)
-        return await self._usable().readers.read(
-            lambda connection: [record_of(row) for row in connection.execute(one("load_records"), values).fetchall()]
-        )
+    async def load_records(
+        self,
+        run: RunKey,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Record]:
+        """Return the events of both classes with `after < seq <= until`, in order, at most `limit`."""
+        return await self._load("load_records", run, after, until, limit, most_bytes)
+
+    async def load_facts(
+        self,
+        run: RunKey,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        most_bytes: int | None = None,
+    ) -> list[Record]:
+        """Return the facts with `after < seq <= until`, in order, at most `limit`."""
+        return await self._load("load_facts", run, after, until, limit, most_bytes)
+
+    async def _load(
+        self, name: str, run: RunKey, after: int, until: int | None, limit: int | None, most_bytes: int | None
+    ) -> list[Record]:
+        values = (run, after, _LARGEST if until is None else until, -1 if limit is None else limit)
+        return await self._usable().readers.read(lambda connection: read_events(connection, name, values, most_bytes))
+
+    async def load_heads(self, runs: Sequence[RunKey]) -> dict[RunKey, Head]:
+        """Return how far the journals of several runs go; an unknown one is left out."""
+        return await self._usable().readers.read(lambda connection: read_heads(connection, runs))
 
     async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
-        """Return the whole journals of several runs in one read; an unknown run has an empty one."""
+        """Return all facts of several runs in one read; an unknown run has none."""
         return await self._usable().readers.read(lambda connection: read_journals(connection, runs))
 
     async def ensure_graph(self, workflow_id: str, fingerprint: str, document: bytes) -> GraphKey:

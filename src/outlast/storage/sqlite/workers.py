@@ -174,9 +174,10 @@ class Claim(Operation[list[ClaimedRun]]):
                 graph=GraphKey(graph),
                 resource_id=resource_id,
                 epoch=epoch + 1,
+                head=head,
                 has_crashed=bool(crashed),
             )
-            for key, run_id, workflow_id, graph, resource_id, epoch, crashed in rows
+            for key, run_id, workflow_id, graph, resource_id, epoch, crashed, head in rows
         ]
         return self._claimed
 

@@ -47,7 +47,7 @@ class ClaimContract(StoreScenario):
 
             row = await find(other)
             assert claimed == ClaimedRun(
-                key=row.key, run_id="run", workflow_id="orders", graph=graph, resource_id="customer-1", epoch=1
+                key=row.key, run_id="run", workflow_id="orders", graph=graph, resource_id="customer-1", epoch=1, head=1
             )
             assert (row.owner, row.epoch, row.head) == (worker, 1, 1)
             assert await store.claim(worker, graphs=[graph], now_ms=NOW, limit=5) == []

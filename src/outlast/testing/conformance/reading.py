@@ -1,19 +1,20 @@
 """The store contract: what readers see."""
-# ruff: noqa: S101
+# ruff: noqa: S101, PLR2004
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from outlast.core.record import Record
-from outlast.storage.base import RunKey
-from outlast.testing.conformance.scenario import StoreScenario, append, find, hold, records
+from outlast.storage.base import Head, Receipt, RunKey
+from outlast.testing.conformance.scenario import NOW, StoreScenario, append, find, hold, records
 
 __all__ = ["ReadContract"]
 
 
 class ReadContract(StoreScenario):
-    """`RunStore.find_run`, `load_records` and `load_journals`."""
+    """`RunStore.find_run`, `load_records`, `load_facts`, `load_heads` and `load_journals`."""
 
     async def test_unknown_run_is_not_found(self) -> None:
         """Return the row of a run, or None if the id is not known."""
@@ -36,8 +37,67 @@ class ReadContract(StoreScenario):
             assert await store.load_records(held.key, limit=0) == []
             assert await store.load_records(RunKey(987_654)) == []
 
+    async def test_both_classes_are_loaded_in_one_order(self) -> None:
+        """Return the events of both classes, in order, cut as it was asked for; `load_facts` the facts only."""
+        given = [record._replace(is_fact=record.seq % 3 != 0) for record in records(1, 20)]
+        facts = [record for record in given if record.is_fact]
+        async with self.process() as store, self.process() as other:
+            held = await hold(store)
+            await append(store, held.write(records=given[1:]))
+
+            for reader in (store, other):
+                assert await reader.load_records(held.key) == given
+                assert await reader.load_records(held.key, after=2, until=9) == given[2:9]
+                assert await reader.load_records(held.key, after=5, limit=4) == given[5:9]
+                assert await reader.load_facts(held.key) == facts
+                assert await reader.load_facts(held.key, after=2, until=9) == [
+                    each for each in given[2:9] if each.is_fact
+                ]
+                assert await reader.load_facts(held.key, after=3, limit=2) == given[3:5]
+                assert await reader.load_facts(held.key, after=20) == []
+                assert await reader.load_journals([held.key]) == {held.key: facts}
+
+    async def test_reading_stops_with_the_event_that_reaches_the_size(self) -> None:
+        """Stop after the event with which the bodies and payloads reach this size."""
+        sized = [record._replace(body=b"x" * 40, payload=b"y" * 60) for record in records(1, 9)]
+        async with self.process() as store:
+            held = await hold(store)
+            await append(
+                store, held.write(records=[record._replace(is_fact=record.seq % 2 == 0) for record in sized[1:]])
+            )
+
+            for most, expected in (
+                (1, [2]),
+                (100, [2]),
+                (101, [2, 3]),
+                (250, [2, 3, 4]),
+                (10_000, [2, 3, 4, 5, 6, 7, 8, 9]),
+            ):
+                loaded = await store.load_records(held.key, after=1, most_bytes=most)
+                assert [record.seq for record in loaded] == expected
+            assert [each.seq for each in await store.load_facts(held.key, after=1, most_bytes=101)] == [2, 4]
+
+    async def test_events_of_both_classes_move_the_head(self) -> None:
+        """`seq` of its latest event, of either class; in rows, in heads and in what is claimed."""
+        async with self.process() as store:
+            held = await hold(store)
+            other = await hold(store, "other")
+            said = [record._replace(is_fact=False, at_ms=NOW + 9) for record in records(2, 3)]
+            await append(store, held.write(records=said))
+
+            row = await find(store)
+            assert (row.head, row.updated_at_ms) == (4, NOW + 9)
+            heads = await store.load_heads([held.key, RunKey(987_654), other.key])
+            assert heads == {held.key: Head(4, row.status), other.key: Head(1, row.status)}
+            assert await store.load_heads([]) == {}
+
+            await append(store, held.write(count=0, is_released=True, ready_at_ms=NOW))
+            (claimed,) = await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=1)
+            assert claimed.head == 4
+            assert isinstance(await append(store, replace(held, epoch=claimed.epoch).write(5)), Receipt)
+
     async def test_journals_of_several_runs_are_loaded_at_once(self) -> None:
-        """Each run that was asked for is in the answer, with its events in order; an unknown one with an empty list."""
+        """Each run that was asked for is in the answer, with its facts in order; an unknown one with an empty list."""
         async with self.process() as store, self.process() as other:
             held = [await hold(store, f"run-{n}") for n in range(70)]
             for n, run in enumerate(held):

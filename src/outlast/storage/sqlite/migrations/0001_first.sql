@@ -52,7 +52,22 @@ CREATE TABLE events (
   run_key   INTEGER NOT NULL,
   seq       INTEGER NOT NULL,
   execution INTEGER NOT NULL,
-  class     INTEGER NOT NULL,      -- 1: a fact, folded in recovery; 0: only streams read it
+  type      TEXT NOT NULL,
+  v         INTEGER NOT NULL,
+  at_ms     INTEGER NOT NULL,
+  path      TEXT NOT NULL,
+  attempt   INTEGER NOT NULL,
+  body      BLOB,
+  payload   BLOB,
+  PRIMARY KEY (run_key, seq)
+) WITHOUT ROWID;
+
+-- What bodies say while they run, in one order with the events: no seq is in both tables. Apart from them, because only
+-- streams read it: a recovery or a result never passes over it, and it can be dropped before the run is.
+CREATE TABLE stream_events (
+  run_key   INTEGER NOT NULL,
+  seq       INTEGER NOT NULL,
+  execution INTEGER NOT NULL,
   type      TEXT NOT NULL,
   v         INTEGER NOT NULL,
   at_ms     INTEGER NOT NULL,

@@ -1,22 +1,27 @@
-"""The recorded values that a live run may need: kept in memory up to a bound, read again from the journal beyond it."""
+"""The recorded values that somebody may need: kept in memory up to a bound, read again from the journal beyond it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver, seqs_of
-from outlast.storage.base import RunKey, RunStore
 
-__all__ = ["RunValues"]
+__all__ = ["LoadFacts", "RunValues"]
 
-_MOST_BYTES = 16 * 1024 * 1024
+LoadFacts: TypeAlias = Callable[[int, int], Awaitable[Sequence[Record]]]
+"""Reads the facts of the run after one `seq` up to another."""
+
 _LARGEST_GAP = 64
 
 
 class RunValues:
     """The payloads of one run's journal, the newest ones in memory."""
 
-    def __init__(self, store: RunStore) -> None:
-        self._store = store
+    def __init__(self, load_facts: LoadFacts, *, most_bytes: int) -> None:
+        self._load_facts = load_facts
+        self._most_bytes = most_bytes
         self._payloads: dict[int, bytes] = {}
         self._bytes = 0
         self._has_evicted = False
@@ -28,7 +33,7 @@ class RunValues:
             return
         self._payloads[record.seq] = record.payload
         self._bytes += len(record.payload)
-        if self._bytes > _MOST_BYTES:
+        if self._bytes > self._most_bytes:
             self._evict()
 
     def missing(self, *refs: Ref | None) -> list[int]:
@@ -38,14 +43,14 @@ class RunValues:
         wanted = {seq for ref in refs if ref is not None for seq in seqs_of(ref)}
         return sorted(seq for seq in wanted if seq not in self._payloads)
 
-    async def load(self, run: RunKey, seqs: list[int]) -> None:
+    async def load(self, seqs: list[int]) -> None:
         """Read payloads again; they are in memory until something new is kept.
 
         Raises:
             StoreError: The store did not answer.
         """
         for first, last in _ranges(seqs):
-            for record in await self._store.load_records(run, after=first - 1, limit=last - first + 1):
+            for record in await self._load_facts(first - 1, last):
                 if record.payload is not None and record.seq not in self._payloads:
                     self._payloads[record.seq] = record.payload
                     self._bytes += len(record.payload)
@@ -69,7 +74,7 @@ class RunValues:
     def _evict(self) -> None:
         self._has_evicted = True
         for seq in list(self._payloads):
-            if self._bytes <= _MOST_BYTES // 2:
+            if self._bytes <= self._most_bytes // 2:
                 return
             self._bytes -= len(self._payloads.pop(seq))
 
