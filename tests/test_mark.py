@@ -14,10 +14,10 @@ from outlast.mark import Mark
 
 @given(
     st.integers(0, 2**62),
-    st.frozensets(st.tuples(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 99))),
+    st.frozensets(st.tuples(st.integers(0, 9), st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 99))),
 )
-def test_mark_comes_back_as_it_was(after: int, resumed: frozenset[tuple[str, int]]):
-    mark = Mark(after=after, resumed=resumed)
+def test_mark_comes_back_as_it_was(after: int, answered: frozenset[tuple[int, str, int]]):
+    mark = Mark(after=after, answered=answered)
 
     assert Mark.from_text(mark.to_text()) == mark
 

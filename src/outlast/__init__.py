@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlast.app import Outlast
+from outlast.beginning import OutputOptions, Run
 from outlast.core.status import RunStatus, StepStatus
 from outlast.errors import (
     ConfigurationError,
@@ -49,7 +50,7 @@ from outlast.graph.step import Step, step
 from outlast.graph.workflow import Workflow
 from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
-from outlast.run import OutputOptions, Run, RunHandle, StartedRun
+from outlast.run import RunHandle, StartedRun
 from outlast.starting import Idempotency
 from outlast.stream import RunStream, StreamEvent
 from outlast.values import JsonValue

@@ -1,4 +1,4 @@
-"""How callers name a suspended node, and what they hand over with it."""
+"""How callers name a node of a run, and what they hand over with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Target", "path_of", "plain_context"]
 
 _Part: TypeAlias = "Step[Any, Any] | CommittedWorkflow[Any, Any] | str"
 Target: TypeAlias = "_Part | Sequence[_Part]"
-"""What names a suspended node: a step or workflow, an id, a dotted path, or the parts of a path."""
+"""What names a node: a step or workflow, an id, a dotted path, or the parts of a path."""
 
 
 def plain_context(value: object) -> dict[str, JsonValue]:
@@ -31,13 +31,13 @@ def plain_context(value: object) -> dict[str, JsonValue]:
     return context
 
 
-def path_of(step: object) -> str | None:
-    """Return the path that a caller names a node by; None if it is not named.
+def path_of(step: object) -> str:
+    """Return the path that a caller names a node by.
 
     Raises:
         InputError: It is nothing that names a node.
     """
-    if step is None or isinstance(step, str):
+    if isinstance(step, str) and step:
         return step
     if isinstance(step, Step | CommittedWorkflow):
         return step.id
@@ -45,4 +45,4 @@ def path_of(step: object) -> str | None:
     if not parts:
         reason = f"name a step by itself, its id, its path, or the parts of its path, not {step!r:.60}"
         raise InputError("step", (Problem("", reason),))
-    return ".".join(path_of(part) or "" for part in parts)
+    return ".".join(path_of(part) for part in parts)

@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
+from outlast.beginning import Run
 from outlast.core.status import RunStatus
+from outlast.declared import Declared
 from outlast.engines.base import CreateRequest, Engine
 from outlast.engines.local.engine import LocalEngine
 from outlast.engines.local.options import LocalOptions
@@ -28,11 +30,11 @@ from outlast.errors import (
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
 from outlast.graph.schema import JSON
 from outlast.graph.workflow import Workflow
-from outlast.ids import RunIds
+from outlast.ids import run_ids
 from outlast.mark import Mark
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
-from outlast.run import Run, RunHandle
+from outlast.run import RunHandle
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
 from outlast.storage.memory import MemoryStore
@@ -45,7 +47,6 @@ Out = TypeVar("Out")
 
 _log = logging.getLogger("outlast")
 _apps: weakref.WeakSet[Outlast] = weakref.WeakSet()
-_run_ids = RunIds()
 
 
 class Outlast:
@@ -111,11 +112,10 @@ class Outlast:
         )
         self._durability: Literal["full", "normal"] = durability
         self._arrange(_make_store(store, durability), options)
-        self._functions = {
-            reference: function
-            for workflow in self._workflows.values()
-            for reference, function in workflow.functions.items()
-        }
+        self._declared = Declared(
+            {ref: each for workflow in self._workflows.values() for ref, each in workflow.functions.items()},
+            {id: each for workflow in self._workflows.values() for id, each in workflow.composition.types.items()},
+        )
 
     @property
     def workflows(self) -> Mapping[str, CommittedWorkflow[Any, Any]]:
@@ -239,7 +239,7 @@ class Outlast:
             check_text(run_id, "run_id")
         if resource_id is not None:
             check_text(resource_id, "resource_id")
-        return Run(self._engine, workflow, run_id=run_id or _run_ids.next(), resource_id=resource_id)
+        return Run(self._engine, workflow, run_id=run_id or run_ids.next(), resource_id=resource_id)
 
     async def record_run(
         self,
@@ -295,7 +295,7 @@ class Outlast:
         """
         self._check_open()
         self._check_attached(workflow)
-        requests = make_requests(workflow, items, new_id=_run_ids.next)
+        requests = make_requests(workflow, items, new_id=run_ids.next)
         named = [request.run_id for request, item in zip(requests, items, strict=True) if item.get("run_id")]
         return await self._engine.start_many(requests, named=named)
 
@@ -312,7 +312,7 @@ class Outlast:
         """
         self._check_open()
         known = mark or Mark()
-        return RunHandle(self._engine, run_id, JSON, self._functions, after=known.after, resumed=known.resumed)
+        return RunHandle(self._engine, run_id, JSON, self._declared, after=known.after, answered=known.answered)
 
     async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
         """Return what is known of a run of this workflow at this moment, or None if there is none.

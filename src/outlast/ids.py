@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Final
 
-__all__ = ["RunIds"]
+__all__ = ["RunIds", "run_ids"]
 
 _COUNTER_BITS = 42
 _COUNTER_START_BITS = 41
@@ -43,3 +44,7 @@ class RunIds:
         value = ms << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low << _RANDOM_BITS | (random & 0xFFFFFFFF)
         text = f"{value:032x}"  # `str(uuid.UUID(int=value))` takes three times as long
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+run_ids: Final = RunIds()
+"""Makes the ids of all runs of this process, so that they grow whatever makes the run."""

@@ -19,13 +19,13 @@ class Mark:
 
     after: int = 0
     """The journal must have grown beyond this event."""
-    resumed: frozenset[tuple[str, int]] = frozenset()
-    """These suspensions must be gone."""
+    answered: frozenset[tuple[int, str, int]] = frozenset()
+    """These suspensions and pauses, as execution, path and number, must be gone."""
 
     def to_text(self) -> str:
         """Return it as text whose form means nothing to others."""
-        resumed = sorted([path, number] for path, number in self.resumed)
-        return urlsafe_b64encode(encode([self.after, resumed])).decode().rstrip("=")
+        answered = [list(each) for each in sorted(self.answered)]
+        return urlsafe_b64encode(encode([self.after, answered])).decode().rstrip("=")
 
     @staticmethod
     def from_text(text: str) -> Mark:
@@ -39,16 +39,16 @@ class Mark:
         except (binascii.Error, InvalidValueError, UnicodeEncodeError):
             value = None
         match value:
-            case [int(after), [*resumed]] if all(_is_suspension(each) for each in resumed):
-                pairs = cast("list[tuple[str, int]]", resumed)
-                return Mark(after=after, resumed=frozenset((path, number) for path, number in pairs))
+            case [int(after), [*answered]] if all(_is_wait(each) for each in answered):
+                waits = cast("list[tuple[int, str, int]]", answered)
+                return Mark(after=after, answered=frozenset((each[0], each[1], each[2]) for each in waits))
             case _:
                 raise InputError("mark", (Problem("", "it is none; hand over what an earlier answer gave"),))
 
 
-def _is_suspension(value: object) -> bool:
+def _is_wait(value: object) -> bool:
     match value:
-        case [str(), int()]:
+        case [int(), str(), int()]:
             return True
         case _:
             return False

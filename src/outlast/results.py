@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -18,8 +18,10 @@ from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import RunView, StepView, fold_state, fold_view
 from outlast.errors import (
+    InputError,
     NeverStartedError,
     PoisonRunError,
+    Problem,
     RunCanceledError,
     RunError,
     RunStateError,
@@ -34,7 +36,7 @@ from outlast.graph.schema import Schema
 from outlast.instant import from_ms, render_ms, to_ms
 from outlast.values import InvalidValueError, JsonValue, decode
 
-__all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "fold_history", "read_result"]
+__all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "at_execution", "fold_history", "read_result"]
 
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
@@ -227,6 +229,23 @@ def fold_history(history: History) -> RunState:
         raise UnreadableRunError(history.run_id, str(error)) from error
 
 
+def at_execution(history: History, execution: int) -> History:
+    """Return a run as it was when an earlier execution of it was the latest, for the last time.
+
+    Raises:
+        InputError: The run has no such execution.
+        UnreadableRunError: A newer version of Outlast wrote a part of it.
+    """
+    if not 0 <= execution <= history.execution:
+        reason = f"the run has the executions 0 to {history.execution}, not {execution!r:.20}"
+        raise InputError("execution", (Problem("", reason),))
+    if execution == history.execution:
+        return history
+    records = [record for record in history.records if record.execution <= execution]
+    earlier = replace(history, execution=execution, head=records[-1].seq, records=records, is_latest=False)
+    return replace(earlier, status=fold_history(earlier).status())
+
+
 def read_result(history: History, output: Schema[Any], *, with_state: bool = False) -> RunResult[Any]:
     """Return what a recorded history says. The steps are read when somebody looks at them.
 
@@ -270,7 +289,7 @@ def _read(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunRes
 
 def _ended_of(history: History) -> RunFinished | None:
     """Return the last event if it alone tells how the run ended; what else there is to say is folded."""
-    if len(history.records) < _LEAST_RECORDS or history.records[-1].type != "run-finished":
+    if len(history.records) < _LEAST_RECORDS or history.records[-1].type != "run-finished" or history.execution:
         return None
     started, ended = decode_event(_start_of(history)), decode_event(history.records[-1])
     if not isinstance(ended, RunFinished) or not isinstance(started, RunStarted) or started.include_state:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from outlast.addressing import Target, path_of, plain_context
 from outlast.core.codec import UnknownEventError
-from outlast.core.commands import AwaitResume
+from outlast.core.commands import AwaitResume, AwaitStep
 from outlast.core.public import public_seq
-from outlast.core.state import JournalMismatchError, RunState
+from outlast.core.state import JournalMismatchError
 from outlast.core.status import RunStatus
 from outlast.core.target import TargetUnclearError, choose_suspensions
 from outlast.core.view import fold_view
 from outlast.core.why import explain
-from outlast.engines.base import Engine, History, StartRequest
+from outlast.declared import Declared
+from outlast.engines.base import Engine, History
 from outlast.errors import (
     ResumeConflictError,
     ResumeTargetError,
@@ -26,18 +27,16 @@ from outlast.errors import (
     UnreadableRunError,
 )
 from outlast.failures import failure_from_json
-from outlast.graph.committed import CommittedWorkflow
-from outlast.graph.function import Function
-from outlast.graph.nodes import StepNode, WaitNode
 from outlast.graph.schema import JSON, Schema
 from outlast.instant import from_ms
 from outlast.mark import Mark
-from outlast.results import CancelOutcome, HookDelivery, RunResult, fold_history, read_result
-from outlast.starting import Idempotency, encode_value, make_request
+from outlast.repairable import Repairable
+from outlast.results import CancelOutcome, HookDelivery, RunResult, at_execution, fold_history, read_result
+from outlast.starting import encode_value
 from outlast.stream import RunStream, View, show_run
 from outlast.values import JsonValue, decode, encode
 
-__all__ = ["OutputOptions", "Run", "RunHandle", "StartedRun"]
+__all__ = ["RunHandle", "StartedRun"]
 
 In = TypeVar("In")
 Out_co = TypeVar("Out_co", covariant=True)
@@ -46,15 +45,7 @@ Out_co = TypeVar("Out_co", covariant=True)
 _JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputOptions:
-    """What the results of a run show; kept with the run."""
-
-    include_state: bool = False
-    """Whether `RunResult.state` is there."""
-
-
-class RunHandle(Generic[Out_co]):
+class RunHandle(Repairable[Out_co]):
     """A handle on a known run, from any process that has the store. Making one does no I/O."""
 
     def __init__(
@@ -62,46 +53,55 @@ class RunHandle(Generic[Out_co]):
         engine: Engine,
         run_id: str,
         output: Schema[Any],
-        functions: Mapping[str, Function],
+        declared: Declared,
         *,
         after: int = 0,
-        resumed: frozenset[tuple[str, int]] = frozenset(),
+        answered: frozenset[tuple[int, str, int]] = frozenset(),
         skipped: Sequence[str] = (),
     ) -> None:
         self._engine = engine
         self._after = after
         """A rest of the run counts only if the journal has grown beyond this event."""
-        self._resumed = resumed
-        """Suspensions that were resumed through this handle: a rest before they are gone does not count."""
+        self._answered = answered
+        """Suspensions and pauses that were ended through this handle, as execution, path and number: a rest before they
+        are gone does not count."""
         self._skipped = tuple(skipped)
         """Suspended items that somebody else had resumed when the others were resumed through this handle."""
         self._output = output
-        self._functions = functions
+        self._declared = declared
         self.run_id = run_id
         """Id of the run."""
 
     @property
     def mark(self) -> Mark:
         """Up to where this handle knows the run; `app.run(run_id, mark=...)` makes one that waits for the same."""
-        return Mark(after=self._after, resumed=self._resumed)
+        return Mark(after=self._after, answered=self._answered)
 
     async def result(
         self,
         *,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109 - part of the contract (rule 3.2)
         until: Literal["rest", "end"] = "rest",
+        execution: int | None = None,
     ) -> RunResult[Out_co]:
         """Wait until the run ends, is suspended or paused, and return what is known of it then.
 
         Args:
             timeout: Seconds to wait at most; None for ever.
             until: With `end`, wait through suspensions until the run has ended.
+            execution: Instead of the latest execution, what an earlier one came to: how it ended, or what it waited for
+                when the next one began. Returns at once.
 
         Raises:
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
             UnreadableRunError: A newer version of Outlast wrote a part of it.
+            InputError: The run has no such execution.
         """
+        if execution is not None:
+            history = at_execution(await self._load(), execution)
+            if not history.is_latest:
+                return read_result(history, self._output)
         return await self._wait(timeout, until=until, after=self._after)
 
     async def resume(
@@ -158,15 +158,7 @@ class RunHandle(Generic[Out_co]):
             UnreadableRunError: A newer version of Outlast wrote a part of it.
         """
         await self._resume(resume_data, step, label, index, request_context)
-        return StartedRun(
-            self._engine,
-            self.run_id,
-            self._output,
-            self._functions,
-            after=self._after,
-            resumed=self._resumed,
-            skipped=self._skipped,
-        )
+        return self._handle_on(self.run_id)
 
     def resume_stream(
         self,
@@ -219,7 +211,7 @@ class RunHandle(Generic[Out_co]):
             RunNotFoundError: No kept run has this id.
             StoreUnavailableError: Nothing was recorded; try again.
         """
-        history = await self._history()
+        history = await self._load()
         if history.status.is_terminal:
             return CancelOutcome.ALREADY_FINISHED
         body = encode_value(JSON, {"reason": reason}, "reason of the cancel")
@@ -227,14 +219,16 @@ class RunHandle(Generic[Out_co]):
         self._after = history.head
         return CancelOutcome.REQUESTED
 
-    async def snapshot(self) -> RunResult[Out_co]:
-        """Return what is known of the run now, without waiting.
+    async def snapshot(self, *, execution: int | None = None) -> RunResult[Out_co]:
+        """Return what is known of the run now, without waiting; of an earlier execution, what it came to.
 
         Raises:
             RunNotFoundError: No kept run has this id.
             UnreadableRunError: A newer version of Outlast wrote a part of it. `status()` and `why()` say what they can.
+            InputError: The run has no such execution.
         """
-        return read_result(await self._history(), self._output)
+        history = await self._load()
+        return read_result(history if execution is None else at_execution(history, execution), self._output)
 
     async def status(self) -> RunStatus:
         """Return what the run is doing, or how it ended.
@@ -274,7 +268,7 @@ class RunHandle(Generic[Out_co]):
             RunNotFoundError: No kept run has this id.
         """
         try:
-            history = await self._history()
+            history = await self._load()
             standing = await self._engine.load_standing(self.run_id)
             view = fold_view(history.graph, history.records)
         except (UnknownEventError, JournalMismatchError) as error:
@@ -304,15 +298,37 @@ class RunHandle(Generic[Out_co]):
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         async with asyncio.timeout(seconds):
             history = await self._engine.wait_for_rest(self.run_id, after=after)
-            while not history.status.is_terminal and (until == "end" or self._is_resuming(history)):
+            while not history.status.is_terminal and (until == "end" or self._is_awaited(history)):
                 history = await self._engine.wait_for_rest(self.run_id, after=history.head)
         return read_result(history, self._output)
 
-    def _is_resuming(self, history: History) -> bool:
-        if not self._resumed:
+    def _is_awaited(self, history: History) -> bool:
+        """Say whether the run still waits for what was asked through this handle."""
+        if not self._answered:
             return False
-        suspended = fold_history(history).suspensions()
-        return any((each.path, each.number) in self._resumed for each in suspended)
+        waits = fold_history(history).open.values()
+        return any(
+            (history.execution, each.path, each.number) in self._answered
+            for each in waits
+            if isinstance(each, AwaitResume | AwaitStep)
+        )
+
+    def _await_beyond(self, history: History, answered: list[tuple[str, int]]) -> None:
+        self._after = history.head
+        self._answered = frozenset((history.execution, path, number) for path, number in answered)
+
+    def _handle_on(self, run_id: str) -> StartedRun[Out_co]:
+        if run_id != self.run_id:
+            return StartedRun(self._engine, run_id, self._output, self._declared)
+        return StartedRun(
+            self._engine,
+            run_id,
+            self._output,
+            self._declared,
+            after=self._after,
+            answered=self._answered,
+            skipped=self._skipped,
+        )
 
     async def _resume(
         self,
@@ -323,21 +339,23 @@ class RunHandle(Generic[Out_co]):
         request_context: Mapping[str, JsonValue] | None,
     ) -> None:
         """Post the resumption; the next rest of the run is one that comes after it."""
-        history = await self._history()
+        history = await self._load()
         state = fold_history(history)
         if not state.suspensions():
             raise RunStateError(self.run_id, "resume", history.status.value)
         try:
-            chosen = choose_suspensions(state, path=path_of(step), label=label, index=index)
+            chosen = choose_suspensions(state, path=None if step is None else path_of(step), label=label, index=index)
         except TargetUnclearError as error:
             raise ResumeTargetError(self.run_id, str(error), error.is_ambiguous) from None
         context = plain_context(request_context)
-        raw = {each.path: encode_value(self._resume_type(state, each.path), data, "resume_data") for each in chosen}
+        raw = {
+            each.path: encode_value(self._declared.resume_of(state.frame(each.path).node), data, "resume_data")
+            for each in chosen
+        }
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
             raise ResumeConflictError(self.run_id, chosen[0].path)
-        self._after = history.head
-        self._resumed = frozenset((each.path, each.number) for each in chosen)
+        self._await_beyond(history, [(each.path, each.number) for each in chosen])
         self._skipped = tuple(each.path for each, is_mine in zip(chosen, is_taken, strict=True) if not is_mine)
 
     async def _post_resume(
@@ -345,6 +363,7 @@ class RunHandle(Generic[Out_co]):
     ) -> bool:
         body = encode(
             {
+                "execution": history.execution,
                 "path": suspension.path,
                 "number": suspension.number,
                 "data": decode(raw),
@@ -353,18 +372,6 @@ class RunHandle(Generic[Out_co]):
         )
         topic = f"resume:{history.execution}:{suspension.path}:{suspension.number}"
         return await self._engine.post(self.run_id, kind="resume", topic=topic, body=body)
-
-    def _resume_type(self, state: RunState, path: str) -> Schema[Any]:
-        """Return the declared type of resume data; JSON if this process does not know the workflow."""
-        node = state.frame(path).node
-        function = self._functions.get(node.function) if isinstance(node, StepNode | WaitNode) else None
-        return JSON if function is None else function.resume
-
-    async def _history(self) -> History:
-        history = await self._engine.load_history(self.run_id)
-        if history is None:
-            raise RunNotFoundError(self.run_id)
-        return history
 
     def __repr__(self) -> str:
         """Show the id."""
@@ -378,164 +385,3 @@ class StartedRun(RunHandle[Out_co]):
     def skipped(self) -> tuple[str, ...]:
         """Of a resume: paths of the suspended items that somebody else had resumed meanwhile (rule 7.6)."""
         return self._skipped
-
-
-class Run(Generic[In, Out_co]):
-    """A run that may be started once. Nothing of it is recorded before that."""
-
-    def __init__(
-        self, engine: Engine, workflow: CommittedWorkflow[In, Out_co], *, run_id: str, resource_id: str | None
-    ) -> None:
-        self._engine = engine
-        self._workflow = workflow
-        self.run_id = run_id
-        """Id of the run."""
-        self.resource_id = resource_id
-        """Whose run it is."""
-
-    async def start_async(  # noqa: PLR0913 - the options of a start, all by name
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        idempotency_key: str | Idempotency | None = None,
-    ) -> StartedRun[Out_co]:
-        """Start the run and return at once, without waiting for any step.
-
-        When it returns, the run is durable at the store's class and will be run as soon as a worker that knows the
-        workflow lives, whatever happens to this process.
-
-        Args:
-            input_data: The input; validated against the workflow's declared type.
-            initial_state: The state to begin with; validated as a whole, with defaults filled in.
-            request_context: What all steps can read: an object of JSON, or of the workflow's declared type.
-            output_options: What results of this run show.
-            tags: Words to find the run by.
-            delay: How long it waits before it starts, as a timedelta or in seconds; it is `pending` until then.
-            start_at: When it starts, an aware datetime; one in the past means at once.
-            start_within: How long it may take until a worker begins it, as a timedelta or in seconds, from when it may
-                start. If none does, it ends `failed` with `StartDeadlineError`, and no step of it is called.
-            idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id. A
-                text, or an `Idempotency` with a scope, a time and policies.
-
-        Raises:
-            InputError: The input, state, context or another option does not fit; names each path. Nothing was recorded.
-            RunExistsError: This run id was started before, or a policy of the key rejects the start; the first one is
-                untouched.
-            IdempotencyConflictError: The key stands for a run with other input.
-            StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
-            ForkedAppError: The app was opened in the parent of this process; open one here.
-        """
-        request = self._request(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            idempotency_key=idempotency_key,
-        )
-        return await self._start(request)
-
-    async def start(  # noqa: PLR0913 - as for `start_async`
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        idempotency_key: str | Idempotency | None = None,
-    ) -> RunResult[Out_co]:
-        """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
-
-        Takes what `start_async` takes.
-
-        Raises:
-            InputError: Something that was handed over does not fit; names each path. Nothing was recorded.
-            RunExistsError: This run id was started before; the first one is untouched.
-            StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
-        """
-        started = await self.start_async(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            idempotency_key=idempotency_key,
-        )
-        return await started.result()
-
-    def stream(  # noqa: PLR0913 - as for `start_async`
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        idempotency_key: str | Idempotency | None = None,
-    ) -> RunStream[Out_co]:
-        """Start the run when the first event or the result is asked for, and show what it does (rule 14.2).
-
-        Takes what `start_async` takes. `await stream.result()` gives the result.
-
-        Raises:
-            InputError: Something that was handed over does not fit; names each path. Nothing was recorded.
-            RunExistsError: With the first event: this run id was started before; the first one is untouched.
-            StoreUnavailableError: With the first event: it is not known to be recorded; starting it again is safe.
-        """
-        request = self._request(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            idempotency_key=idempotency_key,
-        )
-
-        async def begin() -> View[Out_co]:
-            return View(await self._start(request), 0)
-
-        return RunStream(self._engine, self.run_id, begin)
-
-    def _request(self, *, output_options: OutputOptions | None, **options: Any) -> StartRequest:  # noqa: ANN401 - those of `make_request`
-        return make_request(
-            self._workflow,
-            run_id=self.run_id,
-            resource_id=self.resource_id,
-            include_state=output_options is not None and output_options.include_state,
-            **options,
-        )
-
-    async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
-        run_id = self.run_id
-        if request.identity is None:
-            await self._engine.start(request)
-        else:
-            run_id = await self._engine.start_once(request)
-        return StartedRun(self._engine, run_id, self._workflow.output, self._workflow.functions)
-
-    def __repr__(self) -> str:
-        """Show the workflow and the id."""
-        return f"Run({self._workflow.id!r}, {self.run_id!r})"

@@ -14,11 +14,21 @@ from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
 from outlast.errors import InputError, PayloadTooLargeError, Problem
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import Schema
+from outlast.graph.state import StateType
 from outlast.instant import to_ms
 from outlast.storage.identity import Identity, WhenFinished, WhileRunning
 from outlast.values import InvalidValueError, JsonValue, decode
 
-__all__ = ["Idempotency", "check_tags", "check_text", "encode_value", "make_request", "make_requests"]
+__all__ = [
+    "Idempotency",
+    "check_context",
+    "check_state",
+    "check_tags",
+    "check_text",
+    "encode_value",
+    "make_request",
+    "make_requests",
+]
 
 _LONGEST: Final = timedelta(days=365 * 3_000)
 _MOST_TAGS: Final = 100
@@ -80,6 +90,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     start_at: datetime | None = None,
     start_within: timedelta | float | None = None,
     idempotency_key: str | Idempotency | None = None,
+    per_step: bool = False,
 ) -> StartRequest:
     """Check everything about a start.
 
@@ -87,7 +98,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         InputError: Something does not fit; names what, and each path in it.
     """
     raw = encode_value(workflow.input, input_data, "input_data")
-    state = _initial_state(workflow, initial_state)
+    state = check_state(workflow.state, initial_state)
     identity = None
     if idempotency_key is not None:
         identity = _identity(idempotency_key, workflow.id, resource_id, raw, state)
@@ -97,7 +108,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         workflow=workflow,
         run_id=run_id,
         resource_id=resource_id,
-        request_context=_request_context(workflow, request_context),
+        request_context=check_context(workflow.request_context, request_context),
         input=raw,
         state=state,
         include_state=include_state,
@@ -106,6 +117,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         tags=check_tags(tags) if tags else (),
         start_within_ms=None if start_within is None else _start_within_ms(start_within),
         identity=identity,
+        per_step=per_step,
     )
 
 
@@ -279,11 +291,18 @@ def _milliseconds(value: object, name: str) -> int:
     return round(seconds * 1000)
 
 
-def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
-    if value is None and workflow.state.schema.is_json:
+def check_state(declared: StateType | None, value: object) -> dict[str, JsonValue]:
+    """Validate a state as a whole, with defaults filled in. Where nothing is declared it may be any object of JSON.
+
+    Raises:
+        InputError: It does not fit; names each path.
+        PayloadTooLargeError: It is larger than the limit.
+    """
+    declared = declared or StateType.of(None)
+    if value is None and declared.schema.is_json:
         return {}
     try:
-        raw = workflow.state.validate_initial({} if value is None else value)
+        raw = declared.validate_initial({} if value is None else value)
     except InvalidValueError as error:
         raise InputError("initial_state", error.problems) from None
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
@@ -291,8 +310,13 @@ def _initial_state(workflow: CommittedWorkflow[Any, Any], value: object) -> dict
     return cast("dict[str, JsonValue]", decode(raw))
 
 
-def _request_context(workflow: CommittedWorkflow[Any, Any], value: object) -> dict[str, JsonValue]:
-    schema = workflow.request_context
+def check_context(schema: Schema[Any], value: object) -> dict[str, JsonValue]:
+    """Validate the request context that a run is started with.
+
+    Raises:
+        InputError: It does not fit; names each path.
+        PayloadTooLargeError: It is larger than the limit.
+    """
     if schema.is_json and not value:
         return {}
     context = decode(encode_value(schema, {} if value is None else value, "request_context"))

@@ -34,3 +34,5 @@ class History:
     """`seq` of its latest event, of either class."""
     records: Sequence[Record]
     """The facts of its journal."""
+    is_latest: bool = True
+    """Whether this is its latest execution; else it is how an earlier one was left."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import assert_never
 
 from outlast.core.commands import Resumption
 from outlast.core.past import Past
-from outlast.core.ref import Constant, DictOf, Ref, item_of
+from outlast.core.ref import Constant, DictOf, Item, Recorded, Ref, item_of
 from outlast.core.seed import Seed, prefixes_of
 from outlast.graph.nodes import (
     BranchNode,
@@ -28,7 +28,7 @@ from outlast.graph.nodes import (
 )
 from outlast.immutable import immutable
 
-__all__ = ["RewindRefusedError", "RewindRequest", "plan_rewind"]
+__all__ = ["RewindRefusedError", "RewindRequest", "detach", "plan_rewind"]
 
 _NOTHING = Constant(b"null")
 
@@ -74,6 +74,26 @@ def plan_rewind(past: Past, request: RewindRequest) -> Seed:
     planner = _Planner(past, request)
     planner.plan()
     return planner.seed
+
+
+def detach(seed: Seed, *, seq: int) -> tuple[Seed, list[Ref]]:
+    """Return a seed that needs no other journal: all its values belong to the event `seq`, as a list of these."""
+    places: dict[Ref, int] = {}
+
+    def moved(ref: Ref) -> Ref:
+        return ref if isinstance(ref, Constant) else Item(Recorded(seq), places.setdefault(ref, len(places)))
+
+    detached = replace(
+        seed,
+        kept={path: moved(ref) for path, ref in seed.kept.items()},
+        given=tuple(seed.kept),
+        inputs={path: moved(ref) for path, ref in seed.inputs.items()},
+        resumptions={
+            path: Resumption(moved(each.suspend_payload), None if each.resume_data is None else moved(each.resume_data))
+            for path, each in seed.resumptions.items()
+        },
+    )
+    return detached, list(places)
 
 
 class _Planner:

@@ -60,23 +60,25 @@ def explain(
     if status.is_terminal:
         return f"the run has ended: {status}"
     who = _who(workflow_id, candidates, missing)
-    sentences = [_waiting_for(view, who, owner, starts_at_ms) or _at_work(view, status, who, owner)]
+    sentences = [_waiting_for(view, status, who, owner, starts_at_ms) or _at_work(view, status, who, owner)]
     if view.state.is_canceling:
         sentences.insert(0, _ending(view))
     sentences += [_request(kind) for kind in dict.fromkeys(requests)]
     return "; ".join(sentences)
 
 
-def _waiting_for(view: RunView, who: str, owner: str | None, starts_at_ms: int | None) -> str | None:
+def _waiting_for(view: RunView, status: RunStatus, who: str, owner: str | None, starts_at_ms: int | None) -> str | None:
     """Say what keeps the run from beginning; None if it has begun."""
     deadline = view.state.open.get(START_PATH)
     if deadline is not None and view.state.root is None:
         return f"{_sentence(view, deadline)}; nobody works on it"
     if starts_at_ms is not None:
         return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {who}"
-    if not view.steps and owner is None:
+    if owner is None and (status is RunStatus.PENDING or not view.steps):
+        execution = view.state.execution
+        subject = f"execution {execution} of the run" if execution else "the run"
         late = f"; {_sentence(view, deadline)}" if deadline is not None else ""
-        return f"the run is recorded and waits for a worker; {who}{late}"
+        return f"{subject} is recorded and waits for a worker; {who}{late}"
     return None
 
 

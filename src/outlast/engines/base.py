@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from outlast.core.events import RunCreated, RunStarted
+from outlast.core.events import Fact, RunCreated, RunStarted
 from outlast.core.history import History
 from outlast.core.record import Record
 from outlast.graph.committed import CommittedWorkflow
@@ -17,7 +17,7 @@ from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import JsonValue
 
-__all__ = ["CreateRequest", "Engine", "History", "Journal", "Standing", "StartRequest"]
+__all__ = ["CreateRequest", "Engine", "History", "Journal", "SeededStart", "Standing", "StartRequest"]
 
 
 @immutable
@@ -49,6 +49,9 @@ class StartRequest:
     identity: Identity | None = None
     """The idempotency key that it is started under; then it goes through `start_once`."""
 
+    per_step: bool = False
+    """Whether it pauses after each node of the workflow."""
+
     @property
     def is_immediate(self) -> bool:
         """Whether it is to start at once."""
@@ -62,7 +65,7 @@ class StartRequest:
         """Return the first event of the run's journal; its payload is the input."""
         timeout_ms, start_within_ms = self.workflow.graph.root.timeout_ms, self.start_within_ms
         if timeout_ms is None and start_within_ms is None:
-            return RunStarted(now_ms, self.request_context, self.state, self.include_state)
+            return RunStarted(now_ms, self.request_context, self.state, self.include_state, per_step=self.per_step)
         starts_at_ms = max(now_ms, self.ready_at_ms(now_ms) or 0)  # both times count from when it may start
         return RunStarted(
             now_ms,
@@ -70,6 +73,7 @@ class StartRequest:
             self.state,
             self.include_state,
             deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
+            per_step=self.per_step,
             start_deadline_ms=None if start_within_ms is None else starts_at_ms + start_within_ms,
         )
 
@@ -94,6 +98,20 @@ class CreateRequest:
     def to_event(self, now_ms: int) -> RunCreated:
         """Return the first event of the run's journal."""
         return RunCreated(now_ms, self.ready_at_ms(now_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeededStart:
+    """A run to be recorded that begins at another place than the start: a fork, or a time travel in a new run."""
+
+    run_id: str
+    """Id of the run."""
+    resource_id: str | None
+    """Whose run it is."""
+    graph: Graph
+    """What it runs."""
+    facts: Callable[[int], Sequence[Fact]]
+    """Makes the first events of its journal, given the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +269,33 @@ class Engine(Protocol):
         Raises:
             RunNotFoundError: Its id is not known.
             StoreUnavailableError: Nothing was recorded; try again.
+        """
+        ...
+
+    async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
+        """Open the next execution of a run that rests, and let it go on from there.
+
+        Guarantees:
+            True if the run rests as `history` says and nothing else is asked of it: then the events are durable, and it
+            is `pending` in that execution until a worker drives it. Else False, and nothing is changed. Of several that
+            race one gets True.
+
+        Args:
+            history: The run as it was read.
+            facts: Makes the events that open the execution, given the time.
+            execution: The execution that they open.
+
+        Raises:
+            StoreUnavailableError: It is not known whether it was opened; reading the run tells.
+        """
+        ...
+
+    async def start_seeded(self, request: SeededStart) -> None:
+        """Record a run that begins at another place than the start; what `start` guarantees holds for it.
+
+        Raises:
+            RunExistsError: A run with this id is recorded already.
+            StoreUnavailableError: It is not known to be recorded; starting the same id again is safe.
         """
         ...
 

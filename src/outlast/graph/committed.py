@@ -21,9 +21,9 @@ from outlast.values import JsonValue, decode, encode
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from outlast.beginning import Run
     from outlast.reading import Field, RunDetails, RunPage, StatusFilter
     from outlast.results import RunResult
-    from outlast.run import Run
 
 __all__ = ["CommittedWorkflow", "Host", "current_host", "find_host", "open_hosts"]
 

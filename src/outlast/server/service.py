@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from outlast.app import Outlast
+from outlast.beginning import OutputOptions, Run
 from outlast.core.status import RunStatus
 from outlast.engines.base import History
 from outlast.errors import IdempotencyConflictError, InputError, RunExistsError, RunNotFoundError, RunStateError
@@ -17,7 +18,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.mark import Mark
 from outlast.results import CancelOutcome, read_result
-from outlast.run import OutputOptions, Run, RunHandle
+from outlast.run import RunHandle
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal
 from outlast.server.wire.body import IdempotencyBody, ResumeBody, StartBody

@@ -10,14 +10,15 @@ from functools import partial
 from typing import Any
 
 from outlast.core.codec import encode_event
-from outlast.core.events import RunStarted
+from outlast.core.events import Fact, RunStarted
 from outlast.core.status import RunStatus
-from outlast.engines.base import CreateRequest, History, Standing, StartRequest
+from outlast.engines.base import CreateRequest, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
 from outlast.errors import (
@@ -158,6 +159,7 @@ class LocalEngine:
             "request_context": dict(request.request_context),
             "state": dict(request.state),
             "include_state": request.include_state,
+            "per_step": request.per_step,
         }
         return await self.post(request.run_id, kind="start", topic="start", body=encode(body))
 
@@ -252,6 +254,20 @@ class LocalEngine:
         self._wake()
         return is_first
 
+    async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
+        """Open the next execution of a run that rests; it is claimable at once."""
+        was_reopened = await reopen(self._store, history, facts(self._now_ms()), execution=execution)
+        self._wake()
+        return was_reopened
+
+    async def start_seeded(self, request: SeededStart) -> None:
+        """Record a run that begins at another place than the start, for whoever claims it."""
+        new = await seeded_run(self._store, request, self._now_ms())
+        await self._start_places.acquire()
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._insert_new(new, partial(self._start_settled, settled))
+        await settled
+
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
         waiters = self._waiters.setdefault(run_id, [])
@@ -328,11 +344,14 @@ class LocalEngine:
         )
 
     def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:
+        self._insert_new(self._pending(request), settle)
+
+    def _insert_new(self, new: NewRun, settle: Callable[[OutlastError | None], None]) -> None:
         def settled(result: Receipt | OutlastError) -> None:
             self._wake()
             settle(result if isinstance(result, OutlastError) else None)
 
-        self._store.insert(self._pending(request), settled)
+        self._store.insert(new, settled)
 
     def _pending(self, request: StartRequest | CreateRequest) -> NewRun:
         """Return the run as it is recorded for whoever claims it."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from outlast.core.commands import AwaitResume
-from outlast.core.events import CancelRequested, Fact, RunStarted, StepResumed
+from outlast.core.commands import AwaitResume, AwaitStep
+from outlast.core.events import CancelRequested, Fact, RunContinued, RunStarted, StepResumed
 from outlast.core.flow.ending import START_PATH
+from outlast.core.flow.scope import PAUSE_PATH
 from outlast.core.state import RunState
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.stopping import Stopping
@@ -26,6 +27,8 @@ def fact_asked_for(state: RunState, kind: str, raw: bytes, now_ms: int) -> Fact 
             return _cancel(state, fields, now_ms)
         case "start":
             return _start(state, fields, now_ms)
+        case "step":
+            return _step(state, fields, now_ms)
         case _:
             return _resume(state, fields, now_ms)
 
@@ -48,6 +51,7 @@ def _start(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact |
         _object(fields.get("state")),
         bool(fields.get("include_state")),
         None if timeout_ms is None else now_ms + timeout_ms,
+        bool(fields.get("per_step")),
     )
     return event, encode(fields.get("input"))
 
@@ -56,8 +60,20 @@ def _resume(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact 
     command = state.open.get(str(fields.get("path")))
     if not isinstance(command, AwaitResume) or command.number != fields.get("number"):
         return None
+    if fields.get("execution") != state.execution:
+        return None  # the suspension of the same place in a later execution is another one
     event = StepResumed(now_ms, command.path, _object(fields.get("request_context")))
     return event, encode(fields.get("data"))
+
+
+def _step(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact | None:
+    """Somebody let a paused run go on."""
+    command = state.open.get(PAUSE_PATH)
+    if not isinstance(command, AwaitStep) or command.number != fields.get("number"):
+        return None
+    if fields.get("execution") != state.execution:
+        return None
+    return RunContinued(now_ms, PAUSE_PATH, bool(fields.get("per_step"))), None
 
 
 def _object(value: JsonValue) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
 from outlast.core.commands import RunHook, RunMap, RunStep
-from outlast.core.events import RunCrashed, RunStarted, StepResumed
+from outlast.core.events import RunCrashed, RunRewound, RunStarted, StepResumed
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.engines.base import StartRequest
@@ -384,5 +384,5 @@ def _fold(run: LiveRun, records: Sequence[Record]) -> None:
             event = decode_event(record)
             apply(run.state, record.seq, event)
             decide(run.state)
-            if isinstance(event, RunStarted | StepResumed):
+            if isinstance(event, RunStarted | RunRewound | StepResumed):
                 run.merge_request_context(event.request_context)

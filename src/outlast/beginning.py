@@ -1,0 +1,314 @@
+"""Runs that begin: at their start, or at another place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from outlast.addressing import Target, path_of
+from outlast.core.codec import encode_event
+from outlast.core.events import Fact, RunStarted
+from outlast.core.status import RunStatus
+from outlast.declared import Declared
+from outlast.engines.base import Engine, History, SeededStart, StartRequest
+from outlast.errors import RunExistsError
+from outlast.graph.committed import CommittedWorkflow
+from outlast.repair import Wish, make_draft
+from outlast.results import RunResult
+from outlast.run import StartedRun
+from outlast.starting import Idempotency, check_context, check_state, make_request
+from outlast.stream import RunStream, View
+
+__all__ = ["OutputOptions", "Run"]
+
+In = TypeVar("In")
+Out_co = TypeVar("Out_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """What the results of a run show; kept with the run."""
+
+    include_state: bool = False
+    """Whether `RunResult.state` is there."""
+
+
+class Run(Generic[In, Out_co]):
+    """A run that may be started once. Nothing of it is recorded before that."""
+
+    def __init__(
+        self, engine: Engine, workflow: CommittedWorkflow[In, Out_co], *, run_id: str, resource_id: str | None
+    ) -> None:
+        self._engine = engine
+        self._workflow = workflow
+        self.run_id = run_id
+        """Id of the run."""
+        self.resource_id = resource_id
+        """Whose run it is."""
+
+    async def start_async(  # noqa: PLR0913 - the options of a start, all by name
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: object = None,
+        output_options: OutputOptions | None = None,
+        tags: Sequence[str] = (),
+        delay: timedelta | float | None = None,
+        start_at: datetime | None = None,
+        start_within: timedelta | float | None = None,
+        idempotency_key: str | Idempotency | None = None,
+        per_step: bool = False,
+    ) -> StartedRun[Out_co]:
+        """Start the run and return at once, without waiting for any step.
+
+        When it returns, the run is durable at the store's class and will be run as soon as a worker that knows the
+        workflow lives, whatever happens to this process.
+
+        Args:
+            input_data: The input; validated against the workflow's declared type.
+            initial_state: The state to begin with; validated as a whole, with defaults filled in.
+            request_context: What all steps can read: an object of JSON, or of the workflow's declared type.
+            output_options: What results of this run show.
+            tags: Words to find the run by.
+            delay: How long it waits before it starts, as a timedelta or in seconds; it is `pending` until then.
+            start_at: When it starts, an aware datetime; one in the past means at once.
+            start_within: How long it may take until a worker begins it, as a timedelta or in seconds, from when it may
+                start. If none does, it ends `failed` with `StartDeadlineError`, and no step of it is called.
+            idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id. A
+                text, or an `Idempotency` with a scope, a time and policies.
+            per_step: Pause after each node of the workflow; `step` lets it go on.
+
+        Raises:
+            InputError: The input, state, context or another option does not fit; names each path. Nothing was recorded.
+            RunExistsError: This run id was started before, or a policy of the key rejects the start; the first one is
+                untouched.
+            IdempotencyConflictError: The key stands for a run with other input.
+            StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
+            ForkedAppError: The app was opened in the parent of this process; open one here.
+        """
+        request = self._request(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            output_options=output_options,
+            tags=tags,
+            delay=delay,
+            start_at=start_at,
+            start_within=start_within,
+            idempotency_key=idempotency_key,
+            per_step=per_step,
+        )
+        return await self._start(request)
+
+    async def start(  # noqa: PLR0913 - as for `start_async`
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: object = None,
+        output_options: OutputOptions | None = None,
+        tags: Sequence[str] = (),
+        delay: timedelta | float | None = None,
+        start_at: datetime | None = None,
+        start_within: timedelta | float | None = None,
+        idempotency_key: str | Idempotency | None = None,
+        per_step: bool = False,
+    ) -> RunResult[Out_co]:
+        """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
+
+        Takes what `start_async` takes.
+
+        Raises:
+            InputError: Something that was handed over does not fit; names each path. Nothing was recorded.
+            RunExistsError: This run id was started before; the first one is untouched.
+            StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
+        """
+        started = await self.start_async(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            output_options=output_options,
+            tags=tags,
+            delay=delay,
+            start_at=start_at,
+            start_within=start_within,
+            idempotency_key=idempotency_key,
+            per_step=per_step,
+        )
+        return await started.result()
+
+    def stream(  # noqa: PLR0913 - as for `start_async`
+        self,
+        *,
+        input_data: In | None = None,
+        initial_state: object = None,
+        request_context: object = None,
+        output_options: OutputOptions | None = None,
+        tags: Sequence[str] = (),
+        delay: timedelta | float | None = None,
+        start_at: datetime | None = None,
+        start_within: timedelta | float | None = None,
+        idempotency_key: str | Idempotency | None = None,
+        per_step: bool = False,
+    ) -> RunStream[Out_co]:
+        """Start the run when the first event or the result is asked for, and show what it does (rule 14.2).
+
+        Takes what `start_async` takes. `await stream.result()` gives the result.
+
+        Raises:
+            InputError: Something that was handed over does not fit; names each path. Nothing was recorded.
+            RunExistsError: With the first event: this run id was started before; the first one is untouched.
+            StoreUnavailableError: With the first event: it is not known to be recorded; starting it again is safe.
+        """
+        request = self._request(
+            input_data=input_data,
+            initial_state=initial_state,
+            request_context=request_context,
+            output_options=output_options,
+            tags=tags,
+            delay=delay,
+            start_at=start_at,
+            start_within=start_within,
+            idempotency_key=idempotency_key,
+            per_step=per_step,
+        )
+
+        async def begin() -> View[Out_co]:
+            return View(await self._start(request), 0)
+
+        return RunStream(self._engine, self.run_id, begin)
+
+    def _request(self, *, output_options: OutputOptions | None, **options: Any) -> StartRequest:  # noqa: ANN401 - those of `make_request`
+        return make_request(
+            self._workflow,
+            run_id=self.run_id,
+            resource_id=self.resource_id,
+            include_state=output_options is not None and output_options.include_state,
+            **options,
+        )
+
+    async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
+        run_id = self.run_id
+        if request.identity is None:
+            await self._engine.start(request)
+        else:
+            run_id = await self._engine.start_once(request)
+        return self._started(run_id)
+
+    async def time_travel(
+        self,
+        step: Target,
+        *,
+        input_data: object = None,
+        resume_data: object = None,
+        initial_state: object = None,
+        context: Mapping[str, object] | None = None,
+        request_context: object = None,
+        per_step: bool = False,
+    ) -> RunResult[Out_co]:
+        """Begin the run at a node instead of its start, and wait until it ends or rests; see `time_travel_async`.
+
+        Raises:
+            InputError: There is no such node, its input is not known, or something that was given does not fit.
+            RunStateError: The run was started before and is active.
+        """
+        started = await self.time_travel_async(
+            step,
+            input_data=input_data,
+            resume_data=resume_data,
+            initial_state=initial_state,
+            context=context,
+            request_context=request_context,
+            per_step=per_step,
+        )
+        return await started.result()
+
+    async def time_travel_async(
+        self,
+        step: Target,
+        *,
+        input_data: object = None,
+        resume_data: object = None,
+        initial_state: object = None,
+        context: Mapping[str, object] | None = None,
+        request_context: object = None,
+        per_step: bool = False,
+    ) -> StartedRun[Out_co]:
+        """Begin the run at a node instead of its start, and return at once; a run that ran goes on from there.
+
+        Takes what `RunHandle.time_travel_async` takes. If the run never ran, it needs the input of the node, or outputs
+        of the nodes before it in `context`; nodes without an output are `skipped`.
+
+        Raises:
+            InputError: There is no such node, its input is not known, or something that was given does not fit.
+            RunStateError: The run was started before and is active.
+            RunExistsError: A run of another workflow has this id, or somebody started the run at this moment.
+            StoreUnavailableError: It is not known to be recorded; the status of the run tells.
+        """
+        wish = Wish(
+            to=path_of(step),
+            input_data=input_data,
+            resume_data=resume_data,
+            initial_state=initial_state,
+            context=context,
+            request_context=request_context,
+            per_step=per_step,
+        )
+        if await _begin_elsewhere(self._engine, self._workflow, wish, run_id=self.run_id, resource_id=self.resource_id):
+            return self._started()
+        return await self._started().rewind("time travel", wish)
+
+    def _started(self, run_id: str | None = None) -> StartedRun[Out_co]:
+        declared = Declared(self._workflow.functions, self._workflow.composition.types)
+        return StartedRun(self._engine, run_id or self.run_id, self._workflow.output, declared)
+
+    def __repr__(self) -> str:
+        """Show the workflow and the id."""
+        return f"Run({self._workflow.id!r}, {self.run_id!r})"
+
+
+async def _begin_elsewhere(
+    engine: Engine, workflow: CommittedWorkflow[Any, Any], wish: Wish, *, run_id: str, resource_id: str | None
+) -> bool:
+    """Begin a run that never ran at another place than its start. False, and nothing is done, if the run was started.
+
+    Raises:
+        InputError: There is no such node, its input is not known, or something that was given does not fit.
+        RunExistsError: A run of another workflow has this id, or somebody started the run at this moment.
+    """
+    recorded = await engine.load_history(run_id)
+    if recorded is not None and recorded.workflow_id != workflow.id:
+        raise RunExistsError(run_id)
+    if recorded is not None and [record.type for record in recorded.records] != ["run-created"]:
+        return False
+    context = check_context(workflow.request_context, wish.request_context)
+    start = RunStarted(0, context, check_state(workflow.state, None) if wish.initial_state is None else {})
+    earlier = [] if recorded is None else list(recorded.records)
+    stand_in = encode_event(start, seq=len(earlier) + 1, execution=0, payload=b"null")
+    history = History(
+        run_id=run_id,
+        workflow_id=workflow.id,
+        resource_id=resource_id,
+        execution=0,
+        status=RunStatus.PENDING,
+        created_at_ms=0,
+        graph=workflow.graph if recorded is None else recorded.graph,
+        head=len(earlier) + 1,
+        records=[*earlier, stand_in],
+    )
+    declared = Declared(workflow.functions, workflow.composition.types)
+    draft = make_draft(history, replace(wish, request_context=None), declared, is_unstarted=True)
+
+    def facts(now_ms: int) -> list[Fact]:
+        return draft.to_first(replace(start, at_ms=now_ms))
+
+    if recorded is None:
+        await engine.start_seeded(
+            SeededStart(run_id=run_id, resource_id=resource_id, graph=workflow.graph, facts=facts)
+        )
+    elif not await engine.reopen(recorded, facts, execution=0):
+        raise RunExistsError(run_id)
+    return True

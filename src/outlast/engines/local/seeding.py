@@ -1,0 +1,53 @@
+"""Executions that do not begin at the start of their workflow, as a store records them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outlast.core.codec import encode_event
+from outlast.core.events import Fact
+from outlast.core.record import Record
+from outlast.core.status import RunStatus
+from outlast.engines.base import History, SeededStart
+from outlast.errors import RunNotFoundError
+from outlast.graph.document import fingerprint_of, graph_to_json
+from outlast.storage.base import NewRun, Reopening, RunStore
+from outlast.values import encode
+
+__all__ = ["reopen", "seeded_run"]
+
+
+async def reopen(store: RunStore, history: History, facts: Sequence[Fact], *, execution: int) -> bool:
+    """Record the beginning of the next execution of a run; False if it does not rest as it was read.
+
+    Raises:
+        RunNotFoundError: Its id is not known any more.
+        StoreUnavailableError: It is not known whether it was recorded.
+    """
+    row = await store.find_run(history.run_id)
+    if row is None:
+        raise RunNotFoundError(history.run_id)
+    records = _records(facts, history.head + 1, execution)
+    return await store.reopen_run(Reopening(run=row.key, head=history.head, records=records))
+
+
+async def seeded_run(store: RunStore, request: SeededStart, now_ms: int) -> NewRun:
+    """Return a run that begins at another place than the start, to be inserted for whoever claims it."""
+    workflow_id, document = request.graph.workflow_id, encode(graph_to_json(request.graph))
+    return NewRun(
+        run_id=request.run_id,
+        workflow_id=workflow_id,
+        graph=await store.ensure_graph(workflow_id, fingerprint_of(document), document),
+        resource_id=request.resource_id,
+        created_at_ms=now_ms,
+        status=RunStatus.PENDING,
+        owner=None,
+        records=_records(request.facts(now_ms), 1, 0),
+    )
+
+
+def _records(facts: Sequence[Fact], first: int, execution: int) -> list[Record]:
+    return [
+        encode_event(event, seq=seq, execution=execution, payload=payload)
+        for seq, (event, payload) in enumerate(facts, start=first)
+    ]
