@@ -73,6 +73,7 @@ class Outlast:
         max_steps: int = 1_000,
         grace: timedelta = timedelta(seconds=5),
         max_recoveries: int = 5,
+        max_stream_events: int = 1_000_000,
         hook_timeout: timedelta = timedelta(seconds=30),
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
@@ -92,6 +93,8 @@ class Outlast:
                 one run before it fails with `PoisonRunError`. From the second time on such runs are driven one at a
                 time on a machine.
             hook_timeout: How long one call of `on_finish` or `on_error` may take.
+            max_stream_events: How many events the bodies of one run may write with `ctx.write`, `ctx.progress` and
+                `ctx.emit`. One more, and the call raises `StreamWriteError`.
             grace: How long a body may go on after its run was canceled, or after it asked to suspend, bail or abort.
 
         Raises:
@@ -108,6 +111,7 @@ class Outlast:
             max_steps=max_steps,
             grace=grace,
             max_recoveries=max_recoveries,
+            max_stream_events=max_stream_events,
             hook_timeout=hook_timeout,
         )
         self._durability: Literal["full", "normal"] = durability

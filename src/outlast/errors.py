@@ -10,6 +10,7 @@
     ├── InputError                      the caller changes data; names each path
     │   └── PayloadTooLargeError
     ├── OutputError                     the author changes a body: what it returned is not what it declares
+    ├── StreamWriteError                the author changes a body: what it says while it runs cannot be taken
     ├── RunError                        about one run; carries its id
     │   ├── RunNotFoundError
     │   ├── RunExistsError
@@ -73,6 +74,7 @@ __all__ = [
     "StepSignatureError",
     "StoreError",
     "StoreUnavailableError",
+    "StreamWriteError",
     "UnattachedWorkflowError",
     "UnreadableRunError",
     "UnsupportedByEngineError",
@@ -146,6 +148,18 @@ class PayloadTooLargeError(InputError):
         """Size of the value as JSON, in bytes."""
         self.limit = limit
         """The limit, in bytes."""
+
+
+class StreamWriteError(OutlastError):
+    """What a body says with `ctx.write`, `ctx.progress` or `ctx.emit` cannot be taken; the message says why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"step '{path}': {reason}")
+        self.args = (path, reason)
+        self.path = path
+        """Path of the step."""
+        self.reason = reason
+        """Why it cannot be taken."""
 
 
 class OutputError(_ValueError):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeAlias, assert_never
 
-from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem
+from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem, StreamWriteError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function
@@ -28,6 +28,7 @@ __all__ = [
     "Raised",
     "Returned",
     "Suspended",
+    "check_size",
     "check_value",
     "is_done",
     "perform_async",
@@ -117,6 +118,16 @@ class Call:
     """For functions that steer the run: reads the answer; raises `ValueError` if it cannot be used."""
     limit: int = DEFAULT_PAYLOAD_LIMIT
     """How large a value that is to be recorded may be, in bytes of JSON."""
+
+
+def check_size(raw: bytes, subject: str) -> None:
+    """Refuse a value that is larger than what may be recorded.
+
+    Raises:
+        PayloadTooLargeError: It is.
+    """
+    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
+        raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
 
 
 def check_value(raw: bytes, subject: str, decode: Callable[[bytes], object]) -> FailureInfo | None:
@@ -284,6 +295,4 @@ def _encode(call: Call, schema: Schema[Any], value: object, what: str) -> bytes:
 def _failure(error: BaseException) -> FailureInfo:
     if isinstance(error, InvalidValueError):
         return describe_exception(InputError("the value given to the context", error.problems))
-    return describe_exception(
-        error, is_retryable=False if isinstance(error, InputError | PayloadTooLargeError) else None
-    )
+    return describe_exception(error, is_retryable=False if isinstance(error, InputError | StreamWriteError) else None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
-from outlast.errors import InputError
+from outlast.errors import InputError, StreamWriteError
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
+from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
@@ -259,7 +260,7 @@ class AttemptFacts:
 class StepContext(ReadContext[Any]):
     """What a step's body may ask for by annotating a parameter with this class."""
 
-    __slots__ = ("_facts", "_function", "_on_signal", "patch", "signal")
+    __slots__ = ("_facts", "_function", "_on_signal", "_say", "patch", "signal")
 
     def __init__(
         self,
@@ -279,6 +280,7 @@ class StepContext(ReadContext[Any]):
         """What the body changed in the state so far; recorded with its outcome, dropped if it fails."""
         self._facts = facts
         self._on_signal: Callable[[], None] | None = None
+        self._say: Callable[[Saying], Awaitable[None]] | None = None
         self.signal: SignalCall | None = None
         """What the body asked for, if it left early; whatever it raises or returns after that is ignored."""
 
@@ -339,6 +341,48 @@ class StepContext(ReadContext[Any]):
             raise InputError("patch of the state", error.problems) from None
         self.patch = compose(self.patch, accepted)
         self._data = merge(self._data, accepted)
+
+    def write(self, chunk: object) -> Awaitable[None]:
+        """Say something to those who watch the run: any value that JSON or its own type can hold.
+
+        It is queued, recorded within 50 ms and always before the outcome of the step, and read by streams only. Works
+        the same in `def` and `async def`. If more is said than the store takes, the call waits in a thread; an async
+        body waits if it awaits the answer, and need not.
+
+        Raises:
+            InputError: The value cannot be recorded.
+            PayloadTooLargeError: It is over 4 MiB as JSON.
+            StreamWriteError: It cannot be taken: this attempt is over, or far too much was said.
+        """
+        return self._tell(Wrote(encode_said(chunk, "chunk")))
+
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> Awaitable[None]:
+        """Tell those who watch the run how far this step is; else as `write`.
+
+        Raises:
+            InputError: It is no number of at least 0, or no text.
+            StreamWriteError: It cannot be taken; see `write`.
+        """
+        return self._tell(check_progress(done, total, message))
+
+    def emit(self, name: str, value: object) -> Awaitable[None]:
+        """Say something under a name of its own, which begins with `data-`; else as `write`.
+
+        Raises:
+            InputError: The name does not begin with `data-`, or the value cannot be recorded.
+            PayloadTooLargeError: It is over 4 MiB as JSON.
+            StreamWriteError: It cannot be taken; see `write`.
+        """
+        return self._tell(Emitted(check_name(name), encode_said(value, f"value of '{name}'")))
+
+    def listen(self, say: Callable[[Saying], Awaitable[None]]) -> None:
+        """Have the engine told what the body says."""
+        self._say = say
+
+    def _tell(self, saying: Saying) -> Awaitable[None]:
+        if self._say is None:
+            raise StreamWriteError(self._path, "this engine does not take what bodies say while they run")
+        return self._say(saying)
 
     def suspend(
         self, payload: object = None, *, label: str | None = None, timeout: float | timedelta | None = None

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import assert_never
 
+from outlast.core.chunk import ChunkWritten, DataEmitted, ProgressMade, StreamEntry
 from outlast.core.commands import RunStep
 from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.options import LocalOptions
+from outlast.engines.local.voice import Voice
 from outlast.engines.outcomes import Calling
-from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
+from outlast.engines.perform import Call, Outcome, Raised, check_size, perform_async, perform_sync
 from outlast.engines.threads import BodyThreads
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
+from outlast.graph.saying import Emitted, Progressed, Saying, Wrote
 
 __all__ = ["Bodies"]
 
@@ -25,7 +30,13 @@ __all__ = ["Bodies"]
 class Bodies:
     """Starts bodies and reports what became of them."""
 
-    def __init__(self, options: LocalOptions, *, report: Callable[[Body, Outcome], None]) -> None:
+    def __init__(
+        self,
+        options: LocalOptions,
+        *,
+        report: Callable[[Body, Outcome], None],
+        flush: Callable[[LiveRun], None],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._free = options.max_steps
@@ -33,6 +44,10 @@ class Bodies:
         self._queue: deque[tuple[LiveRun, RunStep]] = deque()
         self._threads = BodyThreads(options.max_threads)
         self._report = report
+        self._flush = flush
+        self._now_ms = options.now_ms
+        self._most_said = options.max_stream_events
+        self._voices = threading.Lock()
         self._tasks: set[Body] = set()
         """Those whose task has not ended, also if nobody waits for their outcome any more."""
 
@@ -84,6 +99,8 @@ class Bodies:
 
     def discard(self, run: LiveRun) -> None:
         """Abandon the bodies of a run that is gone."""
+        if run.voice is not None:
+            run.voice.close()
         for body in list(run.bodies.values()):
             self.abandon(body)
 
@@ -103,6 +120,7 @@ class Bodies:
 
     def _watch(self, body: Body, context: StepContext) -> None:
         context.watch_signal(partial(self._signaled, body))
+        context.listen(partial(self._say, body))
 
     def _signaled(self, body: Body) -> None:
         body.insistence = self._loop.call_later(self._grace, self._insist, body)
@@ -135,6 +153,21 @@ class Bodies:
 
     def _watch_in_thread(self, body: Body, context: StepContext) -> None:
         context.watch_signal(partial(self._tell_loop, self._signaled, body))
+        context.listen(partial(self._say, body))
+
+    def _say(self, body: Body, saying: Saying) -> Awaitable[None]:
+        """Queue what a body says; called in whatever thread it says it."""
+        run = body.run
+        with self._voices:
+            if run.voice is None:
+                run.voice = Voice(
+                    self._loop,
+                    record=run.say,
+                    flush=partial(self._flush, run),
+                    said=run.said,
+                    most=self._most_said,
+                )
+        return run.voice.put(body, *_entry_of(body.command, saying, self._now_ms()))
 
     def _tell_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop was closed while the body ran: what it says belongs to nobody
@@ -151,3 +184,23 @@ class Bodies:
             if timer is not None:
                 timer.cancel()  # it would keep the whole run in memory until it fires
         body.run.bodies.pop(body.command.path, None)
+
+
+def _entry_of(command: Calling, saying: Saying, now_ms: int) -> tuple[StreamEntry, bytes | None]:
+    """Return what a body says as the event that it is, and its payload.
+
+    Raises:
+        PayloadTooLargeError: It is larger than what may be recorded.
+    """
+    path, attempt = command.path, command.attempt if isinstance(command, RunStep) else 0
+    match saying:
+        case Wrote(payload=payload):
+            check_size(payload, f"chunk of step '{path}'")
+            return ChunkWritten(now_ms, path, attempt), payload
+        case Progressed(done=done, total=total, message=message):
+            return ProgressMade(now_ms, path, attempt, done, total, message), None
+        case Emitted(name=name, payload=payload):
+            check_size(payload, f"'{name}' of step '{path}'")
+            return DataEmitted(now_ms, path, attempt, name), payload
+        case _:
+            assert_never(saying)

@@ -108,7 +108,7 @@ class Bystander:
                 ],
                 status=status,
                 inbox_taken=[request.key for request in requests],
-                outbox=deliveries_of(graph, status, seq=state.last_seq, execution=execution, now_ms=now),
+                outbox=deliveries_of(graph, status, seq=row.head + len(facts), execution=execution, now_ms=now),
             )
         )
 

@@ -95,7 +95,7 @@ class Driver:
         self._on_refused = on_refused
         self._on_broken = on_broken
         self._on_told = on_told
-        self.bodies = Bodies(options, report=self._body_ended)
+        self.bodies = Bodies(options, report=self._body_ended, flush=self.absorb)
         self._timers = Timers(options.now_ms, on_due=self._came_due)
         self._stopping = Stopping(
             options,
@@ -252,6 +252,8 @@ class Driver:
 
     def _absorb(self, run: LiveRun, facts: deque[Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:
+            if run.voice is not None:
+                run.voice.hand_over()  # before the facts: no outcome is recorded before what its body said
             self._advance(run, facts)
             for row in requests:
                 self._advance(run, deque(self._requests.facts_of(run, row)))

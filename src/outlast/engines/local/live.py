@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from outlast.core.chunk import StreamEntry, encode_entry
 from outlast.core.codec import encode_event
 from outlast.core.commands import Evaluate, RunMap, RunStep
 from outlast.core.events import Event
@@ -15,6 +16,7 @@ from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.answers import Side
 from outlast.engines.local.program import Program
+from outlast.engines.local.voice import Voice
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, check_value
 from outlast.engines.values import RunValues
@@ -79,12 +81,14 @@ class LiveRun:
         "request_context",
         "resource_id",
         "run_id",
+        "said",
         "seen",
         "starting",
         "state",
         "taken",
         "timers",
         "values",
+        "voice",
     )
 
     def __init__(
@@ -98,6 +102,10 @@ class LiveRun:
         self.epoch = 0
         self.execution = 0
         self.state = RunState(program.graph)
+        self.said = 0
+        """How many events of its journal are not facts."""
+        self.voice: Voice | None = None
+        """What its bodies say and is not recorded yet; None while they said nothing."""
         self.head = 0
         """`seq` of the latest event, of either class."""
         self.request_context: Mapping[str, JsonValue] = {}
@@ -146,6 +154,13 @@ class LiveRun:
         self.keep(record)
         return seq
 
+    def say(self, entry: StreamEntry, payload: bytes | None) -> int:
+        """Give what a body said its place in the journal and return it."""
+        seq = self.head = self.head + 1
+        self.said += 1
+        self.fresh.append(encode_entry(entry, seq=seq, execution=self.execution, payload=payload))
+        return seq
+
     def keep(self, record: Record) -> None:
         """Remember a record for those who need its value."""
         self.values.keep(record)
@@ -160,6 +175,8 @@ class LiveRun:
     def became_durable(self, seq: int) -> None:
         """Note that the journal is durable up to this event."""
         self.durable_seq = max(seq, self.durable_seq)
+        if self.voice is not None:
+            self.voice.became_durable(seq)
         if self._durable_waiters:
             for wanted, waiter in self._durable_waiters:
                 if wanted <= self.durable_seq and not waiter.done():

@@ -45,6 +45,8 @@ class LocalOptions:
     """How long one call of `on_finish` or `on_error` may take."""
     hook_delay: timedelta = timedelta(seconds=1)
     """How long after the first failed call of such a hook it is called again; four times as long each time after."""
+    max_stream_events: int = 1_000_000
+    """How many events the bodies of one run may write, progress and data included."""
     now_ms: Callable[[], int] = wall_clock_ms
     """The clock."""
 
@@ -58,6 +60,7 @@ class LocalOptions:
             ("max_runs", self.max_runs),
             ("max_steps", self.max_steps),
             ("max_recoveries", self.max_recoveries),
+            ("max_stream_events", self.max_stream_events),
         ):
             if isinstance(value, bool) or value < 1:
                 message = f"{name}={value!r} must be at least 1"

@@ -237,6 +237,7 @@ class Worker:
         )
         run.key, run.epoch = claimed.key, claimed.epoch
         run.execution, run.head = records[-1].execution, claimed.head
+        run.said = claimed.head - len(records)
         try:
             _fold(run, records)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
