@@ -3,6 +3,8 @@
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 BIN := .venv/bin
+# How many processes run the fast tests: a number, or one for each core.
+JOBS := auto
 CORE := .venv/.core
 DEV := .venv/.dev
 
@@ -24,7 +26,7 @@ test: lint types pyright imports
 	$(BIN)/pytest
 
 quick: lint types
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses $(JOBS) --dist worksteal
 
 bench-peers: $(CORE) .venv-peers/.ready
 	.venv-peers/bin/python -m benchmarks --peers

@@ -163,14 +163,14 @@ def test_every_decoding_is_fresh():
     assert values.decode(raw) is not values.decode(raw)
 
 
-@given(st.lists(json_values))
+@given(st.lists(json_values, max_size=8))
 def test_splitting_undoes_joining(items):
     raws = [values.encode(item) for item in items]
 
     assert values.split_list(values.join_list(raws)) == raws
 
 
-@given(st.dictionaries(st.text(), json_values))
+@given(st.dictionaries(st.text(), json_values, max_size=8))
 def test_a_joined_object_is_the_object_of_its_parts(items):
     joined = values.join_dict((key, values.encode(value)) for key, value in items.items())
 

@@ -25,6 +25,7 @@ def run_benchmarks(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=50)
 
 
+@pytest.mark.slow
 def test_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path: Path):
     data = tmp_path / "data"
     data.mkdir()
@@ -57,6 +58,7 @@ def test_table_shows_each_system_with_its_disk_policy_and_target():
     assert [row.split()[-2] for row in rows[:3]] == ["12,000", "8,000", "12,000"]
 
 
+@pytest.mark.slow
 def test_wrong_result_of_one_system_fails_the_run_and_spares_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

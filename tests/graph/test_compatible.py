@@ -263,7 +263,7 @@ def test_a_field_with_several_names_is_in_doubt(target):
         (AnyText, str),
         (Annotated[int, WithJsonSchema({"not": {}})], str),
     ],
-    ids=str,
+    ids=["before-validator", "coerced", "serializer", "json-schema"],  # the text of a function has its address
 )
 def test_where_user_code_decides_there_is_doubt(source, target):
     assert why(source, target) is None
