@@ -82,13 +82,26 @@ async def kill_process(x: int, ctx: StepContext) -> int:
     return x
 
 
+CHUNKS = 40
+
+
+@step
+async def chatter(x: int, ctx: StepContext) -> int:
+    """Say something again and again, with pauses in which the process may die."""
+    for number in range(CHUNKS):
+        await ctx.write(number)
+        await asyncio.sleep(0.002)  # noqa: TID251 - a body that takes its time
+    return x
+
+
+CHATTER = Workflow("chatter", input=list[int]).foreach(chatter, concurrency=3).commit()
 HELD = Workflow("held", input=int, output=int).then(wait_async).then(settle).commit()
 HELD_IN_THREAD = Workflow("held_in_thread", input=int, output=int).then(wait_in_thread).then(settle).commit()
 POISON = Workflow("poison", input=int, output=int).then(kill_process).commit()
 PAIR = Workflow("pair", input=int, output=int).then(add_one).then(double).commit()
 WORKFLOWS = {
     each.id: each
-    for each in (HELD, HELD_IN_THREAD, POISON, PAIR, TEN_STEPS.workflow, *(known.workflow for known in ALL))
+    for each in (CHATTER, HELD, HELD_IN_THREAD, POISON, PAIR, TEN_STEPS.workflow, *(known.workflow for known in ALL))
 }
 
 
