@@ -6,6 +6,7 @@ from outlast.app import Outlast
 from outlast.beginning import OutputOptions, Run
 from outlast.core.status import RunStatus, StepStatus
 from outlast.errors import (
+    ClientError,
     ConfigurationError,
     DefinitionError,
     ForkedAppError,
@@ -29,6 +30,7 @@ from outlast.errors import (
     RunSuspendedError,
     RunTimedOutError,
     SchemaVersionError,
+    ServerUnavailableError,
     StartDeadlineError,
     StepFailedError,
     StepSignatureError,
@@ -61,6 +63,7 @@ __all__ = [
     "Add",
     "Append",
     "CancelOutcome",
+    "ClientError",
     "CommittedWorkflow",
     "ConfigurationError",
     "DefinitionError",
@@ -105,6 +108,7 @@ __all__ = [
     "RunSuspendedError",
     "RunTimedOutError",
     "SchemaVersionError",
+    "ServerUnavailableError",
     "StartDeadlineError",
     "StartInfo",
     "StartedRun",

@@ -32,6 +32,8 @@
     │   ├── SchemaVersionError
     │   ├── NetworkFilesystemError
     │   └── StaleRunError               internal: another worker owns the run now
+    ├── ClientError                     a server refused, or its answer makes no sense
+    │   └── ServerUnavailableError      may be tried again
     ├── ForkedAppError
     └── ConfigurationError
 
@@ -41,10 +43,12 @@ process boundaries. Recorded failures are never these objects: they are `Failure
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 __all__ = [
+    "ClientError",
     "ConfigurationError",
     "DefinitionError",
     "ForkedAppError",
@@ -68,6 +72,7 @@ __all__ = [
     "RunSuspendedError",
     "RunTimedOutError",
     "SchemaVersionError",
+    "ServerUnavailableError",
     "StaleRunError",
     "StartDeadlineError",
     "StepFailedError",
@@ -78,6 +83,7 @@ __all__ = [
     "UnattachedWorkflowError",
     "UnreadableRunError",
     "UnsupportedByEngineError",
+    "code_of",
 ]
 
 
@@ -326,6 +332,35 @@ class StaleRunError(StoreError):
     """Another worker owns the run now; what this one wanted to write was dropped. Internal to engines."""
 
 
+class ClientError(OutlastError):
+    """A server answered what no other error stands for: a refused token, a foreign run, an answer of another program.
+
+    What a server says of runs and values is raised as the same error as in process.
+    """
+
+    def __init__(self, status: int, code: str, message: str, request_id: str) -> None:
+        super().__init__(status, code, message, request_id)
+        self.status = status
+        """The HTTP status; 0 if there was no answer."""
+        self.code = code
+        """What happened, for programs, as `scope-too-small`; empty if the server did not say."""
+        self.message = message
+        """What happened, in the server's words."""
+        self.request_id = request_id
+        """Under which the server's log knows the request; empty if it did not say."""
+
+    def __str__(self) -> str:
+        """Render with the status first."""
+        name = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.status or 'no answer'}: {self.message}{name}"
+
+
+class ServerUnavailableError(ClientError):
+    """The server did not answer, or cannot now. The same call may succeed later; a start may have been recorded."""
+
+    retryable: ClassVar[bool] = True
+
+
 class ForkedAppError(OutlastError):
     """The app was opened in the parent of this forked process.
 
@@ -335,3 +370,8 @@ class ForkedAppError(OutlastError):
 
 class ConfigurationError(OutlastError):
     """An option of the app has a value that cannot work."""
+
+
+def code_of(error: type[OutlastError]) -> str:
+    """Return the stable code by which an error is known over HTTP: the name of its class, as `run-not-found`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__.removesuffix("Error")).lower()

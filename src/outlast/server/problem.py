@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -23,10 +22,11 @@ from outlast.errors import (
     StoreError,
     UnattachedWorkflowError,
     UnsupportedByEngineError,
+    code_of,
 )
 from outlast.values import JsonValue, encode
 
-__all__ = ["Refusal", "answer_problem", "code_of", "issues_of", "problem_of", "render_body"]
+__all__ = ["Refusal", "answer_problem", "issues_of", "problem_of", "render_body"]
 
 
 T = TypeVar("T")
@@ -100,11 +100,6 @@ def problem_of(error: OutlastError) -> Refusal | None:
         issues=error.problems if isinstance(error, InputError) else (),
         details=_details_of(error),
     )
-
-
-def code_of(error: type[OutlastError]) -> str:
-    """Return the stable code of an error: the name of its class, as `run-not-found`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__.removesuffix("Error")).lower()
 
 
 def answer_problem(refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> Response:

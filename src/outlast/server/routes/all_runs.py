@@ -65,14 +65,7 @@ async def stats(
     return answer({name: {str(status): number for status, number in each.items()} for name, each in counts.items()})
 
 
-@router.get("/runs/{run_id}", response_model=WholeRun, responses=RESPONSES.find, summary="Look at any run")
-async def snapshot(service: ServiceOf, principal: Reader, run_id: AnyRunId) -> Response:
-    """All that is known of a run now. Tracebacks are shown to tokens with scope `admin`."""
-    history = await service.history(run_id, principal)
-    return answer(whole_result(history, with_tracebacks=principal.scope.includes(Scope.ADMIN)))
-
-
-@router.get("/runs/{run_id}/result", response_model=WholeRun, responses=RESPONSES.find, summary="Wait for a run")
+@router.get("/runs/{run_id:path}/result", response_model=WholeRun, responses=RESPONSES.find, summary="Wait for a run")
 async def result(
     service: ServiceOf,
     principal: Reader,
@@ -91,14 +84,14 @@ async def result(
     return answer({**whole, "isAtRest": is_at_rest})
 
 
-@router.get("/runs/{run_id}/why", response_model=Why, responses=RESPONSES.find, summary="Why it is where it is")
+@router.get("/runs/{run_id:path}/why", response_model=Why, responses=RESPONSES.find, summary="Why it is where it is")
 async def why(service: ServiceOf, principal: Reader, run_id: AnyRunId) -> Response:
     """In words: what a run does or waits for, since when, and who works on it."""
     await service.find(run_id, principal)
     return answer({"why": await service.outlast.run(run_id).why()})
 
 
-@router.post("/runs/{run_id}/resume", response_model=Marked, responses=RESPONSES.drive, summary="Resume any run")
+@router.post("/runs/{run_id:path}/resume", response_model=Marked, responses=RESPONSES.drive, summary="Resume any run")
 async def resume(
     service: ServiceOf,
     principal: Driver,
@@ -113,10 +106,18 @@ async def resume(
     return answer({"runId": run_id, "mark": handle.mark.to_text()})
 
 
-@router.post("/runs/{run_id}/cancel", response_model=Marked, responses=RESPONSES.drive, summary="Cancel any run")
+@router.post("/runs/{run_id:path}/cancel", response_model=Marked, responses=RESPONSES.drive, summary="Cancel any run")
 async def cancel(
     service: ServiceOf, principal: Driver, run_id: AnyRunId, body: Annotated[CancelBody, _CANCEL]
 ) -> Response:
     """Ask for a run to end `canceled`. One that has ended is left as it is."""
     mark = await service.cancel(None, run_id, principal, body.reason)
     return answer({"runId": run_id, "mark": mark.to_text()})
+
+
+# Last: ids may have slashes in them, and this pattern would take the others' paths.
+@router.get("/runs/{run_id:path}", response_model=WholeRun, responses=RESPONSES.find, summary="Look at any run")
+async def snapshot(service: ServiceOf, principal: Reader, run_id: AnyRunId) -> Response:
+    """All that is known of a run now. Tracebacks are shown to tokens with scope `admin`."""
+    history = await service.history(run_id, principal)
+    return answer(whole_result(history, with_tracebacks=principal.scope.includes(Scope.ADMIN)))

@@ -1,0 +1,129 @@
+"""What callers hand over, as bodies of requests. What JSON cannot say is refused here; the rest the server checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, cast
+
+from outlast.addressing import path_of
+from outlast.beginning import OutputOptions
+from outlast.errors import InputError, Problem
+from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.schema import JSON, Schema
+from outlast.graph.step import Step
+from outlast.starting import Idempotency, encode_value
+from outlast.values import JsonValue, decode
+
+__all__ = ["AnyWorkflow", "query_of", "resume_body", "start_body"]
+
+AnyWorkflow: TypeAlias = CommittedWorkflow[Any, Any] | str
+"""A workflow, or the id of one that this program does not have."""
+
+
+def start_body(  # noqa: PLR0913 - the options of a start, all by name
+    workflow: AnyWorkflow,
+    *,
+    resource_id: str | None,
+    input_data: object,
+    initial_state: object,
+    request_context: object,
+    output_options: OutputOptions | None,
+    tags: Sequence[str],
+    delay: timedelta | float | None,
+    start_at: datetime | None,
+    start_within: timedelta | float | None,
+    idempotency: Idempotency | None,
+) -> dict[str, JsonValue]:
+    """Return the body of a start; what is not given is left out.
+
+    Raises:
+        InputError: Something is no JSON, or does not fit the workflow's type; names each path.
+    """
+    known = workflow if isinstance(workflow, CommittedWorkflow) else None
+    body: dict[str, JsonValue] = {
+        "inputData": _as_json(known.input if known else JSON, input_data, "input_data"),
+        "resourceId": resource_id,
+        "tags": list(tags) or None,
+        "includeState": True if output_options is not None and output_options.include_state else None,
+        "delayMs": _milliseconds(delay, "delay"),
+        "startAt": None if start_at is None else start_at.isoformat(),
+        "startWithinMs": _milliseconds(start_within, "start_within"),
+    }
+    if initial_state is not None:
+        schema = known.state.schema if known else JSON
+        body["initialState"] = _as_json(schema, initial_state, "initial_state")
+    if request_context is not None:
+        schema = known.request_context if known else JSON
+        body["requestContext"] = _as_json(schema, request_context, "request_context")
+    if idempotency is not None:
+        body["idempotency"] = {
+            "scope": idempotency.scope,
+            "keepMs": idempotency.keep // timedelta(milliseconds=1),
+            "whileRunning": idempotency.while_running,
+            "whenFinished": idempotency.when_finished,
+        }
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def resume_body(
+    resume_data: object, step: object, label: str | None, index: int | None, request_context: object
+) -> dict[str, JsonValue]:
+    """Return the body of a resume; what is not given is left out.
+
+    Raises:
+        InputError: The data is no JSON, or does not fit the type of the step that is named; names each path.
+    """
+    last = _last_of(step)
+    schema = last.function.resume if isinstance(last, Step) else JSON
+    body: dict[str, JsonValue] = {
+        "step": None if step is None else path_of(step),
+        "label": label,
+        "forEachIndex": index,
+        "requestContext": None if request_context is None else _as_json(JSON, request_context, "request_context"),
+    }
+    given = {key: value for key, value in body.items() if value is not None}
+    return {"resumeData": _as_json(schema, resume_data, "resume_data"), **given}
+
+
+def _last_of(step: object) -> object:
+    is_path = isinstance(step, list | tuple)
+    return list(cast("Sequence[object]", step) or [None])[-1] if is_path else step
+
+
+def _as_json(schema: Schema[Any], value: object, subject: str) -> JsonValue:
+    """Return a value as JSON of its declared type.
+
+    Raises:
+        InputError: It does not fit; names each path.
+    """
+    return decode(encode_value(schema, value, subject))
+
+
+def _milliseconds(given: object, name: str) -> int | None:
+    if given is None:
+        return None
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _LONGEST_S:
+        reason = f"seconds or a timedelta are needed, at least 0 and below 3,000 years, not {given!r:.60}"
+        raise InputError(name, (Problem("", reason),))
+    return round(seconds * 1000)
+
+
+_LONGEST_S = 1e11
+
+
+def query_of(**fields: str | Sequence[str] | datetime | float | None) -> Mapping[str, str | list[str]]:
+    """Return a query; what is not given is left out."""
+    query: dict[str, str | list[str]] = {}
+    for key, value in fields.items():
+        match value:
+            case None | () | []:
+                pass
+            case datetime():
+                query[key] = value.isoformat()
+            case str() | int() | float():
+                query[key] = str(value)
+            case _:
+                query[key] = [str(each) for each in value]
+    return query
