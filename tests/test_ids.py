@@ -1,4 +1,4 @@
-"""Run ids: UUIDs of version 7 that only grow."""
+"""Run ids: UUIDs of version 7 that only grow, and of version 8 that follow from others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from outlast.ids import RunIds
+from outlast.ids import RunIds, derive_run_id
 
 
 def test_ids_are_uuids_of_version_7_in_the_usual_form():
@@ -68,3 +68,17 @@ def test_ids_of_several_threads_differ():
 
     assert all(batch == sorted(batch) for batch in batches)
     assert len({text for batch in batches for text in batch}) == 8_000
+
+
+def test_derived_ids_follow_from_their_parts():
+    ids = [derive_run_id("run", "step", "child", f"number:{number}") for number in range(1000)]
+
+    assert ids == [derive_run_id("run", "step", "child", f"number:{number}") for number in range(1000)]
+    assert len(set(ids)) == 1000
+    assert {(UUID(each).version, UUID(each).variant) for each in ids} == {(8, RFC_4122)}
+
+
+def test_parts_of_derived_ids_do_not_run_into_each_other():
+    assert (
+        len({derive_run_id("ab", "c"), derive_run_id("a", "bc"), derive_run_id("abc", ""), derive_run_id("abc")}) == 4
+    )

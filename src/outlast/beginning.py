@@ -261,6 +261,10 @@ class Run(Generic[In, Out_co]):
             return self._started()
         return await self._started().rewind("time travel", wish)
 
+    def as_started(self) -> StartedRun[Out_co]:
+        """Return a handle on this run as one that was started before, without I/O."""
+        return self._started()
+
     def _started(self, run_id: str | None = None) -> StartedRun[Out_co]:
         declared = Declared(self._workflow.functions, self._workflow.composition.types)
         return StartedRun(self._engine, run_id or self.run_id, self._workflow.output, declared)

@@ -7,23 +7,28 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, Unpack, cast, overload
 
-from outlast.errors import InputError, StreamWriteError
+from outlast.errors import InputError, Problem, RunExistsError, StreamWriteError
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
 from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
+from outlast.ids import derive_run_id
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 if TYPE_CHECKING:
+    from outlast.graph.committed import CommittedWorkflow
     from outlast.graph.function import Function
+    from outlast.graph.options import StartOptions
     from outlast.graph.state import StateType
     from outlast.graph.step import Step
+    from outlast.run import StartedRun
 
 __all__ = [
     "AttemptFacts",
     "BlockingContext",
+    "BlockingStepContext",
     "CancelFlag",
     "ContextLookup",
     "ReadContext",
@@ -35,6 +40,8 @@ _LONGEST_S = 8e10  # what a timedelta can hold
 
 In = TypeVar("In")
 T = TypeVar("T")
+ChildIn = TypeVar("ChildIn")
+ChildOut = TypeVar("ChildOut")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +215,29 @@ class BlockingContext:
         return self._lookup.run_blocking(self._context.get_step_result(step))
 
 
+class BlockingStepContext(BlockingContext):
+    """What a step's body can await, for a sync body."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, context: StepContext, lookup: ContextLookup) -> None:
+        super().__init__(context, lookup)
+        self._step = context
+
+    def start_async(
+        self,
+        workflow: CommittedWorkflow[ChildIn, ChildOut],
+        *,
+        input_data: ChildIn | None = None,
+        key: str | None = None,
+        resource_id: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> StartedRun[ChildOut]:
+        """Start another workflow as a run of its own, once; see `StepContext.start_async`."""
+        start = self._step.start_async(workflow, input_data=input_data, key=key, resource_id=resource_id, **options)
+        return self._lookup.run_blocking(start)
+
+
 class Flag(Protocol):
     """Something that becomes true once; an event of the engine's loop."""
 
@@ -260,7 +290,7 @@ class AttemptFacts:
 class StepContext(ReadContext[Any]):
     """What a step's body may ask for by annotating a parameter with this class."""
 
-    __slots__ = ("_facts", "_function", "_on_signal", "_say", "patch", "signal")
+    __slots__ = ("_facts", "_function", "_on_signal", "_say", "_starts", "patch", "signal")
 
     def __init__(
         self,
@@ -279,6 +309,8 @@ class StepContext(ReadContext[Any]):
         self.patch: Patch = ()
         """What the body changed in the state so far; recorded with its outcome, dropped if it fails."""
         self._facts = facts
+        self._starts: dict[str, int] = {}
+        """How many runs of each workflow the body has started in this call of it."""
         self._on_signal: Callable[[], None] | None = None
         self._say: Callable[[Saying], Awaitable[None]] | None = None
         self.signal: SignalCall | None = None
@@ -325,6 +357,56 @@ class StepContext(ReadContext[Any]):
         """What it told when it suspended, decoded as the declared `suspend` type; None if it did not."""
         raw = self._facts.suspend_data
         return None if raw is None else self._function.suspend.decode(raw)
+
+    @property
+    def blocking(self) -> BlockingStepContext:
+        """What can be awaited, for sync bodies, which run in a thread and cannot await."""
+        return BlockingStepContext(self, self._lookup)
+
+    async def start_async(
+        self,
+        workflow: CommittedWorkflow[ChildIn, ChildOut],
+        *,
+        input_data: ChildIn | None = None,
+        key: str | None = None,
+        resource_id: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> StartedRun[ChildOut]:
+        """Start another workflow as a run of its own and return at once, with the promise of `Run.start_async`.
+
+        However often this node is executed (after a crash, in another attempt, when it is resumed, in the next
+        execution), the same call starts one run and gives the same `StartedRun`: its id follows from this run, this
+        path, the workflow, and `key` or else how many runs of the workflow this body started before. A run that is
+        there already is left as it is, whatever the input is now. The run does not end with this one.
+
+        Args:
+            workflow: A workflow of the same app.
+            input_data: Its input.
+            key: Names this start in place of its number; needed if the body may start runs in another order next time.
+            resource_id: Whose run it is; that of this run unless given.
+            options: As in `Run.start_async`: `initial_state`, `request_context`, `output_options`, `tags`, `delay`,
+                `start_at`, `start_within`, `per_step`.
+
+        Raises:
+            InputError: The input or an option does not fit; names each path. Nothing was recorded.
+            UnattachedWorkflowError: The app does not know this workflow.
+            StoreUnavailableError: It is not known to be recorded. Calling it again, also in another attempt, is safe.
+        """
+        run_id = derive_run_id(self.run_id, self.path, workflow.id, self._name_of_start(workflow.id, key))
+        run = await workflow.create_run(run_id=run_id, resource_id=resource_id or self.resource_id)
+        try:
+            return await run.start_async(input_data=input_data, **options)
+        except RunExistsError:  # by an earlier call of this body
+            return run.as_started()
+
+    def _name_of_start(self, workflow_id: str, key: object) -> str:
+        if key is None:
+            number = self._starts.get(workflow_id, 0)
+            self._starts[workflow_id] = number + 1
+            return f"number:{number}"
+        if not isinstance(key, str) or not key:
+            raise InputError("key", (Problem("", f"a text that is not empty is needed, not {key!r:.60}"),))
+        return f"key:{key}"
 
     def set_state(self, patch: Mapping[str, object]) -> None:
         """Change fields of the run's state; recorded with the outcome of this call of the body, dropped if it fails.

@@ -1,9 +1,9 @@
-"""The options of a workflow that do not decide its type: written once for the overloads of its constructor."""
+"""Options that several signatures share: those of a workflow that do not decide its type, and those of a start."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from outlast.graph.hook import StartInfo
@@ -11,9 +11,10 @@ from outlast.graph.retry import Retry
 from outlast.values import JsonValue
 
 if TYPE_CHECKING:
+    from outlast.beginning import OutputOptions
     from outlast.results import RunResult
 
-__all__ = ["WorkflowOptions"]
+__all__ = ["StartOptions", "WorkflowOptions"]
 
 
 class WorkflowOptions(TypedDict, total=False):
@@ -28,3 +29,16 @@ class WorkflowOptions(TypedDict, total=False):
     on_error: Callable[[RunResult[Any]], object] | None
     description: str
     metadata: Mapping[str, JsonValue] | None
+
+
+class StartOptions(TypedDict, total=False):
+    """The options of a start besides its input; `Run.start_async` says what they mean."""
+
+    initial_state: object
+    request_context: object
+    output_options: OutputOptions | None
+    tags: Sequence[str]
+    delay: timedelta | float | None
+    start_at: datetime | None
+    start_within: timedelta | float | None
+    per_step: bool
