@@ -27,7 +27,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from crash.reference import ALL, TEN_STEPS, add_one, double, leave_effect
-from outlast import Outlast, StepContext, Workflow, step
+from outlast import Outlast, RunResult, StepContext, Workflow, step
 from outlast.errors import OutlastError
 from outlast.storage.sqlite import SqliteStore
 
@@ -99,9 +99,43 @@ HELD = Workflow("held", input=int, output=int).then(wait_async).then(settle).com
 HELD_IN_THREAD = Workflow("held_in_thread", input=int, output=int).then(wait_in_thread).then(settle).commit()
 POISON = Workflow("poison", input=int, output=int).then(kill_process).commit()
 PAIR = Workflow("pair", input=int, output=int).then(add_one).then(double).commit()
+
+
+@step
+async def start_pair(x: int, ctx: StepContext) -> str:
+    """Start a run, and end the process the first time."""
+    _began(ctx)
+    started = await ctx.start_async(PAIR, input_data=x, request_context=dict(ctx.request_context))
+    if not ctx.recovered:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return started.run_id
+
+
+def be_told(result: RunResult[int]) -> None:
+    """Note it in the effects file, which the state names, and wait for the command `open_gate`."""
+    assert result.state is not None
+    descriptor = os.open(str(result.state["effects"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    os.write(descriptor, f"{result.run_id} told 0\n".encode())
+    os.close(descriptor)
+    tell("told", run_id=result.run_id)
+    gate("hook").wait()
+
+
+STARTER = Workflow("starter", input=int, output=str).then(start_pair).commit()
+TOLD = Workflow("told", input=int, output=int, on_finish=be_told).then(add_one).commit()
 WORKFLOWS = {
     each.id: each
-    for each in (CHATTER, HELD, HELD_IN_THREAD, POISON, PAIR, TEN_STEPS.workflow, *(known.workflow for known in ALL))
+    for each in (
+        CHATTER,
+        HELD,
+        HELD_IN_THREAD,
+        POISON,
+        PAIR,
+        STARTER,
+        TOLD,
+        TEN_STEPS.workflow,
+        *(known.workflow for known in ALL),
+    )
 }
 
 
@@ -172,7 +206,9 @@ class Child:
 
     async def _start(self, app: Outlast, *, workflow: str, run_id: str, input: Any, effects: str) -> None:
         run = await app.create_run(WORKFLOWS[workflow], run_id=run_id)
-        await run.start_async(input_data=input, request_context={"effects": effects})
+        await run.start_async(
+            input_data=input, request_context={"effects": effects}, initial_state={"effects": effects}
+        )
         self.tell("started", run_id=run_id)
 
     async def _start_all(self, app: Outlast, *, workflow: str, run_ids: list[str], input: Any, effects: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, Unpack, cast, overload
 
 from outlast.errors import InputError, Problem, RunExistsError, StreamWriteError
+from outlast.graph.cancel_flag import CancelFlag
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
 from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said
@@ -236,35 +237,6 @@ class BlockingStepContext(BlockingContext):
         """Start another workflow as a run of its own, once; see `StepContext.start_async`."""
         start = self._step.start_async(workflow, input_data=input_data, key=key, resource_id=resource_id, **options)
         return self._lookup.run_blocking(start)
-
-
-class Flag(Protocol):
-    """Something that becomes true once; an event of the engine's loop."""
-
-    def is_set(self) -> bool:
-        """Say whether it is true."""
-        ...
-
-    def wait(self) -> Coroutine[Any, Any, Any]:
-        """Wait until it is true."""
-        ...
-
-
-class CancelFlag:
-    """Whether the run is being canceled: true or false, and awaitable until it is true."""
-
-    __slots__ = ("_flag",)
-
-    def __init__(self, flag: Flag) -> None:
-        self._flag = flag
-
-    def __bool__(self) -> bool:
-        """Say whether the run is being canceled."""
-        return self._flag.is_set()
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        """Wait until the run is being canceled."""
-        return self._flag.wait().__await__()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
