@@ -9,7 +9,7 @@ CORE := .venv/.core
 DEV := .venv/.dev
 
 .NOTPARALLEL:
-.PHONY: help demo test quick bench bench-peers soak lint types pyright imports
+.PHONY: help demo test quick bench bench-peers crash soak lint types pyright imports
 
 help:
 	@echo "make demo    run the example workflow"
@@ -17,6 +17,7 @@ help:
 	@echo "make quick   the developers' loop: style, types, fast tests"
 	@echo "make bench   measure"
 	@echo "make bench-peers  measure beside DBOS, LangGraph and Temporal"
+	@echo "make crash   every kind of workflow with a crash at each of its commits"
 	@echo "make soak    kill and stop processes at random for ten minutes, and count what is lost"
 
 demo: $(CORE)
@@ -35,6 +36,9 @@ bench-peers: $(CORE) .venv-peers/.ready
 	$(BIN)/python -m venv --clear .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable . -r benchmarks/peers/requirements.txt
 	@touch $@
+
+crash: $(CORE)
+	PYTHONPATH=tests $(BIN)/python -m crash
 
 soak: $(CORE)
 	$(BIN)/python -m soak

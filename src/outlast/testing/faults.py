@@ -66,6 +66,11 @@ class KillAt:
         return self._commits
 
     @property
+    def is_deadly(self) -> bool:
+        """Whether the process dies of it; else only an answer is lost."""
+        return self._mode != "lost"
+
+    @property
     def struck(self) -> bool:
         """Whether the fault has happened."""
         return self._struck

@@ -1,0 +1,83 @@
+"""The harness that users get: it passes what survives, and says what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outlast import RunHandle, StepContext, Workflow, step
+from outlast.testing.crash import CrashTestError, Scenario, crash_at_every_commit
+from outlast.testing.plugin import OutlastRun, outlast_run
+
+__all__ = ["outlast_run"]  # the fixture, as a `conftest.py` that names the plugin would bring it
+
+
+@step
+async def add(n: int) -> int:
+    return n + 1
+
+
+steady = Workflow("steady", input=int, output=int).then(add).then(add, id="again").commit()
+
+
+def test_a_workflow_that_survives_gives_its_result_and_the_number_of_crashes(tmp_path: Path) -> None:
+    report = crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path)
+
+    assert report.result.result == 3
+    assert report.points == sum(report.struck.values()) > report.commits > 3
+    assert set(report.struck) == {"before", "after", "lost"}
+
+
+def test_a_workflow_whose_result_depends_on_how_often_its_body_was_called_is_found_out(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    @step
+    async def count_calls(n: int) -> int:
+        calls.append(n)
+        return len(calls)
+
+    counting = Workflow("counting", input=int).then(count_calls).commit()
+
+    with pytest.raises(
+        CrashTestError, match=r"KillAt\(\d+, '\w+'\): the run ended success with \d+, and without the crash"
+    ):
+        crash_at_every_commit(Scenario(workflow=counting, input_data=1), tmp_path)
+
+
+def test_a_failure_of_the_authors_own_check_is_raised(tmp_path: Path) -> None:
+    def check(result: Any, crashes: int) -> None:
+        assert not crashes, "no crash is good enough"
+
+    with pytest.raises(AssertionError, match="no crash is good enough"):
+        crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path, check=check)
+
+
+def test_the_fixture_runs_a_workflow(outlast_run: OutlastRun) -> None:
+    assert outlast_run(steady, 1).unwrap() == 3
+
+
+def test_the_fixture_crashes_a_workflow_at_every_commit(outlast_run: OutlastRun) -> None:
+    assert outlast_run(steady, 1, crash_at="every commit", store="memory").unwrap() == 3
+
+
+def test_the_fixture_lets_the_world_act_meanwhile(outlast_run: OutlastRun) -> None:
+    @step(resume=str)
+    async def ask(name: str, ctx: StepContext) -> str:
+        if not ctx.resumed:
+            ctx.suspend({"ask": name})
+        return f"{name}: {ctx.resume_data}"
+
+    async def answer(run: RunHandle[Any]) -> None:
+        if (await run.result()).status == "suspended":
+            await run.resume("yes")
+
+    asking = Workflow("asking", input=str, output=str).then(ask).commit()
+
+    assert outlast_run(asking, "Ada", drive=answer, crash_at="every commit", store="memory").unwrap() == "Ada: yes"
+
+
+async def test_the_harness_inside_a_running_loop_says_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"from a plain function"):
+        crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path)
