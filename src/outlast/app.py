@@ -25,6 +25,7 @@ from outlast.errors import (
     ForkedAppError,
     InputError,
     Problem,
+    RunNotFoundError,
     UnattachedWorkflowError,
 )
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
@@ -75,6 +76,8 @@ class Outlast:
         max_recoveries: int = 5,
         max_stream_events: int = 1_000_000,
         hook_timeout: timedelta = timedelta(seconds=30),
+        retention: timedelta | None = timedelta(days=30),
+        identity_ttl: timedelta = timedelta(days=30),
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -96,6 +99,9 @@ class Outlast:
             max_stream_events: How many events the bodies of one run may write with `ctx.write`, `ctx.progress` and
                 `ctx.emit`. One more, and the call raises `StreamWriteError`.
             grace: How long a body may go on after its run was canceled, or after it asked to suspend, bail or abort.
+            retention: How long runs are kept after they ended; None for ever. Workers delete older ones in the
+                background.
+            identity_ttl: How long the id of a deleted run cannot be started again.
 
         Raises:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
@@ -113,6 +119,8 @@ class Outlast:
             max_recoveries=max_recoveries,
             max_stream_events=max_stream_events,
             hook_timeout=hook_timeout,
+            retention=retention,
+            identity_ttl=identity_ttl,
         )
         self._durability: Literal["full", "normal"] = durability
         self._arrange(_make_store(store, durability), options)
@@ -347,6 +355,23 @@ class Outlast:
         self._check_open()
         self._check_attached(workflow)
         return await find_details(self._engine, workflow.id, run_id, workflow.output, fields)
+
+    async def delete_found(self, workflow: CommittedWorkflow[Any, Any], run_id: str) -> None:
+        """Delete a run of this workflow that has ended.
+
+        Raises:
+            RunNotFoundError: No kept run of this workflow has this id.
+            RunStateError: The run has not ended; cancel it first.
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        self._check_open()
+        self._check_attached(workflow)
+        summary = await self._engine.summarize_run(run_id)
+        if summary is None or summary.workflow_id != workflow.id:
+            raise RunNotFoundError(run_id)
+        await self._engine.delete_run(run_id)
 
     async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
         self,

@@ -226,13 +226,15 @@ class IdempotencyConflictError(RunError):
 class RunStateError(RunError):
     """The verb does not fit the run's status."""
 
-    def __init__(self, run_id: str, verb: str, status: str) -> None:
-        super().__init__(run_id, f"cannot {verb} while the run is {status}")
-        self.args = (run_id, verb, status)
+    def __init__(self, run_id: str, verb: str, status: str, advice: str = "") -> None:
+        super().__init__(run_id, f"cannot {verb} while the run is {status}" + (f": {advice}" if advice else ""))
+        self.args = (run_id, verb, status, advice)
         self.verb = verb
         """What was asked for."""
         self.status = status
         """The run's status at that moment."""
+        self.advice = advice
+        """What to do; may be empty."""
 
 
 class StepFailedError(RunError):

@@ -219,6 +219,18 @@ class RunHandle(Repairable[Out_co]):
         self._after = history.head
         return CancelOutcome.REQUESTED
 
+    async def delete(self) -> None:
+        """Delete the run, which must have ended: its journal, its tags, everything but its id (rule 17).
+
+        From then on reads do not find it, and the id cannot be started again for the `identity_ttl` of the app.
+
+        Raises:
+            RunNotFoundError: No kept run has this id.
+            RunStateError: The run has not ended, so cancel it first; or its hooks are not done, so wait for them.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        await self._engine.delete_run(self.run_id)
+
     async def snapshot(self, *, execution: int | None = None) -> RunResult[Out_co]:
         """Return what is known of the run now, without waiting; of an earlier execution, what it came to.
 

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
-from outlast.errors import RunExistsError, RunNotFoundError, StaleRunError
+from outlast.errors import RunExistsError, RunNotFoundError, RunStateError, StaleRunError
 from outlast.storage.base import (
     Append,
     Ending,
@@ -99,6 +99,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.now = 1000
         self.runs: dict[str, ModelRun] = {}
+        self.deleted: dict[str, int] = {}
         self.workers: dict[WorkerKey, int] = {}
         self.over: list[WorkerKey] = []
         self.expired: set[WorkerKey] = set()
@@ -222,7 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         outcome = self.settle(lambda settle: self.stores[store].insert(new, settle))
 
-        if run_id in self.runs:
+        if run_id in self.runs or run_id in self.deleted:
             assert isinstance(outcome, RunExistsError)
             return
         assert isinstance(outcome, Receipt)
@@ -242,6 +243,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         return self.do(wait())
 
+    @precondition(lambda self: self.runs)
     @rule(
         pick=SOME,
         store=STORES,
@@ -457,6 +459,44 @@ class StoreMachine(RuleBasedStateMachine):
             told = [run.next_told for run in self.runs.values() if run.graph == graph]
             first = min((each.due_at_ms for each in told if each and each.due_at_ms is not None), default=None)
             assert self.loop.run_until_complete(self.stores[0].next_delivery_at([graph])) == first
+
+    @rule(store=STORES, run_id=RUN_IDS)
+    def delete(self, store: int, run_id: str) -> None:
+        call = self.stores[store].delete_run(run_id, now_ms=self.now)
+        run = self.runs.get(run_id)
+        if run is None:
+            with pytest.raises(RunNotFoundError):
+                self.do(call)
+        elif not self.may_delete(run):
+            with pytest.raises(RunStateError):
+                self.do(call)
+        else:
+            self.do(call)
+            self.bury_run(run_id, self.now - 1)
+
+    def may_delete(self, run: ModelRun) -> bool:
+        is_idle = run.status.is_terminal and run.owner is None and run.ready_at_ms is None
+        return is_idle and all(each.due_at_ms is None for each in run.told)
+
+    def bury_run(self, run_id: str, now: int) -> None:
+        del self.runs[run_id]
+        self.deleted[run_id] = now
+
+    @rule(old=st.sampled_from([None, 0, 10]), forgotten=st.sampled_from([0, 10]))
+    def sweep(self, old: int | None, forgotten: int) -> None:
+        now = self.now
+        ended, deleted = None if old is None else now - old, now - forgotten
+        while True:
+            call = self.stores[0].sweep(ended_before_ms=ended, deleted_before_ms=deleted, now_ms=now)
+            step = self.loop.run_until_complete(call)
+            assert step is not None
+            if step.is_done:
+                break
+        self.deleted = {run_id: at for run_id, at in self.deleted.items() if at >= deleted}
+        for run_id, run in list(self.runs.items()):
+            if ended is not None and self.may_delete(run) and run.journal[-1].at_ms < ended:
+                # What is deleted at `now` is not forgotten before a later sweep.
+                self.bury_run(run_id, now)
 
     @invariant()
     def rows_and_journals_agree(self) -> None:

@@ -311,6 +311,16 @@ class Engine(Protocol):
         """
         ...
 
+    async def delete_run(self, run_id: str) -> None:
+        """Delete a run that has ended: everything but its id.
+
+        Raises:
+            RunNotFoundError: Its id is not known.
+            RunStateError: It has not ended, something is asked of it, or its hooks are not done.
+            StoreUnavailableError: Nothing was changed, or it is not known; try again.
+        """
+        ...
+
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return a page of the runs that match, those recorded last first; see `outlast.storage.listing`.
 

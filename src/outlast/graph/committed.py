@@ -61,6 +61,10 @@ class Host(Protocol):
         """Return a run of this workflow with the parts asked for, or None if there is none."""
         ...
 
+    async def delete_found(self, workflow: CommittedWorkflow[Any, Any], run_id: str) -> None:
+        """Delete a run of this workflow that has ended."""
+        ...
+
     async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
         self,
         workflow: CommittedWorkflow[Any, Any] | str | None = None,
@@ -231,6 +235,19 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
             StoreUnavailableError: The store did not answer; try again.
         """
         return await find_host(self.id).find_details(self, run_id, fields)
+
+    async def delete_workflow_run_by_id(self, run_id: str) -> None:
+        """Delete a run of this workflow that has ended: its journal, its tags, everything but its id.
+
+        From then on reads give None, and the id cannot be started again for the `identity_ttl` of the app.
+
+        Raises:
+            RunNotFoundError: No kept run of this workflow has this id.
+            RunStateError: The run has not ended, so cancel it first; or its hooks are not done, so wait for them.
+            UnattachedWorkflowError: No open app can be found.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        await find_host(self.id).delete_found(self, run_id)
 
     async def list_workflow_runs(
         self,

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from outlast.core.record import Record
 from outlast.storage.identity import Admission, Identity
+from outlast.storage.keeping import RunKeeper
 from outlast.storage.listing import RunIndex
 from outlast.storage.outbox import OutboxStore
 from outlast.storage.rows import (
@@ -321,7 +322,7 @@ class WorkerStore(Protocol):
         ...
 
 
-class Store(RunStore, RunIndex, WorkerStore, OutboxStore, Protocol):
+class Store(RunStore, RunIndex, RunKeeper, WorkerStore, OutboxStore, Protocol):
     """A whole store, as an engine uses it."""
 
     @property

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from outlast.core.status import RunStatus
+from outlast.storage.listing import RunQuery
+from outlast.storage.sqlite.listing import list_runs
 from outlast.storage.sqlite.schema import prepare
 from outlast.storage.sqlite.sql import many
 
@@ -55,3 +58,28 @@ def _placeholders(statement: str) -> int:
     """Count the values that a statement takes: numbered placeholders may stand in it several times."""
     numbered = {name for name in re.findall(r"\?\d*", statement) if name != "?"}
     return len(numbered) or statement.count("?")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (RunQuery(), "SCAN runs"),
+        (RunQuery(workflow_id="w", statuses=[RunStatus.FAILED], from_ms=1, search="x"), "SCAN runs"),
+        (RunQuery(resource_id="ada"), "SEARCH runs USING INDEX runs_of_resource (resource_id=?)"),
+        (RunQuery(resource_id="ada", workflow_id="w"), "SEARCH runs USING INDEX runs_of_resource"),
+        (RunQuery(tags=["red"]), "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"),
+    ],
+    ids=str,
+)
+def test_list_takes_rows_in_order_and_sorts_nothing_it_does_not_need(
+    connection: sqlite3.Connection, query: RunQuery, expected: str
+) -> None:
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    list_runs(connection, query)
+    statement = next(each for each in asked if each.startswith("SELECT key FROM runs"))
+
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()]
+
+    assert plan[0].startswith(expected), plan
+    assert not [line for line in plan if "TEMP B-TREE" in line and not query.tags], plan

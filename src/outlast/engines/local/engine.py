@@ -15,6 +15,7 @@ from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
+from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
@@ -68,7 +69,13 @@ class LocalEngine:
         self._bystander = Bystander(store, self._shelf, self._now_ms)
         self._worker: Worker | None = None
         self._deliveries: Deliveries | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
+        self._housekeeper = Housekeeper(
+            store,
+            retention=self._options.retention,
+            identity_ttl=self._options.identity_ttl,
+            now_ms=self._now_ms,
+        )
         self._is_stale = True
         self._next_ready_at: int | None = None
         self._last_round = 0.0
@@ -90,7 +97,10 @@ class LocalEngine:
         except BaseException:
             await self._store.close()
             raise
-        self._looking = self._loop.create_task(self._look_for_ever(), name="outlast-look")
+        self._background = [self._loop.create_task(self._look_for_ever(), name="outlast-look")]
+        if self._options.is_worker:
+            keeping = self._housekeeper.work_for_ever()
+            self._background.append(self._loop.create_task(keeping, name="outlast-housekeeper"))
 
     async def close(self) -> int:
         """Give everything back in good order and return how many runs of this process are left unfinished."""
@@ -105,9 +115,9 @@ class LocalEngine:
                     with suppress(StoreError):  # a sibling makes what is left, or whoever comes next
                         await self._deliveries.drain(self._worker.key, until=until)
         finally:
-            await self._stop_looking()
             if self._deliveries is not None:
                 await self._deliveries.close()
+            await self._stop_background()
             if self._worker is not None:
                 with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
                     await self._worker.end_life()
@@ -217,6 +227,10 @@ class LocalEngine:
         row = await self._look_up(run_id)
         if row is None:
             return None
+        records = await self._store.load_facts(row.key, until=row.head)
+        is_whole = bool(records) and (not row.status.is_terminal or records[-1].seq == row.head)
+        if not is_whole and await self._store.find_run(run_id) is None:  # it was deleted between the reads
+            return None
         return History(
             run_id=run_id,
             workflow_id=row.workflow_id,
@@ -226,7 +240,7 @@ class LocalEngine:
             created_at_ms=row.created_at_ms,
             graph=await self._load_graph(run_id, row.graph),
             head=row.head,
-            records=await self._store.load_facts(row.key, until=row.head),
+            records=records,
         )
 
     async def open_journal(self, run_id: str) -> LocalJournal:
@@ -291,6 +305,10 @@ class LocalEngine:
         finally:
             if not waiters:
                 self._waiters.pop(run_id, None)
+
+    async def delete_run(self, run_id: str) -> None:
+        """Delete a run that has ended: everything but its id."""
+        await self._store.delete_run(run_id, now_ms=self._now_ms())
 
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return a page of the runs that match, those recorded last first."""
@@ -486,8 +504,9 @@ class LocalEngine:
                     if not waiter.done():
                         waiter.set_result(None)
 
-    async def _stop_looking(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+    async def _stop_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        for task in self._background:
             with suppress(asyncio.CancelledError):
-                await self._looking
+                await task

@@ -47,6 +47,10 @@ class LocalOptions:
     """How long after the first failed call of such a hook it is called again; four times as long each time after."""
     max_stream_events: int = 1_000_000
     """How many events the bodies of one run may write, progress and data included."""
+    retention: timedelta | None = timedelta(days=30)
+    """How long ended runs are kept; None for ever."""
+    identity_ttl: timedelta = timedelta(days=30)
+    """How long the id of a deleted run cannot be started again."""
     now_ms: Callable[[], int] = wall_clock_ms
     """The clock."""
 
@@ -71,6 +75,10 @@ class LocalOptions:
         if self.hook_timeout <= timedelta():
             message = f"hook_timeout={self.hook_timeout} must be above zero"
             raise ConfigurationError(message)
+        for name, kept in (("retention", self.retention), ("identity_ttl", self.identity_ttl)):
+            if kept is not None and kept < timedelta():
+                message = f"{name}={kept} must not be below zero"
+                raise ConfigurationError(message)
         if self.drain < timedelta():
             message = f"drain={self.drain} must not be below zero"
             raise ConfigurationError(message)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunExistsError, RunNotFoundError, StaleRunError
@@ -28,6 +29,7 @@ from outlast.storage.base import (
     WorkerKey,
 )
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
+from outlast.storage.keeping import Sweep, refuse_to_delete
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.memory.outbox import Outbox
 from outlast.storage.memory.table import Life, ReadyQueue, Run
@@ -35,12 +37,11 @@ from outlast.storage.outbox import Delivery
 
 __all__ = ["MemoryDatabase"]
 
+_SWEPT_AT_ONCE = 200
+
 
 class MemoryDatabase:
-    """What several `MemoryStore` objects share, as several processes share a file. Dropped with its last store.
-
-    Finished runs are kept as long as it exists.
-    """
+    """What several `MemoryStore` objects share, as several processes share a file. Dropped with its last store."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -63,7 +64,10 @@ class MemoryDatabase:
         """What must be delivered."""
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
-        self._identities: dict[tuple[str, str], tuple[RunKey, bytes, int]] = {}
+        self._identities: dict[tuple[str, str], tuple[str, bytes, int]] = {}
+        self._deleted: dict[str, int] = {}
+        self.sweeper: object | None = None
+        """The store that sweeps."""
         self._last_run = 0
         self._start_by: dict[RunKey, tuple[int, int]] = {}
         self._last_worker = 0
@@ -75,11 +79,11 @@ class MemoryDatabase:
 
     def would_insert(self, new: NewRun) -> bool:
         """Say whether `insert` would change something."""
-        return new.run_id not in self.run_ids
+        return new.run_id not in self.run_ids and new.run_id not in self._deleted
 
     def insert(self, new: NewRun) -> Receipt | RunExistsError:
         """Record a new run."""
-        if new.run_id in self.run_ids:
+        if not self.would_insert(new):
             return RunExistsError(new.run_id)
         self._last_run += 1
         key = RunKey(self._last_run)
@@ -126,7 +130,7 @@ class MemoryDatabase:
         if isinstance(receipt, RunExistsError):
             return receipt
         place = (identity.scope, identity.key)
-        self._identities[place] = (receipt.run, identity.input_hash, new.created_at_ms + identity.keep_ms)
+        self._identities[place] = (new.run_id, identity.input_hash, new.created_at_ms + identity.keep_ms)
         if held is None or verdict != "replace":
             return Admission(new.run_id, is_new=True)
         topic, body = request_to_cancel(execution=self.run_ids[held.run_id].execution, run_id=new.run_id)
@@ -137,9 +141,65 @@ class MemoryDatabase:
         found = self._identities.get((identity.scope, identity.key))
         if found is None:
             return None
-        key, input_hash, expires_at_ms = found
-        run = self.runs[key]
-        return Held(run.run_id, run.status, input_hash, expires_at_ms)
+        run_id, input_hash, expires_at_ms = found
+        run = self.run_ids.get(run_id)
+        return Held(run_id, None if run is None else run.status, input_hash, expires_at_ms)
+
+    def would_delete(self, run_id: str, _now_ms: int) -> bool:
+        """Say whether `delete` would change something."""
+        return self._refuse_to_delete(run_id) is None
+
+    def delete(self, run_id: str, now_ms: int) -> bool | OutlastError:
+        """Delete a run that has ended, and keep its id."""
+        refusal = self._refuse_to_delete(run_id)
+        if refusal is not None:
+            return refusal
+        run = self.run_ids.pop(run_id)
+        del self.runs[run.key]
+        self.outbox.forget(run)
+        self._deleted[run_id] = now_ms
+        return True
+
+    def _refuse_to_delete(self, run_id: str) -> OutlastError | None:
+        run = self.run_ids.get(run_id)
+        if run is None:
+            return refuse_to_delete(run_id, None, is_asked=False, has_outbox=False)
+        is_asked = run.owner is not None or run.ready_at_ms is not None
+        return refuse_to_delete(run_id, run.status, is_asked=is_asked, has_outbox=self.outbox.has_due(run))
+
+    def would_sweep(self, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> bool:
+        """Say whether `sweep` would change something."""
+        return bool(self._old(ended_before_ms, now_ms) or self._forgettable(deleted_before_ms))
+
+    def sweep(self, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep:
+        """Delete old runs and forget ids, a limited number at a time."""
+        old = self._old(ended_before_ms, now_ms)
+        for run_id in old:
+            self.delete(run_id, now_ms)
+        gone = self._forgettable(deleted_before_ms)
+        for run_id in gone:
+            del self._deleted[run_id]
+        lost = [place for place, (run_id, _, _) in self._identities.items() if run_id in gone]
+        for place in lost:
+            del self._identities[place]
+        return Sweep(deleted=len(old), forgotten=len(gone), is_done=not old and not gone)
+
+    def _old(self, ended_before_ms: int | None, now_ms: int) -> list[str]:
+        if ended_before_ms is None:
+            return []
+        held = {run_id for run_id, _, expires_at_ms in self._identities.values() if expires_at_ms > now_ms}
+        old = (
+            run.run_id
+            for run in self.runs.values()
+            if run.updated_at_ms < ended_before_ms
+            and run.run_id not in held
+            and self._refuse_to_delete(run.run_id) is None
+        )
+        return list(islice(old, _SWEPT_AT_ONCE))
+
+    def _forgettable(self, deleted_before_ms: int) -> set[str]:
+        gone = (run_id for run_id, deleted_at_ms in self._deleted.items() if deleted_at_ms < deleted_before_ms)
+        return set(islice(gone, _SWEPT_AT_ONCE))
 
     def would_append(self, write: Append) -> bool:
         """Say whether the write comes from the owner and follows the head of the journal."""

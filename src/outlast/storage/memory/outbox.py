@@ -76,6 +76,16 @@ class Outbox:
             entry = self._entries[delivery]
             entry.row = replace(entry.row, owner=None, failure=failure, due_at_ms=due_at_ms)
 
+    def has_due(self, run: Run) -> bool:
+        """Say whether something must still be delivered because of a run."""
+        return any(each.run is run and each.row.due_at_ms is not None for each in self._entries.values())
+
+    def forget(self, run: Run) -> None:
+        """Drop what was given up."""
+        given_up = [key for key, each in self._entries.items() if each.run is run]
+        for key in given_up:
+            del self._entries[key]
+
     def set_free(self, worker: WorkerKey) -> None:
         """Let others claim what a worker leaves behind."""
         for entry in self._entries.values():

@@ -31,6 +31,7 @@ from outlast.storage.base import (
     WorkerRow,
 )
 from outlast.storage.identity import Admission, Identity
+from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.memory import listing
@@ -254,6 +255,26 @@ class MemoryStore:
         database = self._database
         return await self._write(database.would_list_late_starts, database.list_late_starts, now_ms, limit)
 
+    async def delete_run(self, run_id: str, *, now_ms: int) -> None:
+        """Delete a run that has ended: its journal, inbox and tags.
+
+        Raises:
+            RunNotFoundError: No run has this id.
+            RunStateError: The run has not ended, or something is asked of it.
+        """
+        await self._write(self._database.would_delete, self._database.delete, run_id, now_ms)
+
+    async def sweep(self, *, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep | None:
+        """Do one small step of what is left to do: delete old runs, forget ids."""
+        self._check_open()
+        database = self._database
+        with database.lock:
+            if database.sweeper is None:
+                database.sweeper = self
+            if database.sweeper is not self:
+                return None
+        return await self._write(database.would_sweep, database.sweep, ended_before_ms, deleted_before_ms, now_ms)
+
     async def register_worker(
         self, *, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey] = ()
     ) -> WorkerKey:
@@ -400,6 +421,8 @@ class MemoryStore:
             life.is_held = False
         self._lives.clear()
         self._let_turn_go()
+        if self._database.sweeper is self:
+            self._database.sweeper = None
 
 
 def _cut(records: list[Record], most_bytes: int) -> list[Record]:

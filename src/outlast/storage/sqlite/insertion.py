@@ -9,6 +9,7 @@ from outlast.errors import OutlastError, RunExistsError
 from outlast.storage.base import NewRun
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
 from outlast.storage.sqlite import clock
+from outlast.storage.sqlite.keeping import DELETED
 from outlast.storage.sqlite.operation import Operation, Post
 from outlast.storage.sqlite.recording import EventRows, add_events, insert_events, row_of
 from outlast.storage.sqlite.sql import many, one
@@ -29,7 +30,7 @@ class InsertOnce(Operation["Admission | OutlastError"]):
         self._is_new = False
         run, wanted = self._run, self._identity
         row = connection.execute(one("find_identity"), (wanted.scope, wanted.key)).fetchone()
-        held = None if row is None else Held(row[0], RunStatus(row[1]), *row[3:])
+        held = None if row is None else Held(row[0], None if row[1] == DELETED else RunStatus(row[1]), *row[3:])
         verdict = judge(held, wanted, run.created_at_ms)
         if isinstance(verdict, OutlastError):
             return verdict

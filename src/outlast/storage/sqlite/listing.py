@@ -1,4 +1,4 @@
-"""Lists and counts. There is no index for them: a scan of `runs` from the newest on ends as soon as it has enough."""
+"""Lists and counts: a scan of `runs` from the newest on that ends as soon as it has enough."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _matching_keys(connection: sqlite3.Connection, query: RunQuery, *, below: in
 
 def _condition(query: RunQuery) -> tuple[str, list[SqlValue]]:
     """Return what the rows must fulfil. Everything that comes from a caller is a placeholder."""
-    parts: list[str] = ["TRUE"]
+    parts: list[str] = [one("is_kept")]
     values: list[SqlValue] = []
     for column, value in (
         ("workflow_id = ?", query.workflow_id),
@@ -83,8 +83,7 @@ def _condition(query: RunQuery) -> tuple[str, list[SqlValue]]:
         values.append(tag)
     if query.search:
         parts.append(one("begins_with"))
-        values += (query.search, len(query.search), query.search, len(query.search))
-        values += (query.search, query.search + chr(0x10FFFF))
+        values += (query.search, query.search + chr(0x10FFFF)) * 3
     return " AND ".join(parts), values
 
 

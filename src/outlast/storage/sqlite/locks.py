@@ -131,11 +131,11 @@ class LifeLock(_Locks):
 
 
 class TurnLock(_Locks):
-    """Held while a process drives a run that may have killed one."""
+    """Held by the one process on a machine that does something which several must not do at a time."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self._path = f"{path}.suspects"
+        self._path = path
 
     def try_acquire(self) -> bool:
         """Take the lock if nobody holds it; True also if it is held by this object."""

@@ -15,6 +15,7 @@ from outlast.storage.sqlite.maintenance import Maintenance
 from outlast.storage.sqlite.readers import Readers
 from outlast.storage.sqlite.renewer import Renewer
 from outlast.storage.sqlite.schema import prepare
+from outlast.storage.sqlite.sweeper import Sweeper
 from outlast.storage.sqlite.writer import Writer
 
 __all__ = ["Machinery", "start"]
@@ -24,10 +25,18 @@ class Machinery:
     """The parts of an open store."""
 
     def __init__(
-        self, *, writer: Writer, readers: Readers, renewer: Renewer, maintenance: Maintenance, turn: TurnLock
+        self,
+        *,
+        writer: Writer,
+        readers: Readers,
+        renewer: Renewer,
+        maintenance: Maintenance,
+        sweeper: Sweeper,
+        turn: TurnLock,
     ) -> None:
         self.writer = writer
         self.turn = turn
+        self.sweeper = sweeper
         self.readers = readers
         self.renewer = renewer
         self.maintenance = maintenance
@@ -41,6 +50,7 @@ class Machinery:
         await self.maintenance.join()
         await self.readers.join()
         self.renewer.close()
+        self.sweeper.close()
         self.turn.release()
         while self.lives:
             self.lives.popitem()[1].remove()
@@ -50,6 +60,7 @@ class Machinery:
         for life in self.lives.values():
             life.close()
         self.lives.clear()
+        self.sweeper.close()
         self.turn.release()
         self.writer.kill()
         self._stop()
@@ -85,7 +96,17 @@ async def start(
         on_death=on_death,
     )
     renewer = Renewer(parts.renewing, parts.renewer_lock, on_death)
-    return Machinery(writer=writer, readers=readers, renewer=renewer, maintenance=maintenance, turn=TurnLock(path))
+    sweeper = Sweeper(
+        turn=TurnLock(f"{path}.sweeper"),
+        lock=parts.sweeper_lock,
+        readers=readers,
+        connect=partial(connect, path),
+        on_written=maintenance.note,
+    )
+    turn = TurnLock(f"{path}.suspects")
+    return Machinery(
+        writer=writer, readers=readers, renewer=renewer, maintenance=maintenance, sweeper=sweeper, turn=turn
+    )
 
 
 class _Parts(NamedTuple):
@@ -96,6 +117,7 @@ class _Parts(NamedTuple):
     writer_lock: WriterLock
     renewer_lock: WriterLock
     checkpoint_lock: WriterLock
+    sweeper_lock: WriterLock
 
 
 def _open_parts(path: str, synchronous: Synchronous, seam: CommitSeam | None, *, allow: bool) -> _Parts:
@@ -107,7 +129,7 @@ def _open_parts(path: str, synchronous: Synchronous, seam: CommitSeam | None, *,
         renewing = Committer(path, partial(connect, path), seam)
         undo.callback(renewing.close)
         locks: list[WriterLock] = []
-        for _ in range(3):  # one for each that writes: threads exclude each other only by descriptors of their own
+        for _ in range(4):  # one for each that writes: threads exclude each other only by descriptors of their own
             locks.append(WriterLock(path))
             undo.callback(locks[-1].close)
         undo.pop_all()

@@ -19,6 +19,8 @@ class Operation(ABC, Generic[T]):
 
     is_long: ClassVar[bool] = False
     """Whether it may touch so many rows that it must not run on the event loop."""
+    pages: ClassVar[int] = 0
+    """A guess of how many pages of the log it makes, besides the few that everything makes."""
 
     @abstractmethod
     def apply(self, connection: sqlite3.Connection) -> T:

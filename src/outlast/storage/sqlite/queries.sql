@@ -140,12 +140,12 @@ ON CONFLICT (scope, key) DO UPDATE SET run_key = ?3, input_hash = ?4, expires_at
 -- name: find_run
 SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
        updated_at_ms
-FROM runs WHERE run_id = ?
+FROM runs WHERE run_id = ? AND status <> 'deleted'
 
 -- name: summarize_run
 SELECT key, run_id, workflow_id, resource_id, status, execution, created_at_ms, updated_at_ms,
        (SELECT group_concat(tag, char(10)) FROM run_tags WHERE run_key = runs.key)
-FROM runs WHERE run_id = ?
+FROM runs WHERE run_id = ? AND status <> 'deleted'
 
 -- name: summarize_runs
 SELECT key, run_id, workflow_id, resource_id, status, execution, created_at_ms, updated_at_ms,
@@ -153,20 +153,24 @@ SELECT key, run_id, workflow_id, resource_id, status, execution, created_at_ms, 
 FROM runs WHERE key IN ({keys})
 
 -- Conditions of lists, put together as they are needed.
+-- name: is_kept
+status <> 'deleted'
+
 -- name: has_tag
 key IN (SELECT run_key FROM run_tags WHERE tag = ?)
 
--- A comparison of the first characters, since LIKE and GLOB give some of them a meaning.
+-- From the text up to the text with the last of all characters behind it: LIKE and GLOB give some characters a meaning.
+-- The plus signs keep to the scan: most ids of runs begin alike, and sorting what an index finds would take longer.
 -- name: begins_with
 (
-  ? = substr(run_id, 1, ?)
-  OR ? = substr(resource_id, 1, ?)
+  (+run_id >= ? AND +run_id < ?)
+  OR (+resource_id >= ? AND +resource_id < ?)
   OR key IN (SELECT run_key FROM run_tags WHERE tag >= ? AND tag < ?)
 )
 
 -- name: count_runs
 SELECT workflow_id, status, count(*) FROM runs
-WHERE workflow_id = coalesce(?, workflow_id) GROUP BY workflow_id, status ORDER BY workflow_id, status
+WHERE status <> 'deleted' AND workflow_id = coalesce(?, workflow_id) GROUP BY workflow_id, status ORDER BY workflow_id, status
 
 -- 1 run, 2 after, 3 until, 4 limit. Both tables are in order, so that only what is asked for is read.
 -- name: load_records
@@ -201,7 +205,7 @@ SELECT document FROM graphs WHERE key = ?
 SELECT key, workflow_id, fingerprint FROM graphs WHERE key > ? ORDER BY key
 
 -- name: find_run_key
-SELECT key, owner FROM runs WHERE run_id = ?
+SELECT key, owner FROM runs WHERE run_id = ? AND status <> 'deleted'
 
 -- name: post
 INSERT INTO inbox (run_key, topic, kind, at_ms, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_key, topic) DO NOTHING
@@ -357,3 +361,59 @@ SELECT min((
   LIMIT 1
 ))
 FROM (VALUES {rows}) AS wanted
+-- A run may be deleted once it has ended and nothing is left to be done about it.
+-- name: select_deletable
+SELECT key, status, head, owner IS NOT NULL OR ready_at_ms IS NOT NULL,
+       EXISTS (SELECT 1 FROM outbox WHERE run_key = runs.key AND due_at_ms IS NOT NULL)
+FROM runs WHERE run_id = ? AND status <> 'deleted'
+
+-- From the oldest run on, without an index: a sweep ends where it finds nothing more. 1 after which key, 2 ended before,
+-- 3 now, 4 deleted before, 5 how many.
+-- name: select_sweepable
+SELECT key, head, status FROM runs
+WHERE key > ?1 AND (
+  (
+    status IN ('success', 'failed', 'canceled') AND updated_at_ms < ?2 AND owner IS NULL AND ready_at_ms IS NULL
+    AND NOT EXISTS (SELECT 1 FROM identity_keys WHERE run_key = runs.key AND expires_at_ms > ?3)
+    AND NOT EXISTS (SELECT 1 FROM outbox WHERE run_key = runs.key AND due_at_ms IS NOT NULL)
+  )
+  OR (status = 'deleted' AND (head > 0 OR updated_at_ms < ?4))
+)
+ORDER BY key LIMIT ?5
+
+-- name: recheck_sweepable
+SELECT key FROM runs
+WHERE status IN ('success', 'failed', 'canceled') AND updated_at_ms < ? AND owner IS NULL AND ready_at_ms IS NULL
+  AND NOT EXISTS (SELECT 1 FROM identity_keys WHERE run_key = runs.key AND expires_at_ms > ?)
+  AND NOT EXISTS (SELECT 1 FROM outbox WHERE run_key = runs.key AND due_at_ms IS NOT NULL)
+  AND key IN ({keys})
+ORDER BY key
+
+-- The epoch rises, so that whoever still held the run can write nothing.
+-- name: strip_runs
+UPDATE runs SET status = 'deleted', workflow_id = '', graph = 0, resource_id = NULL, epoch = epoch + 1, updated_at_ms = ?
+WHERE key IN ({keys})
+
+-- name: shorten_runs
+UPDATE runs SET head = ? WHERE key IN ({keys})
+
+-- name: drop_events
+DELETE FROM events WHERE seq > ? AND run_key IN ({keys})
+
+-- name: drop_stream_events
+DELETE FROM stream_events WHERE seq > ? AND run_key IN ({keys})
+
+-- name: drop_inbox
+DELETE FROM inbox WHERE run_key IN ({keys})
+
+-- name: drop_tags
+DELETE FROM run_tags WHERE run_key IN ({keys})
+
+-- name: drop_outbox
+DELETE FROM outbox WHERE run_key IN ({keys})
+
+-- name: drop_identities
+DELETE FROM identity_keys WHERE run_key IN ({keys})
+
+-- name: forget_runs
+DELETE FROM runs WHERE status = 'deleted' AND key IN ({keys})

@@ -69,6 +69,7 @@ class WriteQueue:
             else:
                 has_operation = True
                 is_long = is_long or write.is_long
+                size += write.pages * _PAGE
             items.append(waiting.popleft())
         return Batch(items, 2 + len(items) + size // _PAGE, is_long)
 

@@ -31,6 +31,7 @@ from outlast.storage.base import (
     WorkerRow,
 )
 from outlast.storage.identity import Admission, Identity
+from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import Delivery, DeliveryRow
@@ -38,6 +39,7 @@ from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.closing import End, ListLateStarts
 from outlast.storage.sqlite.connection import Synchronous, require_sqlite
 from outlast.storage.sqlite.insertion import InsertOnce
+from outlast.storage.sqlite.keeping import DeleteRun, Scan
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
@@ -317,6 +319,25 @@ class SqliteStore:
     async def count_runs(self, workflow_id: str | None = None) -> list[RunCount]:
         """Return how many runs there are, by workflow and status."""
         return await self._usable().readers.read(lambda connection: listing.count_runs(connection, workflow_id))
+
+    # ---- RunKeeper
+
+    async def delete_run(self, run_id: str, *, now_ms: int) -> None:
+        """Delete a run that has ended: its journal, inbox and tags. Durable when it returns.
+
+        Raises:
+            RunNotFoundError: No run has this id.
+            RunStateError: The run has not ended, something is asked of it, or its outbox is not empty.
+            StoreUnavailableError: Nothing was changed, or it is not known; try again.
+        """
+        refusal = await self._perform(DeleteRun(run_id, now_ms=now_ms))
+        if refusal is not None:
+            raise refusal
+
+    async def sweep(self, *, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep | None:
+        """Do one small step of what is left to do: delete old runs, forget ids, give room back."""
+        scan = Scan(0, ended_before_ms, deleted_before_ms, now_ms)
+        return await self._usable().sweeper.step(scan, self._perform)
 
     # ---- WorkerStore
 

@@ -9,6 +9,7 @@ from outlast.testing.conformance.identity import IdentityContract
 from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
 from outlast.testing.conformance.journal import AppendContract
+from outlast.testing.conformance.keeping import DeleteContract, SweepContract
 from outlast.testing.conformance.life import BurialContract, LifeContract
 from outlast.testing.conformance.listing import ListContract
 from outlast.testing.conformance.outbox import OutboxContract
@@ -28,6 +29,8 @@ class StoreContract(
     ReleaseContract,
     ReadContract,
     ListContract,
+    DeleteContract,
+    SweepContract,
     InboxContract,
     OutboxContract,
     EndingContract,

@@ -29,6 +29,7 @@ CREATE TABLE runs (
 
 CREATE INDEX runs_claimable ON runs (graph, ready_at_ms) WHERE owner IS NULL AND ready_at_ms IS NOT NULL;
 CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX runs_of_resource ON runs (resource_id) WHERE resource_id IS NOT NULL;
 
 -- Words to find runs by. A table of its own: a run without tags writes nothing for them.
 CREATE TABLE run_tags (

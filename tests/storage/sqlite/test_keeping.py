@@ -1,0 +1,76 @@
+"""What deleting leaves in the file, and how the file becomes smaller."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from outlast.core.status import RunStatus
+from outlast.storage.base import Receipt
+from outlast.storage.sqlite import SqliteStore
+from outlast.testing.conformance.scenario import LEASE, NOW, Held, append, insert, new_run, records
+
+LATER = NOW + 1_000
+RUNS = 500
+
+
+def rows(path: Path, query: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+async def fill(store: SqliteStore, runs: int, *, payload: bytes) -> None:
+    """Record runs that have ended, with a tag and a request that was taken."""
+    graph = await store.ensure_graph("orders", "v1", b"{}")
+    worker = await store.register_worker(workflows=["orders"], lease=LEASE)
+    for number in range(runs):
+        journal = records(1, 2, payload=payload)
+        run = new_run(graph, f"r{number}", owner=worker, journal=journal)._replace(tags=("red",))
+        receipt = await insert(store, run)
+        assert isinstance(receipt, Receipt)
+        held = Held(store=store, worker=worker, graph=graph, key=receipt.run, epoch=receipt.epoch)
+        await store.post(f"r{number}", kind="cancel", topic="cancel", at_ms=NOW, body=b"{}")
+        taken = [row.key for row in await store.list_inbox(worker)]
+        write = held.write(3, 1, status=RunStatus.CANCELED, is_released=True, inbox_taken=taken)
+        assert isinstance(await append(store, write), Receipt)
+
+
+async def test_file_becomes_smaller_and_keeps_nothing_but_ids(tmp_path: Path) -> None:
+    """17: gives disk back; a deleted run leaves a tombstone."""
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, durability="normal", allow_network_filesystem=True)
+    await store.open()
+    await fill(store, RUNS, payload=b'"%s"' % (b"x" * 20_000))
+    freed = deleted = 0
+    while True:
+        step = await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, now_ms=LATER)
+        assert step is not None
+        freed, deleted = freed + step.freed_bytes, deleted + step.deleted
+        if step.is_done:
+            break
+    await store.close()
+    size = path.stat().st_size
+
+    assert deleted == RUNS
+    assert freed > 10_000_000
+    assert size < 6_000_000
+    for table in ("events", "stream_events", "inbox", "run_tags", "outbox", "identity_keys"):
+        assert rows(path, f"SELECT count(*) FROM {table}") == [(0,)]
+    kept = "SELECT DISTINCT status, workflow_id, resource_id, graph, owner, head, ready_at_ms FROM runs"
+    assert rows(path, kept) == [("deleted", "", None, 0, None, 0, None)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_spare_pages_are_kept_for_the_next_runs(tmp_path: Path) -> None:
+    """17: a store that is cleared a little is not rewritten for it."""
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, durability="normal", allow_network_filesystem=True)
+    await store.open()
+    await fill(store, 20, payload=b'"x"')
+
+    steps = [await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, now_ms=LATER) for _ in range(2)]
+
+    await store.close()
+    assert [(step.deleted, step.freed_bytes, step.is_done) for step in steps if step] == [(20, 0, False), (0, 0, True)]
