@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from crash.reference import Reference, effects_of
+from crash.reference import CHUNKS, Reference, effects_of
 from outlast.core.record import Record
 from outlast.storage.base import Store
 
@@ -32,8 +32,21 @@ def check_journal(records: Sequence[Record]) -> None:
             started.add((record.path, record.attempt))
         elif record.type in ("step-succeeded", "step-failed", "block-succeeded"):
             assert (record.path, record.attempt) in started, f"{record.path} has an outcome and no start"
+    check_chunks(records)
     ends = Counter(record.path for record in records if record.type == "step-succeeded")
     assert set(ends.values()) <= {1}
+
+
+def check_chunks(records: Sequence[Record]) -> None:
+    """All that the call of a body said stands before its outcome, and nothing of it after that (rule 14.1)."""
+    said: Counter[str] = Counter()
+    for record in records:
+        if record.type == "step-started":
+            said[record.path] = 0
+        elif record.type == "chunk-written":
+            said[record.path] += 1
+        elif record.type == "step-succeeded" and record.path.startswith("talk"):
+            assert said.pop(record.path) == CHUNKS
 
 
 def check_effects(reference: Reference, file: Path, run_id: str, *, crashes: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from outlast import CommittedWorkflow, ReadContext, Retry, StepContext, Workflow, step
 from outlast.values import JsonValue
 
-__all__ = ["ALL", "TEN_STEPS", "Reference", "effects_of", "leave_effect"]
+__all__ = ["ALL", "CHUNKS", "TEN_STEPS", "Reference", "effects_of", "leave_effect"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,25 @@ async def add_one(x: int, ctx: StepContext) -> int:
 def double(x: int, ctx: StepContext) -> int:
     leave_effect(ctx, ctx.attempt)
     return x * 2
+
+
+CHUNKS = 3
+
+
+@step
+async def talk(x: int, ctx: StepContext) -> int:
+    leave_effect(ctx, ctx.attempt)
+    for number in range(CHUNKS):
+        await ctx.write(number)
+    return x + 1
+
+
+@step
+def talk_in_thread(x: int, ctx: StepContext) -> int:
+    leave_effect(ctx, ctx.attempt)
+    for number in range(CHUNKS):
+        ctx.write(number)
+    return x + 1
 
 
 @step
@@ -188,7 +207,14 @@ FAILURE = Reference(
     _once("add_one", "double", "hopeless"),
 )
 
-ALL = (CHAIN, FOREACH, PARALLEL, NESTED, RETRIES, THREADS, FAILURE)
+TALK = Reference(
+    Workflow("talk", input=int, output=int).then(talk).then(talk_in_thread).commit(),
+    1,
+    3,
+    _once("talk", "talk_in_thread"),
+)
+
+ALL = (CHAIN, FOREACH, PARALLEL, NESTED, RETRIES, THREADS, FAILURE, TALK)
 
 
 def _ten_steps() -> CommittedWorkflow[int, int]:
