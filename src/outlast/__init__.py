@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlast.app import Outlast
 from outlast.beginning import OutputOptions, Run
+from outlast.checking import Finding, FindingKind
 from outlast.core.status import RunStatus, StepStatus
 from outlast.errors import (
     ClientError,
@@ -69,6 +70,8 @@ __all__ = [
     "DefinitionError",
     "Extend",
     "FailureInfo",
+    "Finding",
+    "FindingKind",
     "ForkedAppError",
     "HookDelivery",
     "Idempotency",

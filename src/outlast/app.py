@@ -14,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
 from outlast.beginning import Run
+from outlast.checking import Finding, check_graphs
 from outlast.core.status import RunStatus
 from outlast.declared import Declared
 from outlast.engines.base import CreateRequest, Engine
@@ -437,6 +438,20 @@ class Outlast:
         for each in await self._engine.count_runs(workflow_id):
             counts.setdefault(each.workflow_id, {})[each.status] = each.count
         return counts
+
+    async def check(self) -> list[Finding]:
+        """Compare the workflows of this app with the graphs of the runs in flight, as before a deploy (rule 12.5).
+
+        A run keeps the graph that it was started on: a deploy changes the bodies of its functions and nothing else.
+        Open the app with `worker=False` to ask without driving anything. An empty list means that no run would notice.
+
+        Raises:
+            ForkedAppError: The app was opened in the parent of this process.
+            UnattachedWorkflowError: The app is not open.
+            StoreUnavailableError: The store did not answer; try again.
+        """
+        self._check_open()
+        return check_graphs(await self._engine.list_in_flight(), self._workflows)
 
     def _check_open(self) -> None:
         if self._state == "forked":

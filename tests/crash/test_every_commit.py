@@ -39,14 +39,6 @@ class Disk:
     effects: Path
 
 
-class Fault(KillAt):
-    """A strike at a commit, which kills unless only the answer is lost."""
-
-    def __init__(self, commit: int, mode: FaultMode) -> None:
-        super().__init__(commit, mode)
-        self.is_deadly = mode != "lost"
-
-
 class Ground:
     """Makes fresh data for each case."""
 
@@ -85,11 +77,11 @@ def mode(request: pytest.FixtureRequest) -> FaultMode:
     return request.param
 
 
-async def live(reference: Reference, disk: Disk, seam: CountCommits | Fault, *, starts: bool = True) -> bool:
+async def live(reference: Reference, disk: Disk, seam: CountCommits | KillAt, *, starts: bool = True) -> bool:
     """Live one life of a process, up to the end of the run or of the process. Say whether `start_async` returned."""
     loop = asyncio.get_running_loop()
     died = asyncio.Event()
-    if isinstance(seam, Fault) and seam.is_deadly:
+    if isinstance(seam, KillAt) and seam.is_deadly:
         seam.on_strike = lambda: loop.call_soon_threadsafe(died.set)
     complaints: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
@@ -169,7 +161,7 @@ async def test_run_killed_at_any_commit_is_finished_by_the_next_process(
 
     struck = 0
     for number in range(1, commits + 1):
-        disk, seam = ground.fresh(), Fault(number, mode)
+        disk, seam = ground.fresh(), KillAt(number, mode)
         has_returned = await live(reference, disk, seam)
         struck += seam.struck
         await check_starts(disk)
@@ -196,8 +188,8 @@ async def test_run_whose_recovery_is_killed_too_is_finished_by_the_third_process
     pairs = 0
     for first in range(1, commits + 1):
         for second in count(1):
-            disk, seam = ground.fresh(), Fault(second, "after" if (first + second) % 2 else "before")
-            has_returned = await live(reference, disk, Fault(first, "before"))
+            disk, seam = ground.fresh(), KillAt(second, "after" if (first + second) % 2 else "before")
+            has_returned = await live(reference, disk, KillAt(first, "before"))
             await live(reference, disk, seam, starts=False)
             result = await recover(reference, disk)
             assert result is not None or not has_returned
@@ -217,7 +209,7 @@ async def test_start_whose_answer_was_lost_can_be_repeated_safely(ground: Ground
 
     for number in range(1, commits + 1):
         disk = ground.fresh()
-        await live(CHAIN, disk, Fault(number, "after"))
+        await live(CHAIN, disk, KillAt(number, "after"))
         async with Outlast([CHAIN.workflow], store=disk.open_store(None)) as app:
             run = await app.create_run(CHAIN.workflow, run_id=RUN)
             with suppress(RunExistsError):

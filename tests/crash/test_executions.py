@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from crash.reference import add_one, double, effects_of, join, leave_effect
-from crash.test_every_commit import Disk, Fault, Ground
+from crash.test_every_commit import Disk, Ground
 from eventually import eventually
 from outlast import (
     Outlast,
@@ -34,7 +34,7 @@ from outlast import (
     step,
 )
 from outlast.errors import RunExistsError, StoreUnavailableError
-from outlast.testing.faults import CountCommits, FaultMode
+from outlast.testing.faults import CountCommits, FaultMode, KillAt
 
 RUN, COPY = "run", "copy"
 
@@ -108,12 +108,12 @@ async def prepare(disk: Disk, workflow: Any, **options: Any) -> None:
 
 
 async def live(
-    disk: Disk, workflow: Any, seam: CountCommits | Fault, drive: Callable[[Outlast], Awaitable[None]]
+    disk: Disk, workflow: Any, seam: CountCommits | KillAt, drive: Callable[[Outlast], Awaitable[None]]
 ) -> None:
     """Live one life of a process that may die at a commit."""
     loop = asyncio.get_running_loop()
     died = asyncio.Event()
-    if isinstance(seam, Fault) and seam.is_deadly:
+    if isinstance(seam, KillAt) and seam.is_deadly:
         seam.on_strike = lambda: loop.call_soon_threadsafe(died.set)
     with suppress(StoreUnavailableError):
         async with asyncio.timeout(15), Outlast([workflow], store=disk.open_store(seam), drain=timedelta()) as app:
@@ -171,7 +171,7 @@ async def test_next_execution_survives_a_death_at_any_commit(verb: Verb, ground:
     struck = 0
     for number in range(1, seam.commits + 1):
         told.clear()
-        disk, fault = ground.fresh(), Fault(number, mode)
+        disk, fault = ground.fresh(), KillAt(number, mode)
         await prepare(disk, REPAIRED)
         await live(disk, REPAIRED, fault, drive)
         struck += fault.struck
@@ -197,7 +197,7 @@ async def test_step_of_a_paused_run_survives_a_death_at_any_commit(ground: Groun
 
     for number in range(1, seam.commits + 1):
         told.clear()
-        disk, fault = ground.fresh(), Fault(number, mode)
+        disk, fault = ground.fresh(), KillAt(number, mode)
         await prepare(disk, STEPPED, per_step=True)
         await live(disk, STEPPED, fault, drive)
         async with Outlast([STEPPED], store=disk.open_store(None)) as app:
@@ -233,7 +233,7 @@ async def test_time_travel_of_a_run_that_never_ran_survives_a_death_at_any_commi
 
     for number in range(1, seam.commits + 1):
         disk = ground.fresh()
-        await live(disk, REPAIRED, Fault(number, "after" if number % 2 else "before"), drive)
+        await live(disk, REPAIRED, KillAt(number, "after" if number % 2 else "before"), drive)
         async with Outlast([REPAIRED], store=disk.open_store(None)) as app:
             run = await app.create_run(REPAIRED, run_id=COPY)
             with suppress(RunExistsError, RunStateError):

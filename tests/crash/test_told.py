@@ -20,7 +20,7 @@ import pytest
 
 from crash.processes import Nursery
 from crash.reference import effects_of
-from crash.test_every_commit import RUN, Disk, Fault, Ground, ground, mode
+from crash.test_every_commit import RUN, Disk, Ground, ground, mode
 from crash.test_sigkill import LONG, SEED, opened
 from eventually import eventually
 from outlast import (
@@ -35,7 +35,7 @@ from outlast import (
     step,
 )
 from outlast.errors import StoreUnavailableError
-from outlast.testing.faults import CountCommits, FaultMode
+from outlast.testing.faults import CountCommits, FaultMode, KillAt
 
 __all__ = ["ground", "mode"]
 
@@ -111,11 +111,11 @@ async def _all_told(handle: Any) -> bool:
     return not await handle.deliveries()
 
 
-async def live(workflows: list[CommittedWorkflow[Any, Any]], disk: Disk, seam: CountCommits | Fault | None) -> None:
+async def live(workflows: list[CommittedWorkflow[Any, Any]], disk: Disk, seam: CountCommits | KillAt | None) -> None:
     """Live one life of a process, up to the end of all work or of the process."""
     loop = asyncio.get_running_loop()
     died = asyncio.Event()
-    if isinstance(seam, Fault) and seam.is_deadly:
+    if isinstance(seam, KillAt) and seam.is_deadly:
         seam.on_strike = lambda: loop.call_soon_threadsafe(died.set)
     with suppress(StoreUnavailableError):
         async with (
@@ -146,7 +146,7 @@ async def test_hooks_are_told_at_least_once_whatever_commit_is_the_last(
     struck = 0
     for number in range(1, seam.commits + 1):
         case.calls.clear()
-        disk, fault = ground.fresh(), Fault(number, mode)
+        disk, fault = ground.fresh(), KillAt(number, mode)
         await live([workflow], disk, fault)
         await live([workflow], disk, None)
         struck += fault.struck
@@ -180,7 +180,7 @@ async def test_run_is_started_from_a_step_once_whatever_commit_is_the_last(groun
 
     for number in range(1, seam.commits + 1):
         disk = ground.fresh()
-        await live([parent, child], disk, Fault(number, mode))
+        await live([parent, child], disk, KillAt(number, mode))
         async with Outlast([parent, child], store=disk.open_store(None)) as app:
             with suppress(RunExistsError):
                 await (await app.create_run(parent, run_id=RUN)).start_async(input_data=1)

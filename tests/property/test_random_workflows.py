@@ -79,14 +79,6 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-class Fault(KillAt):
-    """A strike at a commit, which kills unless only the answer is lost."""
-
-    def __init__(self, commit: int, mode: FaultMode) -> None:
-        super().__init__(commit, mode)
-        self.is_deadly = mode != "lost"
-
-
 class Place:
     """One file that process after process opens."""
 
@@ -98,7 +90,7 @@ class Place:
     def store(self, seam: CommitSeam | None = None) -> SqliteStore:
         return SqliteStore(self._path, durability="normal", allow_network_filesystem=True, seam=seam)
 
-    async def live(self, fault: Fault | None = None) -> RunResult[Any] | None:
+    async def live(self, fault: KillAt | None = None) -> RunResult[Any] | None:
         """Live one life of a process, up to the end of the run or of the process."""
         loop = asyncio.get_running_loop()
         died = asyncio.Event()
@@ -231,7 +223,7 @@ class Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
-    def count(self, records: Sequence[Record], faults: Sequence[Fault]) -> None:
+    def count(self, records: Sequence[Record], faults: Sequence[KillAt]) -> None:
         self.counts["runs"] += 1
         self.counts["strikes"] += sum(fault.struck for fault in faults)
         self.counts["facts"] += len(records)
@@ -251,7 +243,7 @@ async def check_case(case: Case, tally: Tally) -> None:
         meaning = check_end(case, result)
 
         disturbed = Place(case, workflow, Path(trouble))
-        faults = [Fault(commit, mode) for commit, mode in case.deaths]
+        faults = [KillAt(commit, mode) for commit, mode in case.deaths]
         for fault in faults:
             await disturbed.live(fault)
         result = await disturbed.live()

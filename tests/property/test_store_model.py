@@ -530,6 +530,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert [run.run_id for run in red.runs] == [run_id for run_id, run in newest_first if "red" in run.tags]
             counts = self.loop.run_until_complete(store.count_runs())
             assert {each.status: each.count for each in counts} == Counter(run.status for run in self.runs.values())
+            in_flight = self.loop.run_until_complete(store.count_in_flight())
+            assert in_flight == Counter(run.graph for run in self.runs.values() if not run.status.is_terminal)
 
     @invariant()
     def queues_agree(self) -> None:

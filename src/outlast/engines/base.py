@@ -17,7 +17,7 @@ from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import JsonValue
 
-__all__ = ["CreateRequest", "Engine", "History", "Journal", "SeededStart", "Standing", "StartRequest"]
+__all__ = ["CreateRequest", "Engine", "GraphInFlight", "History", "Journal", "SeededStart", "Standing", "StartRequest"]
 
 
 @immutable
@@ -174,6 +174,18 @@ class Journal(Protocol):
             RunNotFoundError: The run is not kept any more.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphInFlight:
+    """A graph on which runs are that have not ended."""
+
+    workflow_id: str
+    """Id of the workflow."""
+    graph: Graph | None
+    """The graph; None if a newer version of Outlast wrote it."""
+    runs: int
+    """How many runs."""
 
 
 class Engine(Protocol):
@@ -335,6 +347,10 @@ class Engine(Protocol):
 
     async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
         """Return how many runs there are, by workflow and status."""
+        ...
+
+    async def list_in_flight(self) -> Sequence[GraphInFlight]:
+        """Return the graphs on which runs are that have not ended, with the number of these."""
         ...
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:

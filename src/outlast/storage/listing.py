@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from outlast.core.status import RunStatus
 from outlast.errors import InputError, Problem
+from outlast.storage.keys import GraphKey
 
 __all__ = ["COUNTED", "RunCount", "RunIndex", "RunListing", "RunQuery", "RunSummary", "parse_position"]
 
@@ -114,6 +115,10 @@ class RunIndex(Protocol):
 
     async def count_runs(self, workflow_id: str | None = None) -> list[RunCount]:
         """Return how many runs there are, by workflow and status, in order of these. Exact, and looks at every run."""
+        ...
+
+    async def count_in_flight(self) -> dict[GraphKey, int]:
+        """Return how many runs have not ended, by graph; graphs without such a run are not named."""
         ...
 
 

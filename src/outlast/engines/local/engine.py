@@ -12,7 +12,7 @@ from typing import Any
 from outlast.core.codec import encode_event
 from outlast.core.events import Fact, RunStarted
 from outlast.core.status import RunStatus
-from outlast.engines.base import CreateRequest, History, SeededStart, Standing, StartRequest
+from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.housekeeper import Housekeeper
@@ -322,6 +322,10 @@ class LocalEngine:
     async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
         """Return how many runs there are, by workflow and status."""
         return await self._store.count_runs(workflow_id)
+
+    async def list_in_flight(self) -> Sequence[GraphInFlight]:
+        """Return the graphs on which runs are that have not ended, with the number of these."""
+        return await self._shelf.list_in_flight(self._store)
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
         """Return the calls of a run's hooks that have not succeeded."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.engines.base import GraphInFlight
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.document import UnknownGraphError, graph_from_json
@@ -14,6 +15,7 @@ from outlast.graph.function import Function
 from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
 from outlast.storage.base import GraphKey, RunRow, RunStore, WorkerRow
+from outlast.storage.listing import RunIndex
 from outlast.values import decode
 
 __all__ = ["Program", "ProgramShelf"]
@@ -127,6 +129,19 @@ class ProgramShelf:
             known = [_names(graph) for graph in graphs if graph.workflow_id == run.workflow_id]
             missing.append(tuple(sorted(wanted.difference(*known))))
         return missing
+
+    async def list_in_flight(self, index: RunIndex) -> list[GraphInFlight]:
+        """Return the graphs on which runs are that have not ended, also such as nobody here can read."""
+        counts = await index.count_in_flight()
+        found: list[GraphInFlight] = []
+        for row in await self._store.list_graphs():
+            if row.key in counts:
+                try:
+                    graph = await self.load_graph(row.key)
+                except UnknownGraphError:
+                    graph = None
+                found.append(GraphInFlight(workflow_id=row.workflow_id, graph=graph, runs=counts[row.key]))
+        return found
 
     async def load_graph(self, key: GraphKey) -> Graph:
         """Return a stored graph, also one that this process cannot drive.

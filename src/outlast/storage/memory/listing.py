@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
+from outlast.storage.keys import GraphKey
 from outlast.storage.listing import COUNTED, RunCount, RunListing, RunQuery, parse_position
 from outlast.storage.memory.table import Run
 
-__all__ = ["count_runs", "list_runs"]
+__all__ = ["count_in_flight", "count_runs", "list_runs"]
 
 
 def list_runs(newest_first: Iterable[Run], query: RunQuery) -> RunListing:
@@ -38,6 +39,12 @@ def count_runs(runs: Iterable[Run], workflow_id: str | None) -> list[RunCount]:
         RunCount(workflow_id=workflow, status=status, count=counts[workflow, status])
         for workflow, status in sorted(counts)
     ]
+
+
+def count_in_flight(runs: Iterable[Run]) -> dict[GraphKey, int]:
+    """Count the runs that have not ended, by graph."""
+    counts = Counter(run.graph for run in runs if not run.status.is_terminal)
+    return {graph: counts[graph] for graph in sorted(counts)}
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

@@ -244,6 +244,12 @@ class MemoryStore:
         with self._database.lock:
             return listing.count_runs(self._database.runs.values(), workflow_id)
 
+    async def count_in_flight(self) -> dict[GraphKey, int]:
+        """Return how many runs have not ended, by graph."""
+        self._check_open()
+        with self._database.lock:
+            return listing.count_in_flight(self._database.runs.values())
+
     async def next_start_by(self) -> int | None:
         """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""
         self._check_open()

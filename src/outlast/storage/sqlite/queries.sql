@@ -172,6 +172,9 @@ key IN (SELECT run_key FROM run_tags WHERE tag = ?)
 SELECT workflow_id, status, count(*) FROM runs
 WHERE status <> 'deleted' AND workflow_id = coalesce(?, workflow_id) GROUP BY workflow_id, status ORDER BY workflow_id, status
 
+-- name: count_in_flight
+SELECT graph, count(*) FROM runs WHERE status NOT IN ('success', 'failed', 'canceled') GROUP BY graph ORDER BY graph
+
 -- 1 run, 2 after, 3 until, 4 limit. Both tables are in order, so that only what is asked for is read.
 -- name: load_records
 SELECT seq, execution, 1, type, v, at_ms, path, attempt, body, payload

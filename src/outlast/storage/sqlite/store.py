@@ -339,6 +339,10 @@ class SqliteStore:
         scan = Scan(0, ended_before_ms, deleted_before_ms, now_ms)
         return await self._usable().sweeper.step(scan, self._perform)
 
+    async def count_in_flight(self) -> dict[GraphKey, int]:
+        """Return how many runs have not ended, by graph."""
+        return {GraphKey(graph): count for graph, count in await self._read_all("count_in_flight")}
+
     # ---- WorkerStore
 
     async def register_worker(

@@ -227,3 +227,16 @@ class ListContract(StoreScenario):
             assert await store.count_runs() == [bills, pending, success]
             assert await store.count_runs("orders") == [pending, success]
             assert await store.count_runs("nothing") == []
+
+    async def test_runs_in_flight_are_counted_by_graph(self) -> None:
+        """Return how many runs have not ended, by graph; graphs without such a run are not named."""
+        async with self.process() as store:
+            held = await hold(store)
+            await _insert(store, "o1", "o2")
+            assert await store.count_in_flight() == {held.graph: 3}
+
+            await append(store, held.write(status=RunStatus.FAILED, is_released=True))
+
+            assert await store.count_in_flight() == {held.graph: 2}
+        async with self.process() as other:
+            assert list(await other.count_in_flight()) == [held.graph]
