@@ -93,7 +93,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_and_says_so(terminal: Terminal):
         assert process.stderr.readline() == "started o1\n"
 
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=50)
 
     assert (process.returncode, out, err) == (Exit.INTERRUPTED, "", "not waiting any more; run o1 goes on\n")
     assert terminal.type("run", "show", "o1", "--json", "--store", "shop.db").json["status"] == "pending"

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 def wait_until(predicate: Callable[[], T]) -> T:
     """Wait for a fact outside a loop, as commands that are typed here have loops of their own."""
-    return asyncio.run(eventually(predicate))
+    return asyncio.run(eventually(predicate, within=50))
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def test_first_signal_lets_the_steps_in_flight_end(terminal: Terminal, number: s
         assert event(process) == "draining"
         Path(f"{begun}.go").touch()
 
-        assert (event(process), process.wait(10)) == ("ended", 0)
+        assert (event(process), process.wait(50)) == ("ended", 0)
     assert status(terminal, "s1") == "success"
 
 
@@ -76,10 +76,10 @@ def test_second_signal_ends_the_process_at_once_and_loses_nothing(terminal: Term
         assert event(process) == "draining"
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(10) == 128 + signal.SIGTERM
+        assert process.wait(50) == 128 + signal.SIGTERM
     Path(f"{begun}.go").touch()
     with working(terminal, "--until-idle") as process:
-        assert (event(process), process.wait(10)) == ("ended", 0)
+        assert (event(process), process.wait(50)) == ("ended", 0)
 
 
 def test_until_idle_ends_when_nothing_is_left_that_could_run(terminal: Terminal):
@@ -87,7 +87,7 @@ def test_until_idle_ends_when_nothing_is_left_that_could_run(terminal: Terminal)
     terminal.type("run", "start", "approval", "--id", "a1", "--input", '"a"', "--app", "shop:app")
 
     with working(terminal, "--until-idle") as process:
-        assert (event(process), process.wait(10)) == ("ended", 0)
+        assert (event(process), process.wait(50)) == ("ended", 0)
 
     assert (status(terminal, "s1"), status(terminal, "a1")) == ("success", "suspended")
 
@@ -99,7 +99,7 @@ def test_signal_while_waiting_for_idleness_drains(terminal: Terminal):
 
         process.send_signal(signal.SIGTERM)
 
-        assert (event(process), event(process), process.wait(10)) == ("draining", "ended", 0)
+        assert (event(process), event(process), process.wait(50)) == ("draining", "ended", 0)
 
 
 def test_concurrency_bounds_the_steps_that_run_at_a_time(terminal: Terminal):
@@ -111,7 +111,7 @@ def test_concurrency_bounds_the_steps_that_run_at_a_time(terminal: Terminal):
             assert len(begun) == 1
             Path(f"{begun[0]}.go").touch()
 
-        assert (event(process), process.wait(10)) == ("ended", 0)
+        assert (event(process), process.wait(50)) == ("ended", 0)
 
 
 @pytest.mark.parametrize(

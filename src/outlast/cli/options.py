@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["AppArgument", "Context", "LogLevel", "RunId", "Timeout", "Wait"]
+__all__ = ["AppArgument", "Context", "Host", "LogLevel", "Port", "RunId", "Timeout", "Wait"]
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.", show_default=False)]
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until the run ends or rests; the exit code tells how.")]
@@ -25,3 +25,5 @@ AppArgument = Annotated[
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="What to log to stderr.")
 ]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
+Port = Annotated[int, typer.Option("--port", "-p", min=0, max=65535, metavar="N", help="Port; 0 for any that is free.")]

@@ -63,14 +63,13 @@ class Place:
             yield opened
 
 
-def existing(path: str) -> str:
+def existing(path: str, *, hint: str = "name it: --store FILE, or name the app: --app module:app") -> str:
     """Return the path of a store that is there.
 
     Raises:
         Complaint: There is no such file.
     """
     if not Path(path).is_file():
-        hint = "name it: --store FILE, or name the app: --app module:app"
         raise Complaint(f"there is no file {path}", hint=hint, exit=Exit.NOT_FOUND, code="store-not-found")
     return path
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from outlast.cli.command import command, make_group
-from outlast.cli.commands import run
+from outlast.cli.commands import db, run, workflow
+from outlast.cli.commands.serve import serve
 from outlast.cli.commands.worker import worker
 
 __all__ = ["app"]
@@ -32,5 +33,8 @@ def root(
     """Durable background workflows: run workers, look at runs, keep the store in order."""
 
 
+command(app, "serve")(serve)
 command(app, "worker")(worker)
 app.add_typer(run.group, name="run")
+app.add_typer(workflow.group, name="workflow")
+app.add_typer(db.group, name="db")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
 from types import FrameType
 
 import uvicorn
@@ -21,9 +22,17 @@ __all__ = ["serve"]
 class _Server(uvicorn.Server):
     """Tells the service as soon as it is asked to stop: else streams and polls would hold it up."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[str], None] | None) -> None:
         super().__init__(config)
         self._service = service
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        if self._on_ready is not None and self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop on SIGINT and SIGTERM."""
@@ -39,6 +48,7 @@ async def serve(
     tokens: Iterable[Token] = (),
     authenticate: Authenticate | None = None,
     options: ServerOptions | None = None,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve an app until SIGINT or SIGTERM: streams end, requests are answered, runs drain, then it returns.
 
@@ -49,6 +59,7 @@ async def serve(
         tokens: Who may do what.
         authenticate: Finds out who asks in some other way.
         options: How it behaves.
+        on_ready: Called with the address once it listens.
 
     Raises:
         ConfigurationError: Others than this machine could call, and nobody would be asked for a token.
@@ -69,4 +80,4 @@ async def serve(
         timeout_graceful_shutdown=10,
         log_config=None,
     )
-    await _Server(config, app.state.service).serve()
+    await _Server(config, app.state.service, on_ready).serve()

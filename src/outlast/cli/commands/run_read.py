@@ -22,7 +22,7 @@ async def list_runs(  # noqa: PLR0913 - one parameter for each option
     screen: Screen,
     place: Place,
     *,
-    workflow: Annotated[str | None, typer.Option("--workflow", "-f", metavar="ID", help="Only of this one.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", metavar="ID", help="Only of this one.")] = None,
     status: Annotated[
         list[RunStatus] | None, typer.Option("--status", metavar="STATUS", help="Only with this one; repeatable.")
     ] = None,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -16,8 +14,9 @@ from outlast.cli.place import Place, check_shared
 from outlast.cli.screen import Screen
 from outlast.cli.signals import stop_signals
 from outlast.cli.values import parse_span
+from outlast.cli.workplace import log_to_stderr, tell
 
-__all__ = ["log_to_stderr", "worker"]
+__all__ = ["worker"]
 
 
 async def worker(
@@ -66,12 +65,12 @@ async def _work(screen: Screen, app: Outlast, *, until_idle: bool) -> None:
 
     def ask_to_stop() -> None:
         stop.set()
-        _tell(screen, "draining", "steps in flight may end; a second signal ends the process at once")
+        tell(screen, "draining", "steps in flight may end; a second signal ends the process at once")
 
     with stop_signals(ask_to_stop):
         async with app:
             workflows = ", ".join(app.workflows) or "none"
-            _tell(screen, "ready", f"process {os.getpid()} drives {workflows} on {app.location}")
+            tell(screen, "ready", f"process {os.getpid()} drives {workflows} on {app.location}")
             waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
             if until_idle:
                 waits.append(asyncio.create_task(app.until_idle()))
@@ -79,19 +78,4 @@ async def _work(screen: Screen, app: Outlast, *, until_idle: bool) -> None:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-    _tell(screen, "ended", "")
-
-
-def _tell(screen: Screen, event: str, text: str) -> None:
-    """Say what the worker does: for people on stderr, for programs as one JSON object a line on stdout."""
-    if screen.is_json:
-        screen.json({"event": event, "pid": os.getpid()})
-    else:
-        screen.note(f"{event}: {text}" if text else event)
-
-
-def log_to_stderr(level: str) -> None:
-    """Let log records reach stderr, unless the author's code has set up logging already."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    tell(screen, "ended")

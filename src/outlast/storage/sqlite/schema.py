@@ -16,7 +16,7 @@ from outlast.storage.sqlite.connection import connect, translate
 from outlast.storage.sqlite.filesystem import filesystem_type, is_network, read_mounts
 from outlast.storage.sqlite.locks import WriterLock
 
-__all__ = ["APPLICATION_ID", "VERSION", "prepare"]
+__all__ = ["APPLICATION_ID", "VERSION", "prepare", "read_version"]
 
 APPLICATION_ID: Final = int.from_bytes(b"OUTL", "big")
 """Stands in the header of every store."""
@@ -58,6 +58,26 @@ def prepare(path: str, *, allow_network_filesystem: bool) -> None:
         _bring_up_to_date(path)
     except sqlite3.Error as error:
         raise _refusal(error, path) from error
+
+
+def read_version(path: str) -> int:
+    """Return the schema of a store, without changing anything.
+
+    Raises:
+        ConfigurationError: There is no such file, or it cannot be opened.
+        SchemaVersionError: Not a store, or a newer one; choose another path or update Outlast.
+        StoreUnavailableError: The file did not answer; try again.
+    """
+    if not _is_there(path):
+        raise ConfigurationError(f"{path}: there is no store; check the path")
+    try:
+        _check_untouched(path)
+        with closing(connect(path)) as connection:
+            header = _read_header(connection)
+    except sqlite3.Error as error:
+        raise _refusal(error, path) from error
+    _check_header(header, path)
+    return header.version
 
 
 def _check_place(path: str) -> None:

@@ -1,0 +1,153 @@
+"""The group `outlast workflow`: what is declared, in the code or in the graphs that runs keep."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Final, cast
+
+import typer
+
+from outlast.cli.command import command, make_group
+from outlast.cli.complaint import Complaint
+from outlast.cli.exits import Exit
+from outlast.cli.place import Place, find_workflow
+from outlast.cli.screen import Screen, plain
+from outlast.cli.tree import draw_tree
+from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.document import graph_to_json
+from outlast.graph.nodes import Graph
+from outlast.graph.render import to_mermaid
+from outlast.values import JsonValue
+
+__all__ = ["group"]
+
+group = make_group("Look at workflows.")
+
+WorkflowId = Annotated[str, typer.Argument(metavar="WORKFLOW", help="Id of the workflow.", show_default=False)]
+
+
+class Form(StrEnum):
+    """How a graph is written."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+
+
+async def list_workflows(screen: Screen, place: Place) -> None:
+    """List the workflows of an app; without an app those that have runs in the file, with how many."""
+    if place.app is None:
+        await _list_recorded(screen, place)
+        return
+    workflows = place.load(purpose="this").workflows.values()
+    if screen.is_json:
+        screen.json({"workflows": [_summary(each) for each in workflows]})
+        return
+    rows = [(each.id, each.input.name, each.output.name, each.graph.root.info.description) for each in workflows]
+    screen.table(("WORKFLOW", "INPUT", "OUTPUT", "DESCRIPTION"), rows)
+
+
+async def _list_recorded(screen: Screen, place: Place) -> None:
+    async with place.open() as app:
+        counts = await app.counts()
+    if screen.is_json:
+        listed: list[JsonValue] = [
+            {"workflowId": each, "runs": {status.value: number for status, number in by_status.items()}}
+            for each, by_status in counts.items()
+        ]
+        screen.json({"workflows": listed})
+    elif counts:
+        rows = [
+            (each, ", ".join(f"{number:,} {status}" for status, number in by_status.items()))
+            for each, by_status in counts.items()
+        ]
+        screen.table(("WORKFLOW", "RUNS"), rows)
+    else:
+        screen.note("the file has no runs; name the app to see its workflows: --app module:app")
+
+
+async def show(screen: Screen, place: Place, workflow_id: WorkflowId) -> None:
+    """Show what a workflow takes and gives, and its steps. Needs the app."""
+    workflow = find_workflow(place.load(purpose="this"), workflow_id)
+    schemas = _schemas(workflow)
+    if screen.is_json:
+        screen.json({**_summary(workflow), **schemas, "graph": graph_to_json(workflow.graph)})
+        return
+    screen.fields(
+        (
+            ("workflow", workflow.id),
+            ("description", workflow.graph.root.info.description),
+            ("input", workflow.input.name),
+            ("output", workflow.output.name),
+            ("state", "" if workflow.state.schema.is_json else workflow.state.schema.name),
+            ("context", "" if workflow.request_context.is_json else workflow.request_context.name),
+        )
+    )
+    screen.say()
+    screen.draw(draw_tree(workflow.graph))
+    for name in ("inputSchema", "stateSchema"):
+        if schemas.get(name):
+            screen.say(f"\n{_HEADINGS[name]}")
+            screen.say(plain(json.dumps(schemas[name], indent=2, ensure_ascii=False)))
+
+
+_HEADINGS: Final = {"inputSchema": "What the input may be:", "stateSchema": "What the initial state may be:"}
+
+
+async def graph(
+    screen: Screen,
+    place: Place,
+    workflow_id: WorkflowId,
+    *,
+    form: Annotated[Form, typer.Option("--format", "-f", help="How it is written.")] = Form.TEXT,
+) -> None:
+    """Draw the graph of a workflow; without an app that of its latest run in the file."""
+    drawn = await _find_graph(place, workflow_id)
+    if screen.is_json:
+        screen.json(graph_to_json(drawn))
+    elif form is Form.MERMAID:
+        screen.say(to_mermaid(drawn).rstrip())
+    else:
+        screen.draw(draw_tree(drawn))
+
+
+async def _find_graph(place: Place, workflow_id: str) -> Graph:
+    if place.app is not None:
+        return find_workflow(place.load(purpose="this"), workflow_id).graph
+    async with place.open() as app:
+        runs = (await app.list_runs(workflow_id, per_page=1)).runs
+        history = await app.engine.load_history(runs[0].run_id) if runs else None
+    if history is None:
+        raise Complaint(
+            f"the file has no run of a workflow '{workflow_id}'",
+            hint="see which it has: outlast workflow list; or name the app: --app module:app",
+            exit=Exit.NOT_FOUND,
+            code="workflow-not-found",
+        )
+    return history.graph
+
+
+def _summary(workflow: CommittedWorkflow[Any, Any]) -> dict[str, JsonValue]:
+    return {
+        "workflowId": workflow.id,
+        "description": workflow.graph.root.info.description,
+        "input": workflow.input.name,
+        "output": workflow.output.name,
+        "fingerprint": workflow.fingerprint,
+    }
+
+
+def _schemas(workflow: CommittedWorkflow[Any, Any]) -> dict[str, JsonValue]:
+    """Return JSON Schemas of what a workflow declares; what is not declared is left out."""
+    described = {
+        "inputSchema": workflow.input.to_json_schema("validation"),
+        "outputSchema": workflow.output.to_json_schema("serialization"),
+        "stateSchema": {} if workflow.state.schema.is_json else workflow.state.to_json_schema(),
+        "requestContextSchema": workflow.request_context.to_json_schema("validation"),
+    }
+    return {name: cast("JsonValue", schema) for name, schema in described.items() if schema}
+
+
+command(group, "list")(list_workflows)
+command(group, "show")(show)
+command(group, "graph")(graph)
