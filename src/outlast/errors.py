@@ -34,6 +34,7 @@
     │   └── StaleRunError               internal: another worker owns the run now
     ├── ClientError                     a server refused, or its answer makes no sense
     │   └── ServerUnavailableError      may be tried again
+    ├── DoorError
     ├── ForkedAppError
     └── ConfigurationError
 
@@ -51,6 +52,7 @@ __all__ = [
     "ClientError",
     "ConfigurationError",
     "DefinitionError",
+    "DoorError",
     "ForkedAppError",
     "IdempotencyConflictError",
     "InputError",
@@ -361,6 +363,10 @@ class ServerUnavailableError(ClientError):
     """The server did not answer, or cannot now. The same call may succeed later; a start may have been recorded."""
 
     retryable: ClassVar[bool] = True
+
+
+class DoorError(OutlastError):
+    """A sync door was used where it cannot work: in a running event loop, or after it was closed."""
 
 
 class ForkedAppError(OutlastError):

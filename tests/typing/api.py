@@ -15,11 +15,14 @@ from outlast import (
     Outlast,
     ReadContext,
     Retry,
+    Run,
     RunHandle,
     RunResult,
     StartedRun,
+    StartInfo,
     Step,
     StepContext,
+    StreamEvent,
     Workflow,
     from_context,
     from_init,
@@ -30,6 +33,7 @@ from outlast import (
     template,
     value,
 )
+from outlast.sync import Door
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -309,3 +313,31 @@ def ask(order: Order, context: StepContext) -> str:
 
 def steps_that_suspend_know_their_types() -> None:
     assert_type(takes_a_step(ask), tuple[Order, str])
+
+
+def doors_know_what_they_wait_for(app: Outlast) -> None:
+    with Door(app) as wait:
+        assert_type(wait, Door)
+        run = wait(CHAIN.create_run())
+        assert_type(run, Run[int, str])
+        assert_type(wait(run.start(input_data=3)), RunResult[str])
+        assert_type(wait(wait(run.start_async(input_data=3)).result()).unwrap(), str)
+        assert_type(list(wait.iterate(run.stream(input_data=3))), list[StreamEvent])
+
+
+@step
+async def starts(order: Order, context: StepContext) -> None:
+    assert_type(await context.start_async(CHAIN, input_data=3), StartedRun[str])
+    assert_type(context.blocking.start_async(CHAIN, input_data=3, tags=["a"]), StartedRun[str])
+
+
+def note(value: StartInfo | RunResult[Any]) -> None: ...
+
+
+async def note_async(result: RunResult[Any]) -> int:
+    return 1
+
+
+def hooks_are_sync_or_async() -> None:
+    hooked = Workflow("hooked", input=int, output=str, on_start=note, on_finish=note_async, on_error=note)
+    assert_type(hooked, Workflow[int, str, int])
