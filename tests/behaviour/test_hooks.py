@@ -511,3 +511,68 @@ async def test_workflow_without_hooks_never_touches_the_outbox(bench: Bench) -> 
 
 async def result_of_why(app: Any) -> None:
     assert await app.run("run").why() == "the run has ended: success"
+
+
+# ---- Executions
+
+
+async def test_hooks_are_told_of_each_execution(bench: Bench) -> None:
+    """12.3, 13: `on_finish` and `on_error` carry the execution; `on_start` that has returned is not called again."""
+    told, starts = Told(), []
+    healthy = asyncio.Event()
+
+    @step
+    async def flaky(x: int) -> int:
+        if not healthy.is_set():
+            raise ConnectionError("down")
+        return x
+
+    workflow = one(flaky, on_start=lambda info: starts.append(info.run_id), **told.both())
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow, 1)
+        await started.result()
+        await eventually(lambda: len(told.of) == 2)
+        healthy.set()
+        assert (await started.restart()).status == "success"
+
+    assert [(name, each.execution) for (name, _), each in zip(told.of, told.results, strict=True)] == [
+        ("on_finish", 0),
+        ("on_error", 0),
+        ("on_finish", 1),
+    ]
+    assert [each.status for each in told.results] == ["failed", "failed", "success"]
+    assert len(starts) == 1
+
+
+async def test_restart_of_a_run_that_its_hook_refused_asks_the_hook_again(bench: Bench) -> None:
+    """12.3, 13: no step runs before `on_start` has returned, in whatever execution."""
+    calls: list[str] = []
+
+    def on_start(info: StartInfo) -> None:
+        calls.append("on_start")
+        if len(calls) == 1:
+            raise PermissionError("not yet")
+
+    @step
+    async def note(x: int) -> int:
+        calls.append("step")
+        return x
+
+    async with bench.app(workflow := one(note, on_start=on_start)) as app:
+        started = await begin(app, workflow, 1)
+        assert (await started.result()).error_path == "?on_start"
+        result = await started.restart()
+
+    assert (result.status, result.execution, calls) == ("success", 1, ["on_start", "on_start", "step"])
+
+
+async def test_pauses_between_steps_are_not_told(bench: Bench) -> None:
+    """12.6, 13: on every end and suspension, and on nothing else."""
+    told = Told()
+
+    async with bench.app(workflow := Workflow("w", **told.both()).then(add_one).then(fail).commit()) as app:
+        started = await begin(app, workflow, 1, per_step=True)
+        assert (await started.result()).status == "paused"
+        assert not await started.deliveries()
+
+    assert told.of == []
