@@ -388,9 +388,10 @@ async def test_race_of_a_resumption_and_a_time_travel_loses_neither(bench: Bench
                 return_exceptions=True,
             )
             result = await started.result(until="end", timeout=10)
-            assert not isinstance(answers[0], BaseException)
-            assert result.status == "success"
             has_travelled = not isinstance(answers[1], BaseException)
+            assert result.status == "success"
+            if isinstance(answers[0], BaseException):  # it came when the next execution was there already
+                assert (type(answers[0]), has_travelled) == (RunStateError, True)
             assert result.execution == has_travelled
             assert result.steps["ask"].output[1] == ("travelled" if has_travelled else "yes")
 
