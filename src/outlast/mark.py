@@ -7,6 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import cast
 
+from outlast.core.public import public_seq
 from outlast.errors import InputError, Problem
 from outlast.values import InvalidValueError, decode, encode
 
@@ -21,6 +22,11 @@ class Mark:
     """The journal must have grown beyond this event."""
     answered: frozenset[tuple[int, str, int]] = frozenset()
     """These suspensions and pauses, as execution, path and number, must be gone."""
+
+    @property
+    def last_event(self) -> int:
+        """`seq` of the last event of a stream that belongs to what was known: what was asked comes after it."""
+        return public_seq(self.after + 1, 0) - 1
 
     def to_text(self) -> str:
         """Return it as text whose form means nothing to others."""

@@ -232,7 +232,7 @@ async def test_request_context_of_the_query_wins_over_the_body():
     assert garbage.json()["result"] == {"a": 0, "b": 2}
 
 
-@pytest.mark.parametrize("option", [{"perStep": True}, {"tracingOptions": {"tags": ["x"]}}])
+@pytest.mark.parametrize("option", [{"tracingOptions": {"tags": ["x"]}}])
 async def test_option_that_is_not_there_yet_is_refused(option: dict[str, object]):
     async with site() as s:
         response = await s.post("/workflows/greet/start", {"inputData": "ada", **option})

@@ -21,10 +21,10 @@ from outlast.server.auth import ANYBODY, Authenticate, Principal, Scope, Token, 
 from outlast.server.guard import Guard
 from outlast.server.options import ServerOptions
 from outlast.server.problem import answer_problem
-from outlast.server.routes import all_runs, capabilities, driving, runs, starting, workflows
+from outlast.server.routes import all_runs, capabilities, driving, repairing, runs, starting, streams, workflows
 from outlast.server.routes.health import health_routes
 from outlast.server.routes.route import unauthenticated
-from outlast.server.service import Patience, Service
+from outlast.server.service import Limits, Service
 
 __all__ = ["create_app"]
 
@@ -61,8 +61,13 @@ def create_app(
     options = options or ServerOptions()
     known = list(tokens)
     asks = bool(known) or authenticate is not None
-    patience = Patience(answer=options.answer_timeout, poll=options.poll_timeout, start=options.start_within)
-    service = Service(outlast, patience=patience)
+    limits = Limits(
+        answer=options.answer_timeout,
+        poll=options.poll_timeout,
+        start=options.start_within,
+        most_streams=options.max_streams,
+    )
+    service = Service(outlast, limits=limits)
     find = authenticate or (Tokens(known) if known else _anybody)
     api = _make_api(service, find, options, asks_for_tokens=asks)
     guard = Middleware(
@@ -92,7 +97,7 @@ def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, a
     api.state.authenticate = find
     api.state.asks_for_tokens = asks_for_tokens
     api.state.max_body_bytes = options.max_body_bytes
-    for each in (capabilities, workflows, starting, driving, runs, all_runs):
+    for each in (capabilities, workflows, starting, driving, repairing, streams, runs, all_runs):
         api.include_router(each.router)
     api.add_route("/openapi.json", _openapi(api, options.prefix), include_in_schema=False)
     return api

@@ -26,6 +26,8 @@ class ServerOptions:
     """How long a request waits for a run to rest before it answers 504; the run goes on."""
     poll_timeout: timedelta = timedelta(seconds=60)
     """How long `?wait=` may be at most."""
+    max_streams: int = 10_000
+    """How many streams may be open at a time."""
     start_within: timedelta = timedelta(days=1)
     """How long a created run waits to be started before it ends `failed`."""
 
@@ -42,8 +44,9 @@ class ServerOptions:
             if "://" not in origin or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
                 message = f"allowed_origins: {origin!r} is none; write it as 'https://ops.example.org'"
                 raise ConfigurationError(message)
-        if self.max_body_bytes < 1 or min(self.answer_timeout, self.poll_timeout, self.start_within) <= timedelta(0):
-            message = "max_body_bytes, answer_timeout, poll_timeout and start_within are positive"
+        times = (self.answer_timeout, self.poll_timeout, self.start_within)
+        if min(self.max_body_bytes, self.max_streams) < 1 or min(times) <= timedelta(0):
+            message = "max_body_bytes, max_streams, answer_timeout, poll_timeout and start_within are positive"
             raise ConfigurationError(message)
 
 

@@ -21,6 +21,7 @@ from outlast.results import CancelOutcome, read_result
 from outlast.run import RunHandle
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal
+from outlast.server.streaming import Streams
 from outlast.server.wire.body import IdempotencyBody, ResumeBody, StartBody
 from outlast.starting import Idempotency, check_text, encode_value
 from outlast.storage.listing import RunQuery, RunSummary
@@ -32,8 +33,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long things may take."""
+class Limits:
+    """How long things may take, and how much of them there may be."""
 
     answer: timedelta = timedelta(seconds=180)
     """A request that waits for a run."""
@@ -41,18 +42,22 @@ class Patience:
     """A request that says itself how long it waits."""
     start: timedelta = timedelta(days=1)
     """Until a run that was created is started."""
+    most_streams: int = 10_000
+    """How many streams may be open."""
 
 
 class Service:
     """Does what requests ask for. One for each server app."""
 
-    def __init__(self, outlast: Outlast, *, patience: Patience | None = None) -> None:
+    def __init__(self, outlast: Outlast, *, limits: Limits | None = None) -> None:
         self.outlast = outlast
         """The app."""
-        self.patience = patience or Patience()
-        """How long things may take."""
+        self.limits = limits or Limits()
+        """How long things may take, and how much of them there may be."""
         self.stopping = asyncio.Event()
         """Set when the server is to stop: what waits answers, streams end."""
+        self.streams = Streams(limit=self.limits.most_streams, stopping=self.stopping)
+        """The open streams."""
 
     def workflow(self, workflow_id: str) -> CommittedWorkflow[Any, Any]:
         """Return a workflow.
@@ -125,7 +130,7 @@ class Service:
                 workflow,
                 run_id=run_id,
                 resource_id=principal.resource_id or resource_id,
-                start_within=self.patience.start,
+                start_within=self.limits.start,
             )
         except RunExistsError as error:
             found = await self.find(error.run_id, principal)
@@ -169,6 +174,7 @@ class Service:
             delay=_milliseconds(body.delay_ms),
             start_at=body.start_at,
             start_within=_milliseconds(body.start_within_ms),
+            per_step=bool(body.per_step),
             idempotency_key=None if key is None else _identity(key, body, principal),
         )
         return started.run_id
@@ -194,10 +200,14 @@ class Service:
             raise IdempotencyConflictError(run_id, key)
         return run_id
 
-    async def start_and_wait(
-        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str | None, key: str | None
-    ) -> History:
-        """Start a run and wait until it rests; one in flight is waited for, so that a repeated request is safe."""
+    async def start_or_find(
+        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str | None, key: str | None = None
+    ) -> RunHandle[Any]:
+        """Start a run, or find the one in flight, so that a repeated request is safe.
+
+        Raises:
+            Refusal: It has ended.
+        """
         try:
             if run_id is None:
                 run_id = await self.start(workflow_id, principal, body, run_id=None, is_new=True, key=key)
@@ -208,7 +218,7 @@ class Service:
             found = await self.find(run_id, principal, workflow_id=workflow_id)
             if found.status.is_terminal:
                 raise _finished(found, "start") from None
-        return await self.rest(self.outlast.run(run_id))
+        return self.outlast.run(run_id)
 
     async def resume(
         self, workflow_id: str | None, run_id: str, principal: Principal, body: ResumeBody
@@ -241,7 +251,7 @@ class Service:
         Raises:
             Refusal: It takes longer than a request may, or the server stops. The run is not affected.
         """
-        if not await self.until(handle.result(), self.patience.answer):
+        if not await self.until(handle.result(), self.limits.answer):
             hint = f"the run goes on; ask for it with GET /runs/{handle.run_id}/result?wait=30"
             raise Refusal(504, "Gateway Timeout: the run goes on", code="still-running", hint=hint)
         return await self.load(handle.run_id)

@@ -77,7 +77,7 @@ async def result(
     """Wait until a run ends, is suspended or paused, and tell all that is known then; `isAtRest` says if it came."""
     await service.find(run_id, principal)
     handle = service.outlast.run(run_id, mark=None if mark is None else Mark.from_text(mark))
-    limit = min(timedelta(seconds=wait), service.patience.poll)
+    limit = min(timedelta(seconds=wait), service.limits.poll)
     is_at_rest = await service.until(handle.result(until=until), limit)
     history = await service.load(run_id)
     whole = whole_result(history, with_tracebacks=principal.scope.includes(Scope.ADMIN))

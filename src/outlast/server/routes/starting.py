@@ -91,7 +91,8 @@ async def start_async(
     A repeated request waits for the run in flight; a run that has ended is not started again.
     """
     full = _with_context(body, request_context)
-    return answer(run_result(await service.start_and_wait(workflow_id, principal, full, run_id=run_id, key=key)))
+    handle = await service.start_or_find(workflow_id, principal, full, run_id=run_id, key=key)
+    return answer(run_result(await service.rest(handle)))
 
 
 def _with_context(body: StartBody, query: str | None) -> StartBody:

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = ["CancelBody", "CreateBody", "IdempotencyBody", "ResumeBody", "StartBody"]
+__all__ = [
+    "CancelBody",
+    "CreateBody",
+    "ForkBody",
+    "IdempotencyBody",
+    "RestartBody",
+    "ResumeBody",
+    "StartBody",
+    "StepBody",
+    "StreamBody",
+    "TimeTravelBody",
+]
 
 Step: TypeAlias = str | Annotated[list[str], Field(min_length=1, max_length=64)]
 
@@ -31,11 +42,9 @@ class CreateBody(_Body):
     """Whose run it is."""
 
 
-class _Options(_Body):
-    """Options of the reference that are not there yet: what would be ignored is refused."""
+class _Traced(_Body):
+    """An option of the reference that is not there yet: what would be ignored is refused."""
 
-    per_step: Literal[False] | None = None
-    """Stopping after each step is not supported yet."""
     tracing_options: None = None
     """Tracing is not supported yet."""
 
@@ -53,7 +62,7 @@ class IdempotencyBody(_Body):
     """The same once it has ended."""
 
 
-class StartBody(_Options):
+class StartBody(_Traced):
     """What a run is started with."""
 
     model_config = ConfigDict(
@@ -68,6 +77,8 @@ class StartBody(_Options):
     """What all steps can read."""
     resource_id: str | None = None
     """Whose run it is."""
+    per_step: bool | None = None
+    """Whether it pauses after each step of the workflow."""
     include_state: bool = False
     """Whether results of the run show its state."""
     tags: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list[str])
@@ -82,7 +93,14 @@ class StartBody(_Options):
     """What the key in the header `Idempotency-Key` means; it has defaults."""
 
 
-class ResumeBody(_Options):
+class StreamBody(StartBody):
+    """What a run is started with, and how it is watched."""
+
+    close_on_suspend: bool = True
+    """Whether the stream ends when the run is suspended; else it goes on until the run ends."""
+
+
+class ResumeBody(_Traced):
     """Which suspension is resumed, and with what."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"step": "approve", "resumeData": {"ok": True}}]})
@@ -97,6 +115,57 @@ class ResumeBody(_Options):
     """Of a foreach, only this item."""
     request_context: dict[str, Any] | None = None
     """Entries that win over those given before."""
+    per_step: Literal[False] | None = None
+    """A run that was started step by step goes on so; it cannot be asked for here."""
+
+
+class RestartBody(_Traced):
+    """How a run is driven again."""
+
+    request_context: dict[str, Any] | None = None
+    """Entries that win over those given before."""
+    per_step: bool | None = None
+    """Whether it pauses after each step of the workflow."""
+
+
+class TimeTravelBody(RestartBody):
+    """From where a run goes on, and with what."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"step": "approve", "inputData": {"amount": 3}}]})
+
+    step: Step
+    """The step: its id, its path, or the parts of the path."""
+    input_data: Any = None
+    """What it receives, instead of the output before it."""
+    resume_data: Any = None
+    """What it is resumed with, as if it had been suspended."""
+    initial_state: dict[str, Any] | None = None
+    """The state to begin with."""
+    context: dict[str, GivenStep] = Field(default_factory=dict)
+    """Outputs of steps before it, by path."""
+    nested_steps_context: dict[str, dict[str, GivenStep]] = Field(default_factory=dict)
+    """The same for the steps of nested workflows, by the path of the workflow."""
+
+
+class GivenStep(_Body):
+    """What a step gave, as its record has it."""
+
+    output: Any = None
+    """Its output."""
+
+
+class ForkBody(TimeTravelBody):
+    """From where a new run goes on, and with what."""
+
+    run_id: str | None = None
+    """Id of the new run."""
+
+
+class StepBody(_Body):
+    """How a paused run goes on."""
+
+    per_step: bool = True
+    """Whether it pauses again after the next step."""
 
 
 class CancelBody(_Body):
