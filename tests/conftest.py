@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Iterator
 import hypothesis
 import pytest
 
+from temporal_server import TemporalServer, running_server
+
 # No deadline for one example: on a busy machine it would measure the neighbours.
 hypothesis.settings.register_profile("outlast", deadline=None)
 hypothesis.settings.load_profile("outlast")
@@ -44,6 +46,13 @@ async def _without_leak(test: Coroutine[object, object, None]) -> None:
         raise
     leaked = asyncio.all_tasks() - {asyncio.current_task()}
     assert not leaked, f"tasks left running: {sorted(task.get_name() for task in leaked)}"
+
+
+@pytest.fixture(scope="session")
+def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServer]:
+    """A server that the tests share; each uses names of its own."""
+    with running_server(tmp_path_factory.mktemp("temporal")) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

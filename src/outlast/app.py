@@ -17,9 +17,9 @@ from outlast.beginning import Run
 from outlast.checking import Finding, check_graphs
 from outlast.core.status import RunStatus
 from outlast.declared import Declared
-from outlast.engines.base import CreateRequest, Engine
+from outlast.engines.base import CreateRequest, Engine, EngineChoice
 from outlast.engines.local.engine import LocalEngine
-from outlast.engines.local.options import LocalOptions
+from outlast.engines.options import DriveOptions
 from outlast.errors import (
     ConfigurationError,
     DefinitionError,
@@ -65,8 +65,9 @@ class Outlast:
         self,
         workflows: Sequence[CommittedWorkflow[Any, Any]],
         *,
-        store: str | os.PathLike[str] | Store = "outlast.db",
-        durability: Literal["full", "normal"] = "full",
+        engine: EngineChoice | None = None,
+        store: str | os.PathLike[str] | Store | None = None,
+        durability: Literal["full", "normal"] | None = None,
         worker: bool = True,
         on_exit: Literal["drain", "finish"] = "drain",
         drain: timedelta = timedelta(seconds=10),
@@ -84,8 +85,10 @@ class Outlast:
 
         Args:
             workflows: The committed workflows whose runs it starts, drives and reads.
-            store: A path, `"sqlite:///path"`, `"memory"`, or a store object.
-            durability: For a path: `full` survives power loss, `normal` a killed process.
+            engine: Where runs live; None for a store on this machine, or a `TemporalEngine`.
+            store: A path, `"sqlite:///path"`, `"memory"`, or a store object; `outlast.db` if nothing is given. Not with
+                an `engine`.
+            durability: For a path: `full` (the default) survives power loss, `normal` a killed process.
             worker: Whether this process drives runs; if not it only starts and reads them.
             on_exit: `drain`: let bodies in flight end and leave the rest to others. `finish`: wait until nothing that
                 this process could run is left.
@@ -109,7 +112,7 @@ class Outlast:
             ConfigurationError: An option has a value that cannot work.
         """
         self._workflows = _checked(workflows)
-        options = LocalOptions(
+        options = DriveOptions(
             is_worker=worker,
             on_exit=on_exit,
             drain=drain,
@@ -123,8 +126,13 @@ class Outlast:
             retention=retention,
             identity_ttl=identity_ttl,
         )
-        self._durability: Literal["full", "normal"] = durability
-        self._arrange(_make_store(store, durability), options)
+        self._durability: Literal["full", "normal"] = durability or "full"
+        if engine is not None and (store is not None or durability is not None):
+            message = "store and durability are for the local engine; leave them out with engine=..."
+            raise ConfigurationError(message)
+        self._choice = engine
+        place = None if engine is not None else _make_store("outlast.db" if store is None else store, self._durability)
+        self._arrange(place, options)
         self._declared = Declared(
             {ref: each for workflow in self._workflows.values() for ref, each in workflow.functions.items()},
             {id: each for workflow in self._workflows.values() for id, each in workflow.composition.types.items()},
@@ -169,13 +177,19 @@ class Outlast:
         )
         return app
 
-    def _arrange(self, store: Store, options: LocalOptions) -> None:
+    def _arrange(self, store: Store | None, options: DriveOptions) -> None:
         """Become an app that was not entered yet."""
         self._store = store
         self._options = options
-        self._engine = LocalEngine(store, list(self._workflows.values()), options)
+        self._engine = self._make_engine(store, options)
         self._state: Literal["new", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
+
+    def _make_engine(self, store: Store | None, options: DriveOptions) -> Engine:
+        known = list(self._workflows.values())
+        if self._choice is not None and store is None:
+            return self._choice.attach(known, options)
+        return LocalEngine(store or _make_store("outlast.db", self._durability), known, options)
 
     @property
     def is_open(self) -> bool:

@@ -119,7 +119,20 @@ class StepSignatureError(DefinitionError):
 
 
 class UnsupportedByEngineError(DefinitionError):
-    """The engine lacks a capability that the workflow needs."""
+    """The engine lacks a capability that the workflow or the call needs."""
+
+    def __init__(self, engine: str, capability: str, reason: str) -> None:
+        super().__init__(engine, capability, reason)
+        self.engine = engine
+        """The engine, as `Temporal`."""
+        self.capability = capability
+        """What it lacks: a value of `Capability`."""
+        self.reason = reason
+        """Why, and what to do instead."""
+
+    def __str__(self) -> str:
+        """Render all three."""
+        return f"the {self.engine} engine lacks '{self.capability}': {self.reason}"
 
 
 class UnattachedWorkflowError(DefinitionError):

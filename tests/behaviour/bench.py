@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Any
 
 from engines.place import Place
-from outlast import CommittedWorkflow, Outlast, StartedRun
+from outlast import CommittedWorkflow, Outlast, RunHandle, StartedRun
 from outlast.core.record import Record
 from outlast.engines.local.engine import LocalEngine
 from outlast.storage.base import Store
 
-__all__ = ["Bench", "Clock", "begin", "statuses"]
+__all__ = ["Bench", "Clock", "begin", "has_status", "statuses"]
 
 
 class Clock:
@@ -62,6 +62,16 @@ class Bench(Place):
         worker = app._engine._worker  # noqa: SLF001
         return [] if worker is None else list(worker.live)
 
+    def is_watching(self, app: Outlast) -> bool:
+        """Whether somebody waits in this app for journals to grow."""
+        return bool(app._engine._watch.is_watching)  # type: ignore[attr-defined] # noqa: SLF001
+
+    def timers(self, app: Outlast, run_id: str) -> dict[str, Any]:
+        """Return the timers that an app holds for a run; those of a live run, as they change."""
+        worker = app._engine._worker  # type: ignore[attr-defined] # noqa: SLF001
+        timers: dict[str, Any] = worker.live[run_id].timers
+        return timers
+
     async def journal(self, run_id: str) -> list[Record]:
         """Return all that is recorded of a run."""
         store = self.store()
@@ -84,6 +94,11 @@ async def begin(
     """Start a run without waiting for it."""
     run = await app.create_run(workflow, run_id=run_id)
     return await run.start_async(input_data=input_data, **options)
+
+
+async def has_status(run: RunHandle[Any], status: str) -> bool:
+    """Whether a run has this status now."""
+    return await run.status() == status
 
 
 def statuses(result: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The engines that run the behaviour suite: the local one over both stores."""
+"""The engines that run the behaviour suite: the local one over both stores, and Temporal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from behaviour.bench import Bench
+from behaviour.temporal_bench import TemporalBench
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("temporal", marks=pytest.mark.slow)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    return Bench(request.param, tmp_path)
+    if request.param != "temporal":
+        return Bench(request.param, tmp_path)
+    bench = TemporalBench(request.getfixturevalue("temporal_server"))
+    for marker in request.node.iter_markers("requires"):
+        for capability in marker.args:
+            if capability in bench.lacks:
+                pytest.skip(f"{capability}: {bench.lacks[capability]}")
+    return bench

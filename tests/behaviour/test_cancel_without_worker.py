@@ -13,6 +13,9 @@ from eventually import eventually
 from outlast import CancelOutcome, ReadContext, Retry, RunHandle, RunStateError, StepContext, Workflow, step
 from outlast.core.record import Record
 from outlast.core.view import fold_state
+from outlast.engines.capability import Capability
+
+pytestmark = pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
 
 
 @step

@@ -14,7 +14,10 @@ from behaviour.bench import Bench, begin
 from behaviour.test_streams import read
 from eventually import eventually
 from outlast import RunStatus, StepContext, StreamEvent, StreamWriteError, Workflow, step
+from outlast.engines.capability import Capability
 from outlast.engines.local import voice
+
+pytestmark = pytest.mark.requires(Capability.SAYING)
 
 
 def said(events: list[StreamEvent]) -> list[Any]:

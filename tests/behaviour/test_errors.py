@@ -242,7 +242,7 @@ async def test_duration_beyond_all_time_is_a_recorded_failure_or_a_sleep(bench: 
 async def _settled(started: Any) -> Any:
     async def look() -> Any:
         result = await started.snapshot()
-        return result if result.status != "running" else None
+        return result if result.status not in ("pending", "running") else None
 
     return await eventually(look)
 

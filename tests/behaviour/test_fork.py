@@ -11,6 +11,9 @@ from pydantic import BaseModel
 
 from behaviour.bench import Bench, begin, statuses
 from outlast import InputError, OutputOptions, RunExistsError, RunNotFoundError, StepContext, Workflow, step
+from outlast.engines.capability import Capability
+
+pytestmark = pytest.mark.requires(Capability.REWINDING)
 
 
 class Cart(BaseModel):

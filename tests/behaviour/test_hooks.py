@@ -14,10 +14,13 @@ import pytest
 from behaviour.bench import Bench, begin
 from eventually import eventually
 from outlast import CommittedWorkflow, HookDelivery, RunResult, StartInfo, StepContext, Workflow, step
+from outlast.engines.capability import Capability
 from outlast.storage.base import Store
 
 AT_ONCE = timedelta()
 SOON = timedelta(milliseconds=1)
+
+pytestmark = pytest.mark.requires(Capability.HOOKS)
 
 
 @step

@@ -21,8 +21,11 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.engines.capability import Capability
 
 BROKEN: set[int] = set()
+
+pytestmark = pytest.mark.requires(Capability.IDEMPOTENCY_KEYS)
 
 
 @step

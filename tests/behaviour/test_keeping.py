@@ -20,7 +20,10 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.engines.capability import Capability
 from outlast.engines.local import housekeeper
+
+pytestmark = pytest.mark.requires(Capability.DELETION)
 
 
 @step

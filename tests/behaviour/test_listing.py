@@ -9,7 +9,10 @@ import pytest
 
 from behaviour.bench import Bench, Clock, begin
 from outlast import InputError, OutputOptions, RunStatus, UnattachedWorkflowError, Workflow, step
+from outlast.engines.capability import Capability
 from outlast.reading import RunPage
+
+pytestmark = pytest.mark.requires(Capability.LISTS)
 
 
 @step

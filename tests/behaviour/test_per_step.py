@@ -11,6 +11,7 @@ import pytest
 from behaviour.bench import Bench, begin, statuses
 from eventually import eventually
 from outlast import ResumeTargetError, RunHandle, RunStateError, StartedRun, StepContext, Workflow, step
+from outlast.engines.capability import Capability
 
 calls: Counter[str] = Counter()
 
@@ -140,6 +141,7 @@ async def test_verbs_that_do_not_fit_a_pause_are_refused(bench: Bench) -> None:
             await started.step()
 
 
+@pytest.mark.requires(Capability.REWINDING)
 async def test_paused_run_can_be_canceled_and_time_travelled(bench: Bench) -> None:
     """10, 12.3: a paused run rests."""
     async with bench.app(WORKFLOW) as app:
@@ -153,6 +155,7 @@ async def test_paused_run_can_be_canceled_and_time_travelled(bench: Bench) -> No
     assert canceled.status == "canceled"
 
 
+@pytest.mark.requires(Capability.REWINDING)
 async def test_time_travel_into_a_nested_workflow_pauses_after_that(bench: Bench) -> None:
     """12.6: it stops after the top-level node in which the target stands."""
     async with bench.app(WORKFLOW) as app:
@@ -181,6 +184,7 @@ async def test_suspension_within_a_node_comes_before_the_pause(bench: Bench) -> 
     assert (suspended.status, paused.status, ended.status, ended.result) == ("suspended", "paused", "success", "yes")
 
 
+@pytest.mark.requires(Capability.PENDING_RECORDS)
 async def test_recorded_run_can_be_started_step_by_step(bench: Bench) -> None:
     """2.1, 12.6: `per_step` is kept with the start, however the run was recorded."""
     async with bench.app(WORKFLOW) as app:

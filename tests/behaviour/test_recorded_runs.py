@@ -19,8 +19,11 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.engines.capability import Capability
 
 HOUR = timedelta(hours=1)
+
+pytestmark = pytest.mark.requires(Capability.PENDING_RECORDS)
 
 
 @step

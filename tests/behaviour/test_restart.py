@@ -19,6 +19,9 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.engines.capability import Capability
+
+pytestmark = pytest.mark.requires(Capability.REWINDING)
 
 
 class World:

@@ -184,7 +184,7 @@ async def test_retry_on_and_stop_on_filter_failures(
 async def test_no_attempt_begins_after_max_elapsed(bench: Bench) -> None:
     """9.1: max_elapsed."""
     body = Body(PaymentError("no"))
-    retry = Retry(limit=9, delay=0.03, max_elapsed=0.07)
+    retry = Retry(limit=9, delay=0.1, max_elapsed=0.25)
 
     result = await bench.run(Workflow("w").then(body.step(retries=retry)).commit())
 

@@ -11,6 +11,7 @@ import pytest
 from behaviour.bench import Bench, Clock, begin
 from eventually import eventually
 from outlast import InputError, NeverStartedError, RunHandle, StartDeadlineError, StepContext, Workflow, step
+from outlast.engines.capability import Capability
 
 HOUR = timedelta(hours=1)
 CALLED: list[str] = []
@@ -106,6 +107,7 @@ async def test_worker_that_comes_too_late_calls_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("limit", ["max_runs", "max_steps"])
+@pytest.mark.requires(Capability.RUN_SLOTS)
 async def test_run_that_waits_for_a_slot_of_a_busy_worker_fails(bench: Bench, limit: str) -> None:
     """9.3, 19: a slot that comes too late does not begin the run."""
     release = asyncio.Event()

@@ -156,17 +156,18 @@ async def test_step_that_runs_again_after_its_process_left_gets_the_same_run(ben
 
 async def test_step_may_start_runs_while_its_app_is_left(bench: Bench) -> None:
     """3.6: bodies in flight end within `drain`, so what they may do still works."""
-    leaving = asyncio.Event()
+    entered, leaving = asyncio.Event(), asyncio.Event()
 
     @step
     async def start(x: int, ctx: StepContext) -> str:
+        entered.set()
         await leaving.wait()
         return (await ctx.start_async(CHILD, input_data=x)).run_id
 
     workflow = parent(start)
     async with bench.app(workflow, CHILD) as app:
         await begin(app, workflow, 1, run_id="run")
-        await eventually(lambda: bench.live(app))
+        await entered.wait()
         asyncio.get_running_loop().call_later(0.05, leaving.set)
     async with bench.app(workflow, CHILD) as app:
         result = await app.run("run").result(timeout=5)

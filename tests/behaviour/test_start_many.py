@@ -9,6 +9,7 @@ import pytest
 
 from behaviour.bench import Bench, begin
 from outlast import InputError, OutputOptions, RunExistsError, RunStatus, UnattachedWorkflowError, Workflow, step
+from outlast.engines.capability import Capability
 from outlast.testing.faults import CountCommits
 
 
@@ -86,6 +87,7 @@ async def test_no_items_start_nothing(bench: Bench) -> None:
     ],
     ids=str,
 )
+@pytest.mark.requires(Capability.LISTS)
 async def test_items_are_checked_as_a_whole_before_anything_is_recorded(bench: Bench, items: Any, reason: str) -> None:
     """2.3, 2.7: wrong items raise with their place; nothing is recorded."""
     async with bench.app(COUNT) as app:
@@ -105,6 +107,7 @@ async def test_all_wrong_items_are_named(bench: Bench) -> None:
     assert [each.path for each in caught.value.problems] == ["[0].input_data", "[2].input_data"]
 
 
+@pytest.mark.requires(Capability.LISTS)
 async def test_id_that_was_started_before_refuses_all(bench: Bench) -> None:
     """2.4, 2.7: duplicates are refused before anything is written."""
     async with bench.app(COUNT) as app:

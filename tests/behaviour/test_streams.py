@@ -208,7 +208,7 @@ async def test_reader_of_a_suspended_run_waits_for_what_follows(bench: Bench) ->
         await (await app.create_run(ASKING, run_id="run")).start(input_data=1)
         seen = await read(other.run("run").observe_stream())
         reading = asyncio.create_task(read(other.run("run").observe_stream(after=seen[-1].seq)))
-        await eventually(lambda: other._engine._watch.is_watching)  # noqa: SLF001
+        await eventually(lambda: bench.is_watching(other))
 
         await app.run("run").resume("yes")
 
@@ -220,7 +220,7 @@ async def test_reader_that_follows_goes_on_after_a_finish(bench: Bench) -> None:
     async with bench.app(ASKING) as app:
         await (await app.create_run(ASKING, run_id="run")).start(input_data=1)
         reading = asyncio.create_task(read(app.run("run").observe_stream(follow=True), count=8))
-        await eventually(lambda: app._engine._watch.is_watching)  # noqa: SLF001
+        await eventually(lambda: bench.is_watching(app))
         await app.run("run").resume("yes")
 
         assert short(await reading)[-1] == "finish"
@@ -231,11 +231,11 @@ async def test_reader_that_follows_waits_on_after_the_end(bench: Bench) -> None:
     async with bench.app(CHAIN) as app:
         await (await app.create_run(CHAIN, run_id="run")).start(input_data=1)
         reading = asyncio.create_task(read(app.run("run").observe_stream(follow=True)))
-        await eventually(lambda: app._engine._watch.is_watching)  # noqa: SLF001
+        await eventually(lambda: bench.is_watching(app))
 
         reading.cancel()
         await asyncio.wait([reading])
-        assert not app._engine._watch.is_watching  # noqa: SLF001
+        assert not bench.is_watching(app)
 
 
 async def test_reader_after_the_last_event_of_an_ended_run_is_done(bench: Bench) -> None:
@@ -278,7 +278,7 @@ async def test_reader_that_goes_away_leaves_nothing_behind(bench: Bench) -> None
     async with bench.app(workflow) as app:
         stream = (await app.create_run(workflow)).stream(input_data=1)
         assert len(await read(stream, count=2)) == 2
-        assert not app._engine._watch.is_watching  # noqa: SLF001
+        assert not bench.is_watching(app)
 
         gate.set()
         assert (await stream.result(timeout=10)).result == 1
@@ -289,7 +289,7 @@ async def test_reader_learns_that_the_app_was_closed(bench: Bench) -> None:
     async with bench.app(ASKING) as app:
         await (await app.create_run(ASKING, run_id="run")).start(input_data=1)
         reading = asyncio.create_task(read(app.run("run").observe_stream(follow=True)))
-        await eventually(lambda: app._engine._watch.is_watching)  # noqa: SLF001
+        await eventually(lambda: bench.is_watching(app))
 
     with pytest.raises(StoreUnavailableError, match="closed"):
         await reading

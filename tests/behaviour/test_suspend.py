@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from behaviour.bench import Bench, begin, statuses
+from behaviour.bench import Bench, begin, has_status, statuses
 from eventually import eventually
 from outlast import (
     InputError,
@@ -238,6 +238,8 @@ async def test_body_that_cleans_up_within_the_grace_period_is_suspended(bench: B
 async def test_suspended_run_holds_no_memory_and_no_task(bench: Bench) -> None:
     """7.1: the run becomes `suspended`, holds no memory, task or thread."""
     async with bench.app(ASK) as app:
+        await (await begin(app, ASK)).result()
+        await eventually(lambda: not bench.live(app))
         before = len(asyncio.all_tasks())
         for _ in range(5):
             await (await begin(app, ASK)).result()
@@ -424,6 +426,7 @@ async def test_resume_of_a_running_run(bench: Bench) -> None:
     workflow = Workflow("w", input=int).then(hold).commit()
     async with bench.app(workflow) as app:
         started = await begin(app, workflow, 1)
+        await eventually(lambda: has_status(started, "running"))
         with pytest.raises(RunStateError) as caught:
             await started.resume()
         gate.set()

@@ -22,8 +22,11 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.engines.capability import Capability
 
 calls: Counter[str] = Counter()
+
+pytestmark = pytest.mark.requires(Capability.REWINDING)
 
 
 @pytest.fixture(autouse=True)

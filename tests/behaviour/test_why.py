@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from behaviour.bench import Bench, begin
 from outlast import StepContext, Workflow, step
+from outlast.engines.capability import Capability
 
 
 @step
@@ -27,6 +30,7 @@ BEFORE = Workflow("w").then(ask).then(old).commit()
 AFTER = Workflow("w").then(ask).then(new).commit()
 
 
+@pytest.mark.requires(Capability.WORKER_INSIGHT)
 async def test_worker_that_lacks_a_function_of_the_graph_is_not_counted(bench: Bench) -> None:
     """4: it knows the workflow, but the run was started on a graph that names what it has not."""
     async with bench.app(BEFORE, worker=False) as app:

@@ -21,6 +21,7 @@ from outlast.core.events import (
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunGivenUp,
     RunStarted,
     RunTimedOut,
     StartTimedOut,
@@ -608,6 +609,12 @@ def poisoned() -> SimulatedRun:
     return run
 
 
+def given_up() -> SimulatedRun:
+    run = chain_in_flight()
+    run.record(RunGivenUp(T0 + 2, FailureInfo(type="WorkflowTerminatedError", message="by hand", is_retryable=False)))
+    return run
+
+
 def canceled_asleep() -> SimulatedRun:
     run = asleep()
     run.cancel()
@@ -782,6 +789,7 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         parallel_limited,
         paused,
         poisoned,
+        given_up,
         recovered,
         request_context,
         result_misfit,

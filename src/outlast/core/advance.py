@@ -44,6 +44,7 @@ from outlast.core.events import (
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunGivenUp,
     RunPaused,
     RunRewound,
     RunStarted,
@@ -95,6 +96,7 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             | CancelRequested()
             | RunTimedOut()
             | RunCrashed()
+            | RunGivenUp()
             | RunCreated()
             | StartTimedOut()
             | HookStarted()
@@ -148,6 +150,7 @@ def _apply_to_run(
     | CancelRequested
     | RunTimedOut
     | RunCrashed
+    | RunGivenUp
     | RunCreated
     | StartTimedOut
     | HookStarted
@@ -165,14 +168,16 @@ def _apply_to_run(
             _begin_execution(state, event, Recorded(seq))
         case CancelRequested():
             ending.cancel(state)
-        case RunTimedOut():
-            ending.time_out(state)
-        case RunCrashed():
-            ending.crash(state, event)
         case RunCreated():
             state.issue(AwaitDeadline(START_PATH, event.due_at_ms))
         case StartTimedOut():
             ending.miss_start(state)
+        case RunTimedOut():
+            ending.time_out(state)
+        case RunCrashed():
+            ending.crash(state, event)
+        case RunGivenUp(failure=failure):
+            ending.give_up(state, Cause("", failure))
         case HookStarted() | HookEnded():
             hook.note(state, event)
         case _:

@@ -23,6 +23,7 @@ from outlast.core.events import (
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunGivenUp,
     RunPaused,
     RunRewound,
     RunStarted,
@@ -69,6 +70,7 @@ EVENT_VERSIONS: Final[Mapping[str, int]] = {
     "cancel-requested": 1,
     "run-timed-out": 1,
     "run-crashed": 1,
+    "run-given-up": 1,
     "timer-fired": 1,
     "block-opened": 1,
     "block-succeeded": 1,
@@ -103,7 +105,7 @@ def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | Non
         case StepStarted() | StepSucceeded() | StepFailed() | StepSuspended() | StepCanceled():
             name, body = _of_attempt(event)
             path, attempt = event.path, event.attempt
-        case RunStarted() | RunFinished() | CancelRequested() | RunTimedOut() | RunCrashed():
+        case RunStarted() | RunFinished() | CancelRequested() | RunTimedOut() | RunCrashed() | RunGivenUp():
             name, body = _of_run(event)
         case BlockOpened() | BlockSucceeded() | BlockFailed():
             name, body = _of_block(event)
@@ -205,7 +207,9 @@ def _of_hook(event: HookStarted | HookEnded) -> _NameAndBody:
     return "hook-ended", None if event.failure is None else encode({"failure": failure_to_json(event.failure)})
 
 
-def _of_run(event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunFinished) -> _NameAndBody:
+def _of_run(
+    event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunGivenUp | RunFinished,
+) -> _NameAndBody:
     match event:
         case RunStarted():
             return "run-started", _start_body(event)
@@ -215,6 +219,8 @@ def _of_run(event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | Run
             return "run-timed-out", None
         case RunCrashed():
             return "run-crashed", encode({"poison": event.is_poison})
+        case RunGivenUp():
+            return "run-given-up", encode({"failure": failure_to_json(event.failure)})
         case RunFinished(status=RunStatus.SUCCESS, output_seq=seq):
             return "run-finished", None if seq is None else b'{"output_seq":%d}' % seq
         case RunFinished():
@@ -283,6 +289,10 @@ def _block_opened(record: Record) -> BlockOpened:
 def _block_failed(record: Record) -> BlockFailed:
     body = _body(record)
     return BlockFailed(record.at_ms, record.path, _text(body["cause"]), _failure(body["failure"]))
+
+
+def _run_given_up(record: Record) -> RunGivenUp:
+    return RunGivenUp(record.at_ms, _failure(_body(record)["failure"]) or FailureInfo(type="Exception", message=""))
 
 
 def _run_finished(record: Record) -> RunFinished:
@@ -389,6 +399,7 @@ _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
     "sleep-started": lambda record: SleepStarted(record.at_ms, record.path, _number(_body(record)["due_at_ms"]) or 0),
     "run-timed-out": lambda record: RunTimedOut(record.at_ms, DEADLINE_PATH),
     "run-crashed": lambda record: RunCrashed(record.at_ms, bool(_body(record)["poison"])),
+    "run-given-up": _run_given_up,
     "cancel-requested": lambda record: CancelRequested(record.at_ms, _text(_body(record).get("reason"))),
     "step-failed": _step_failed,
     "timer-fired": lambda record: TimerFired(record.at_ms, record.path),

@@ -32,6 +32,7 @@ __all__ = [
     "RunCrashed",
     "RunCreated",
     "RunFinished",
+    "RunGivenUp",
     "RunPaused",
     "RunRewound",
     "RunStarted",
@@ -303,6 +304,16 @@ class RunCrashed:
 
 
 @immutable
+class RunGivenUp:
+    """The engine cannot go on with the run; it ends `failed`, and what is in flight is not waited for."""
+
+    at_ms: int
+    """When, in milliseconds since 1970, UTC."""
+    failure: FailureInfo
+    """Why."""
+
+
+@immutable
 class TimerFired:
     """A recorded due time has come."""
 
@@ -408,6 +419,7 @@ Event: TypeAlias = (
     | CancelRequested
     | RunTimedOut
     | RunCrashed
+    | RunGivenUp
     | TimerFired
     | BlockOpened
     | BlockSucceeded

@@ -29,6 +29,7 @@ from outlast.core.events import (
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunGivenUp,
     RunPaused,
     RunRewound,
     RunStarted,
@@ -163,7 +164,7 @@ class Projection:
                 | HookEnded()
             ):
                 return []
-            case RunPaused() | RunContinued():
+            case RunGivenUp() | RunPaused() | RunContinued():
                 return []  # the status of the run tells of them
             case RunRewound() | RunFinished():
                 return [self._rewind(event)] if isinstance(event, RunRewound) else self._finish(event)

@@ -23,6 +23,7 @@ from outlast.core.events import (
     RunCrashed,
     RunCreated,
     RunFinished,
+    RunGivenUp,
     RunPaused,
     RunRewound,
     RunStarted,
@@ -176,6 +177,7 @@ def _note(view: RunView, seq: int, event: Event) -> None:
             | StartTimedOut()
             | RunTimedOut()
             | RunCrashed()
+            | RunGivenUp()
             | RunPaused()
             | RunContinued()
             | HookStarted()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from outlast.core.events import Fact, RunCreated, RunStarted
 from outlast.core.history import History
 from outlast.core.record import Record
+from outlast.engines.options import DriveOptions
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
@@ -17,7 +18,17 @@ from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import JsonValue
 
-__all__ = ["CreateRequest", "Engine", "GraphInFlight", "History", "Journal", "SeededStart", "Standing", "StartRequest"]
+__all__ = [
+    "CreateRequest",
+    "Engine",
+    "EngineChoice",
+    "GraphInFlight",
+    "History",
+    "Journal",
+    "SeededStart",
+    "Standing",
+    "StartRequest",
+]
 
 
 @immutable
@@ -204,6 +215,14 @@ class Engine(Protocol):
         """End in good order and return how many runs are left unfinished that were this engine's."""
         ...
 
+    async def until_idle(self) -> None:
+        """Wait until nothing that this process could run now is left; at once in a process that is no worker.
+
+        Raises:
+            UnsupportedByEngineError: This engine does not know.
+        """
+        ...
+
     async def create(self, request: CreateRequest) -> None:
         """Record a run as `pending`, so that any process can start it (rule 2.1).
 
@@ -366,5 +385,18 @@ class Engine(Protocol):
 
         Raises:
             RunNotFoundError: Its id is not known.
+        """
+        ...
+
+
+class EngineChoice(Protocol):
+    """What an app is given as `engine=`: where its runs are to live."""
+
+    def attach(self, workflows: Sequence[CommittedWorkflow[Any, Any]], options: DriveOptions) -> Engine:
+        """Return the engine of one app.
+
+        Raises:
+            ConfigurationError: An option cannot work with this engine.
+            UnsupportedByEngineError: A workflow needs what this engine lacks.
         """
         ...

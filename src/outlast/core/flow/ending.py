@@ -11,7 +11,17 @@ from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.instant import render_ms
 
-__all__ = ["DEADLINE_PATH", "START_PATH", "cancel", "crash", "finish_early", "look_if_begun", "miss_start", "time_out"]
+__all__ = [
+    "DEADLINE_PATH",
+    "START_PATH",
+    "cancel",
+    "crash",
+    "finish_early",
+    "give_up",
+    "look_if_begun",
+    "miss_start",
+    "time_out",
+]
 
 DEADLINE_PATH: Final = "?deadline"
 """Where the run's own deadline is open."""
@@ -62,7 +72,12 @@ def crash(state: RunState, event: RunCrashed) -> None:
     started = [command.path for command in state.open.values() if isinstance(command, RunStep | RunMap | RunHook)]
     message = f"processes ended by themselves {state.crashes} times while they called {', '.join(started[:3])}"
     failure = FailureInfo(type="PoisonRunError", message=message, is_retryable=False)
-    state.ending = Cause(started[0] if started else "", failure)
+    give_up(state, Cause(started[0] if started else "", failure))
+
+
+def give_up(state: RunState, cause: Cause) -> None:
+    """End the run as `failed`, whatever is in flight."""
+    state.ending = cause
     state.is_canceling = True
     for path in list(state.open):
         state.drop(path)

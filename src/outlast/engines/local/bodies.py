@@ -15,8 +15,8 @@ from typing import assert_never
 from outlast.core.chunk import ChunkWritten, DataEmitted, ProgressMade, StreamEntry
 from outlast.core.commands import RunStep
 from outlast.engines.local.live import Body, LiveRun
-from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.voice import Voice
+from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, Outcome, Raised, check_size, perform_async, perform_sync
 from outlast.engines.threads import BodyThreads
@@ -32,7 +32,7 @@ class Bodies:
 
     def __init__(
         self,
-        options: LocalOptions,
+        options: DriveOptions,
         *,
         report: Callable[[Body, Outcome], None],
         flush: Callable[[LiveRun], None],

@@ -14,9 +14,9 @@ from outlast.core.outside import end_from_outside
 from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
+from outlast.engines.asking import fact_asked_for
 from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.program import ProgramShelf
-from outlast.engines.local.requests import fact_asked_for
 from outlast.graph.document import UnknownGraphError
 from outlast.storage.base import Ending, InboxRow, RunRow, Store
 

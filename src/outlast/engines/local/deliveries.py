@@ -16,8 +16,8 @@ from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
 from outlast.engines.local.hook_calls import HookCalls
-from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.options import DriveOptions
 from outlast.errors import StoreError
 from outlast.failures import FailureInfo, describe_exception, failure_to_json
 from outlast.graph.nodes import Graph
@@ -45,7 +45,7 @@ def deliveries_of(graph: Graph, status: RunStatus, *, seq: int, execution: int, 
 class Deliveries:
     """The deliveries that this process makes."""
 
-    def __init__(self, store: Store, shelf: ProgramShelf, options: LocalOptions, *, wake: Callable[[], None]) -> None:
+    def __init__(self, store: Store, shelf: ProgramShelf, options: DriveOptions, *, wake: Callable[[], None]) -> None:
         self._store = store
         self._shelf = shelf
         self._now_ms = options.now_ms

@@ -54,10 +54,10 @@ from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.calls import call_of, refs_of, timeout_of
 from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.live import Body, LiveRun
-from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.requests import Requests
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.timers import DueEvent, Timers
+from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
 from outlast.errors import OutlastError, StoreError
@@ -80,7 +80,7 @@ class Driver:
         self,
         store: RunStore,
         *,
-        options: LocalOptions,
+        options: DriveOptions,
         on_recorded: Callable[[RunKey], None],
         on_released: Callable[[LiveRun], None],
         on_refused: Callable[[LiveRun, OutlastError], None],

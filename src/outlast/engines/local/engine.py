@@ -17,11 +17,11 @@ from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.live import LiveRun
-from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
+from outlast.engines.options import DriveOptions
 from outlast.errors import (
     InputError,
     OutlastError,
@@ -59,11 +59,11 @@ class LocalEngine:
     """Drives runs on the running event loop, over a store that several processes of this machine may share."""
 
     def __init__(
-        self, store: Store, workflows: Sequence[CommittedWorkflow[Any, Any]], options: LocalOptions | None = None
+        self, store: Store, workflows: Sequence[CommittedWorkflow[Any, Any]], options: DriveOptions | None = None
     ) -> None:
         self._store = store
         self._workflows = workflows
-        self._options = options or LocalOptions()
+        self._options = options or DriveOptions()
         self._now_ms = self._options.now_ms
         self._shelf = ProgramShelf(store, workflows)
         self._bystander = Bystander(store, self._shelf, self._now_ms)

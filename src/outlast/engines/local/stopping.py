@@ -9,8 +9,8 @@ from outlast.core.commands import Evaluate, RunHook, RunStep
 from outlast.core.events import CancelRequested, Fact, StepCanceled
 from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.live import LiveRun
-from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.timers import Timers
+from outlast.engines.options import DriveOptions
 
 __all__ = ["Stopping"]
 
@@ -20,7 +20,7 @@ class Stopping:
 
     def __init__(
         self,
-        options: LocalOptions,
+        options: DriveOptions,
         *,
         bodies: Bodies,
         timers: Timers,

@@ -18,9 +18,9 @@ from outlast.engines.local.driver import Driver
 from outlast.engines.local.heartbeat import Heartbeat
 from outlast.engines.local.live import LiveRun
 from outlast.engines.local.memory import collector_paused
-from outlast.engines.local.options import LocalOptions
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
+from outlast.engines.options import DriveOptions
 from outlast.errors import OutlastError, StaleRunError, StoreError
 from outlast.storage.base import Append, ClaimedRun, InboxKey, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
@@ -42,7 +42,7 @@ class Worker:
         self,
         store: Store,
         shelf: ProgramShelf,
-        options: LocalOptions,
+        options: DriveOptions,
         *,
         on_rest: Callable[[LiveRun], None],
         on_recorded: Callable[[RunKey], None],

@@ -1,4 +1,4 @@
-"""What can be set about the local engine."""
+"""What an app sets about how its runs are driven, whatever the engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from outlast.errors import ConfigurationError
 
-__all__ = ["LocalOptions", "wall_clock_ms"]
+__all__ = ["DriveOptions", "wall_clock_ms"]
 
 
 def wall_clock_ms() -> int:
@@ -20,8 +20,8 @@ def wall_clock_ms() -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalOptions:
-    """The options of a local engine; each has a default that suits one process with mostly short steps."""
+class DriveOptions:
+    """How runs are driven; each option has a default that suits one process with mostly short steps."""
 
     is_worker: bool = True
     """Whether this process drives runs; if not it only starts and reads them."""

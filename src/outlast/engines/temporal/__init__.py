@@ -1,0 +1,7 @@
+"""Runs that live on a Temporal server; needs `pip install "outlast[temporal]"`."""
+
+from __future__ import annotations
+
+from outlast.engines.temporal.options import TemporalEngine
+
+__all__ = ["TemporalEngine"]

@@ -1,0 +1,257 @@
+"""The activities: a dynamic one that calls bodies, and a local one that answers what steers a run."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, NoReturn
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from outlast.engines.answers import converter
+from outlast.engines.perform import Call, Outcome, Raised, check_value, perform_async, perform_sync
+from outlast.engines.temporal.attempt import Attempt
+from outlast.engines.temporal.flow import ASK
+from outlast.engines.temporal.lookups import RemoteLookup, TableLookup
+from outlast.engines.temporal.messages import Ask, Asks, Reply, Task, Verdict
+from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack
+from outlast.engines.temporal.past import Past
+from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.threads import BodyThreads
+from outlast.errors import PayloadTooLargeError
+from outlast.failures import describe_exception
+from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.compose import WorkflowTypes
+from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
+from outlast.graph.function import Function
+from outlast.graph.source import source_from_json
+from outlast.graph.source_map import source_function
+from outlast.values import JsonValue, decode
+
+__all__ = ["Activities"]
+
+_SHORTEST_BEAT: Final = 0.25
+"""Seconds between two heartbeats of a call: their answers tell of a cancel."""
+_LONGEST_BEAT: Final = 0.9
+"""The same when many bodies are in flight; well below the shortest lease."""
+_BEAT_PER_BODY: Final = 0.01
+"""What each body in flight adds, so that a worker makes about 100 heartbeats a second."""
+_UNKNOWN_AGAIN: Final = timedelta(seconds=1)
+
+
+class Activities:
+    """Calls the functions of this process's workflows."""
+
+    def __init__(
+        self,
+        client: Client,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        *,
+        now_ms: Callable[[], int],
+        threads: BodyThreads,
+    ) -> None:
+        self._client = client
+        self._workflows = {workflow.id: workflow for workflow in workflows}
+        self._now_ms = now_ms
+        self._threads = threads
+        self._in_flight = 0
+
+    @activity.defn(dynamic=True)
+    async def call(self, args: collections.abc.Sequence[RawValue]) -> RawValue:
+        """Call the body of a step, and return what became of it: what a body raises is no failure of the activity."""
+        task = Task.from_bytes(args[0].payload.data)
+        function = self._find_function(task.workflow, task.function)
+        if function is None:
+            return self._leave(task.function, task.workflow)
+        attempt = Attempt(task.path, timeout_ms=task.timeout_ms, grace_ms=task.grace_ms, threads=self._threads)
+        past = _past()
+        call = self._call_of(task, function, attempt, is_recovered=past.restarts > 0)
+        return await self._attend(attempt, call, past, crashes_left=task.crashes_left)
+
+    @activity.defn(name=ASK)
+    async def ask(self, message: RawValue) -> RawValue:
+        """Answer questions: call maps and functions that steer the run, check declared types.
+
+        As a local activity it holds up the run, so it leaves functions that may wait for something to one that is not.
+        """
+        asks = Asks.from_bytes(message.payload.data)
+        is_local = activity.info().is_local
+        lacking = [each.function for each in asks.asks if not self._knows(asks.workflow, each)]
+        if lacking and is_local:
+            return raw_value(pack({"lacking": lacking[0]}))
+        if lacking:
+            return self._leave(lacking[0], asks.workflow)
+        if is_local:
+            replies = [await self._answer(asks, each) for each in asks.asks]
+            return raw_value(pack({}, *(each.to_bytes() for each in replies)))
+        [ask] = asks.asks
+        attempt = Attempt(ask.path, timeout_ms=None, grace_ms=asks.grace_ms, threads=self._threads)
+        call = self._question(asks, ask)
+        return await self._attend(attempt, call, _past(), crashes_left=asks.crashes_left)
+
+    async def _attend(self, attempt: Attempt, call: Call, past: Past, *, crashes_left: int) -> RawValue:
+        """Call a function, be there while it runs, and return what became of it."""
+        if past.crashes > crashes_left:
+            return self._reply("poison", past)
+        self._in_flight += 1
+        beating = asyncio.create_task(self._beat(past), name=f"outlast heartbeat {attempt.path}")
+        try:
+            attempt.start(call)
+            outcome = await _until_over(attempt, past)
+        finally:
+            self._in_flight -= 1
+            beating.cancel()
+            await attempt.close()
+        return self._reply("canceled" if outcome is None else outcome, past)
+
+    def _leave(self, reference: str, workflow_id: str) -> NoReturn:
+        """Leave a call to a worker that has the function."""
+        activity.heartbeat(*_past().put_back().details)
+        message = f"this worker lacks '{reference}' of workflow '{workflow_id}'; start one that has it"
+        raise ApplicationError(message, type="UnknownFunction", next_retry_delay=_UNKNOWN_AGAIN)
+
+    async def _beat(self, past: Past) -> None:
+        """Tell the server that this worker lives, and learn from its answers of a cancel; less often if many do."""
+        while True:
+            activity.heartbeat(*past.details)
+            await asyncio.sleep(min(_LONGEST_BEAT, max(_SHORTEST_BEAT, self._in_flight * _BEAT_PER_BODY)))
+
+    def _reply(self, outcome: Outcome | Verdict, past: Past) -> RawValue:
+        message = Reply(self._now_ms(), outcome, past.restarts, past.crashes).to_bytes()
+        if len(message) > LARGEST_MESSAGE:
+            error = PayloadTooLargeError("what became of a step", len(message), LARGEST_MESSAGE)
+            refused = Raised(describe_exception(error, is_retryable=False))
+            message = Reply(self._now_ms(), refused, past.restarts, past.crashes).to_bytes()
+        return raw_value(message)
+
+    def _find_function(self, workflow_id: str, reference: str) -> Function | None:
+        workflow = self._workflows.get(workflow_id)
+        return None if workflow is None else workflow.functions.get(reference)
+
+    def _knows(self, workflow_id: str, ask: Ask) -> bool:
+        """Say whether a question can be answered here."""
+        if ask.kind == "check" or ask.sources is not None:
+            workflow = self._workflows.get(workflow_id)
+            return workflow is not None and ask.scope in workflow.composition.types
+        return self._find_function(workflow_id, ask.function) is not None
+
+    def _types(self, workflow_id: str, scope: str) -> WorkflowTypes:
+        return self._workflows[workflow_id].composition.types[scope]
+
+    def _call_of(self, task: Task, function: Function, attempt: Attempt, *, is_recovered: bool) -> Call:
+        types = self._types(task.workflow, task.scope)
+        has_suspended = task.suspend_data is not None
+        facts = AttemptFacts(
+            attempt=task.attempt,
+            is_recovered=is_recovered,
+            canceled=CancelFlag(attempt.canceled),
+            is_resumed=task.resume_data is not None,
+            is_timed_out=has_suspended and task.resume_data is None,
+            suspend_data=task.suspend_data,
+            resume_data=task.resume_data,
+        )
+        info = activity.info()
+        handle = self._client.get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
+        lookup = RemoteLookup(handle, types.input)
+        run = RunFacts(
+            run_id=task.run_id,
+            workflow_id=task.scope,
+            resource_id=task.resource_id,
+            execution=0,
+            request_context=task.request_context,
+        )
+
+        def make_context(value: object) -> ReadContext[Any]:
+            return StepContext(
+                run,
+                task.path,
+                value,
+                lookup=lookup,
+                function=function,
+                facts=facts,
+                data=_object(task.state),
+                state_type=function.state or types.state,
+            )
+
+        subject = f"step '{task.path}'"
+        return Call(function, task.input, subject, task.request_context, make_context, limit=LARGEST_MESSAGE)
+
+    async def _answer(self, asks: Asks, ask: Ask) -> Reply:
+        """Answer a question at once, or say that it may take long."""
+        if ask.kind == "check":
+            types = self._types(asks.workflow, ask.scope)
+            schema = types.input if ask.function == "input" else types.output
+            failure = check_value(asks.values[ask.value], ask.subject, schema.decode)
+            return Reply(self._now_ms(), "fits" if failure is None else Raised(failure))
+        call = self._question(asks, ask)
+        if ask.sources is not None:  # waits for nothing: all that it reads came with the question
+            return Reply(self._now_ms(), await perform_async(call, _no_watch))
+        return Reply(self._now_ms(), "elsewhere" if call.function.is_async else perform_sync(call))
+
+    def _question(self, asks: Asks, ask: Ask) -> Call:
+        if ask.sources is None:
+            function = self._workflows[asks.workflow].functions[ask.function]
+        else:
+            function = source_function({key: source_from_json(_json(each)) for key, each in _json(ask.sources).items()})
+        types = self._types(asks.workflow, ask.scope)
+        run = RunFacts(
+            run_id=asks.run_id,
+            workflow_id=ask.scope,
+            resource_id=asks.resource_id,
+            execution=0,
+            request_context=asks.request_context,
+        )
+        make_context = partial(
+            ReadContext,
+            run,
+            ask.path,
+            lookup=TableLookup(asks, ask, types.input),
+            data=_object(asks.state),
+            state_type=types.state,
+            iteration_count=ask.iteration_count,
+        )
+        subject = f"map '{ask.path}'" if ask.kind == "map" else f"'{ask.path}'"
+        convert = None if ask.purpose is None else converter(ask.purpose, self._now_ms())
+        raw = asks.values[ask.value]
+        return Call(function, raw, subject, asks.request_context, make_context, convert, limit=LARGEST_MESSAGE // 2)
+
+
+async def _until_over(attempt: Attempt, past: Past) -> Outcome | None:
+    """Wait for the body. A cancel of the run reaches it, and so does the end of this worker."""
+    while True:
+        try:
+            return await attempt.outcome()
+        except asyncio.CancelledError:
+            details = activity.cancellation_details()
+            if details is not None and details.cancel_requested:
+                attempt.cancel()
+                continue
+            attempt.stop()
+            if details is not None and details.worker_shutdown:
+                activity.heartbeat(*past.hand_back().details)
+                message = "the worker ends; the step runs again elsewhere"
+                raise ApplicationError(message, type="HandedBack") from None
+            raise
+
+
+def _no_watch(context: StepContext) -> None:
+    """Questions get no context of a step."""
+
+
+def _past() -> Past:
+    info = activity.info()
+    return Past.of(info.attempt, info.heartbeat_details)
+
+
+def _object(raw: bytes) -> dict[str, JsonValue]:
+    return _json(decode(raw))
+
+
+def _json(value: JsonValue) -> dict[str, JsonValue]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,313 @@
+"""The Temporal engine: runs are workflows of a Temporal server, and their journal is its history."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
+
+from outlast.core.events import Fact
+from outlast.core.history import History
+from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededStart, Standing, StartRequest
+from outlast.engines.capability import Capability
+from outlast.engines.options import DriveOptions
+from outlast.engines.temporal.errors import translated
+from outlast.engines.temporal.flow import REQUEST
+from outlast.engines.temporal.journal import TemporalJournal
+from outlast.engines.temporal.lacks import lacking
+from outlast.engines.temporal.messages import Request, Start
+from outlast.engines.temporal.packing import LARGEST_MESSAGE
+from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.place import Place
+from outlast.engines.temporal.reading import Reading, is_missing
+from outlast.engines.temporal.worker import TemporalWorker
+from outlast.errors import PayloadTooLargeError, RunExistsError, RunNotFoundError, StoreUnavailableError
+from outlast.graph.committed import CommittedWorkflow
+from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.outbox import DeliveryRow
+from outlast.values import decode
+
+__all__ = ["BoundEngine"]
+
+_RPC: Final = timedelta(seconds=10)
+_STARTS_AT_ONCE: Final = 50
+_STARTS_AT: Final = "outlast-starts-at-ms"
+"""Entry of the memo of a run that is to start later."""
+_FRESH: Final = 60.0
+"""Seconds after which a worker that has not asked for work is not counted any more."""
+
+# Threads of the SDK crash the interpreter if it ends while one of them calls back (temporalio/sdk-python#300).
+atexit.register(time.sleep, 0.02)
+
+
+class BoundEngine:
+    """Drives and reads the runs of one app on a Temporal server."""
+
+    def __init__(self, place: Place, workflows: Sequence[CommittedWorkflow[Any, Any]], options: DriveOptions) -> None:
+        self._place = place
+        self._workflows = workflows
+        self._options = options
+        self._client: Client | None = None
+        self._worker: TemporalWorker | None = None
+
+    async def open(self) -> None:
+        """Connect, and begin to work unless told otherwise."""
+        self._client = await self._place.connect()
+        if self._options.is_worker:
+            self._worker = TemporalWorker(self._client, self._place, self._workflows, self._options)
+            await self._worker.start()
+
+    async def close(self) -> int:
+        """Let bodies in flight end; what is left goes on with other workers, and nobody here knows how much that is."""
+        if self._worker is not None:
+            await self._worker.stop()
+        return 0
+
+    async def start(self, request: StartRequest) -> None:
+        """Start a workflow; the server has it on disk when this returns."""
+        now_ms = self._options.now_ms()
+        ready_at_ms = request.ready_at_ms(now_ms)
+        delay_ms = 0 if ready_at_ms is None else max(0, ready_at_ms - now_ms)
+        start = Start(
+            run_id=request.run_id,
+            resource_id=request.resource_id,
+            request_context=request.request_context,
+            state=request.state,
+            include_state=request.include_state,
+            max_recoveries=self._options.max_recoveries,
+            grace_ms=self._options.grace // timedelta(milliseconds=1),
+            lease_ms=self._options.lease // timedelta(milliseconds=1),
+            delay_ms=delay_ms,
+            start_within_ms=request.start_within_ms,
+            per_step=request.per_step,
+            tags=request.tags,
+            graph=request.workflow.document,
+            input=request.input,
+        )
+        message = start.to_bytes()
+        if len(message) > LARGEST_MESSAGE:
+            raise PayloadTooLargeError("the start of the run, with its graph", len(message), LARGEST_MESSAGE)
+        with translated(request.run_id):
+            await self._connected.start_workflow(
+                request.workflow.id,
+                raw_value(message),
+                id=self._place.prefix + request.run_id,
+                task_queue=self._place.task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                start_delay=timedelta(milliseconds=delay_ms) if delay_ms else None,
+                memo={_STARTS_AT: ready_at_ms} if delay_ms else None,
+                rpc_timeout=_RPC,
+            )
+
+    async def until_idle(self) -> None:
+        """Refuse: what this worker does not run, others do."""
+        raise lacking(Capability.IDLENESS)
+
+    async def create(self, request: CreateRequest) -> None:
+        """Refuse: the server knows no run before it is started."""
+        raise lacking(Capability.PENDING_RECORDS)
+
+    async def start_once(self, request: StartRequest) -> str:
+        """Refuse: the server keeps no keys beside the ids of workflows."""
+        raise lacking(Capability.IDEMPOTENCY_KEYS)
+
+    async def start_many(self, requests: Sequence[StartRequest], *, named: Sequence[str] = ()) -> list[str]:
+        """Start many workflows, some at a time; the server knows no transaction over several of them.
+
+        If an id was there beforehand, nothing is started.
+        """
+        if any(each.identity is not None for each in requests):
+            raise lacking(Capability.IDEMPOTENCY_KEYS)
+        for run_id in named:
+            if await self._is_known(run_id):
+                raise RunExistsError(run_id)
+        places = asyncio.Semaphore(_STARTS_AT_ONCE)
+
+        async def start(request: StartRequest) -> str:
+            async with places:
+                await self.start(request)
+            return request.run_id
+
+        results = await asyncio.gather(*(start(each) for each in requests), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [each.run_id for each in requests]
+
+    async def list_runs(self, query: RunQuery) -> RunListing:
+        """Refuse: the server's own lists lag behind, and know neither tags nor the status of a run."""
+        raise lacking(Capability.LISTS)
+
+    async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
+        """Refuse, as lists are."""
+        raise lacking(Capability.LISTS)
+
+    async def list_in_flight(self) -> Sequence[GraphInFlight]:
+        """Refuse, as lists are."""
+        raise lacking(Capability.LISTS)
+
+    async def summarize_run(self, run_id: str) -> RunSummary | None:
+        """Return what lists show of one run, or None if its id is not known."""
+        reading = await self._read(run_id)
+        history = None if reading is None else reading.history()
+        if reading is None or reading.ledger is None or history is None:
+            return None
+        return RunSummary(
+            run_id=run_id,
+            workflow_id=history.workflow_id,
+            resource_id=history.resource_id,
+            status=history.status,
+            execution=history.execution,
+            created_at_ms=history.created_at_ms,
+            updated_at_ms=history.records[-1].at_ms,
+            tags=tuple(sorted(reading.ledger.start.tags)),
+        )
+
+    async def load_history(self, run_id: str) -> History | None:
+        """Return what is recorded of a run, or None if its id is not known."""
+        reading = await self._read(run_id)
+        return None if reading is None else reading.history()
+
+    async def open_journal(self, run_id: str) -> Journal:
+        """Return what reads the journal of a run."""
+        history = await self.load_history(run_id)
+        if history is None:
+            raise RunNotFoundError(run_id)
+        return TemporalJournal(run_id, history.graph, partial(self._reading, run_id))
+
+    async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
+        """Refuse: a workflow that has ended does not go on."""
+        raise lacking(Capability.REWINDING)
+
+    async def start_seeded(self, request: SeededStart) -> None:
+        """Refuse, as `reopen` is."""
+        raise lacking(Capability.REWINDING)
+
+    async def delete_run(self, run_id: str) -> None:
+        """Refuse: the namespace decides."""
+        raise lacking(Capability.DELETION)
+
+    async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
+        """Ask something of a run: of several requests with one topic, the first one in the history counts."""
+        handle = self._handle(run_id)
+        if kind == "cancel":
+            return await self._cancel(run_id, handle, body)
+        request = Request(uuid.uuid4().hex, kind, topic, body)
+        message = request.to_bytes()
+        if len(message) > LARGEST_MESSAGE:
+            raise PayloadTooLargeError(kind, len(message), LARGEST_MESSAGE)
+        with translated(run_id):
+            try:
+                await handle.signal(REQUEST, raw_value(message), rpc_timeout=_RPC)
+            except RPCError as error:
+                if is_missing(error) and await self.load_history(run_id) is not None:
+                    return False  # it has ended meanwhile
+                raise
+            reading = self._reading(run_id)
+            await reading.read()
+        first = next((each for each in reading.requests if each.topic == topic), request)
+        return first.request_id == request.request_id
+
+    async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
+        """Return the history of a run once nothing happens until somebody from outside acts."""
+        reading = self._reading(run_id)
+        with translated(run_id):
+            async for _ in reading.follow():
+                history = reading.history()
+                if history is None:
+                    continue
+                if history.status.is_terminal or (history.status.is_rest and history.records[-1].seq > after):
+                    return history
+        message = f"the history of run {run_id} ends before the run does"
+        raise StoreUnavailableError(message)
+
+    async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
+        """Return nothing: workflows with hooks are refused."""
+        if not await self._is_known(run_id):
+            raise RunNotFoundError(run_id)
+        return []
+
+    async def load_standing(self, run_id: str) -> Standing:
+        """Return who works, or could work, on a run."""
+        handle = self._handle(run_id)
+        with translated(run_id):
+            described = await handle.describe(rpc_timeout=_RPC)
+            pollers = await self._connected.workflow_service.describe_task_queue(
+                DescribeTaskQueueRequest(
+                    namespace=self._connected.namespace,
+                    task_queue=TaskQueue(name=self._place.task_queue),
+                    task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+                ),
+                timeout=_RPC,
+            )
+        pending = [each.last_worker_identity for each in described.raw_description.pending_activities]
+        owner = next((f"worker {each}" for each in pending if each), None)
+        now = time.time()
+        fresh = [each for each in pollers.pollers if now - each.last_access_time.seconds < _FRESH]
+        starts_at_ms = await described.memo_value(_STARTS_AT, 0, type_hint=int)
+        is_waiting = starts_at_ms > now * 1000
+        reading = await self._read(run_id)
+        return Standing(
+            owner=owner,
+            candidates=len(fresh),
+            requests=() if reading is None else reading.untaken,
+            starts_at_ms=starts_at_ms if is_waiting else None,
+        )
+
+    async def _read(self, run_id: str) -> Reading | None:
+        reading = self._reading(run_id)
+        with translated(run_id):
+            try:
+                await reading.read()
+            except RPCError as error:
+                if is_missing(error):
+                    return None
+                raise
+        return reading
+
+    async def _is_known(self, run_id: str) -> bool:
+        with translated(run_id):
+            try:
+                await self._handle(run_id).describe(rpc_timeout=_RPC)
+            except RPCError as error:
+                if is_missing(error):
+                    return False
+                raise
+        return True
+
+    async def _cancel(self, run_id: str, handle: WorkflowHandle[Any, Any], body: bytes) -> bool:
+        fields = decode(body)
+        reason = fields.get("reason") if isinstance(fields, dict) else None
+        with translated(run_id):
+            try:
+                await handle.cancel(reason=reason if isinstance(reason, str) else "", rpc_timeout=_RPC)
+            except RPCError as error:
+                if is_missing(error) and await self.load_history(run_id) is not None:
+                    return False  # it has ended meanwhile
+                raise
+        return True
+
+    @property
+    def _connected(self) -> Client:
+        if self._client is None:
+            raise StoreUnavailableError("the app is not open")
+        return self._client
+
+    def _handle(self, run_id: str) -> WorkflowHandle[Any, Any]:
+        return self._connected.get_workflow_handle(self._place.prefix + run_id)
+
+    def _reading(self, run_id: str) -> Reading:
+        return Reading(self._connected, self._place.prefix + run_id)

@@ -1,0 +1,195 @@
+"""The one workflow that Temporal runs, whatever the author's workflow is: its type is the author's workflow id.
+
+It holds no code of an author's, so it needs no sandbox, and its history can be replayed whatever becomes of that code.
+Functions are called in activities; what the run is doing is decided by the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from outlast.core.commands import RunStep
+from outlast.core.status import RunStatus
+from outlast.engines.outcomes import Calling
+from outlast.engines.temporal.ledger import Canceled, Inbound, Ledger, Lost, Rang, Requested, Told
+from outlast.engines.temporal.messages import Reply, Request, Start
+from outlast.engines.temporal.packing import UnknownMessageError, pack, unpack
+from outlast.engines.temporal.payloads import raw_value
+from outlast.graph.document import UnknownGraphError
+from outlast.instant import to_ms
+
+__all__ = ["ASK", "FIND", "REQUEST", "OutlastRun"]
+
+ASK: Final = "outlast:ask"
+"""Type of the activity that answers questions: a local one, unless a function may wait for something."""
+REQUEST: Final = "outlast:request"
+"""Name of the signal by which outsiders ask something of a run."""
+FIND: Final = "outlast:find"
+"""Name of the query by which a body finds recorded values."""
+
+_FOR_EVER: Final = timedelta(days=3650)
+"""Temporal wants a limit for each activity. Lost workers are noticed by heartbeats, slow bodies by the worker."""
+_AGAIN: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100), backoff_coefficient=1.0, maximum_attempts=0)
+"""Of calls whose worker was lost. What a body raises is an outcome and no failure of its activity."""
+_ASK_AGAIN: Final = RetryPolicy(maximum_attempts=3)
+
+
+class ParkedError(Exception):
+    """This worker cannot drive the run, another or a newer one can: the workflow task fails and is tried again."""
+
+
+@workflow.defn(dynamic=True, sandboxed=False)
+class OutlastRun:
+    """Drives one run."""
+
+    @workflow.init
+    def __init__(self, args: collections.abc.Sequence[RawValue]) -> None:
+        """Read what the workflow was started with."""
+        self._ledger = Ledger(Start.from_bytes(args[0].payload.data))
+        self._inbound: list[tuple[int, int, Inbound]] = []
+        self._handles: dict[str, workflow.ActivityHandle[RawValue]] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at: int | None = None
+        self._lease = timedelta(milliseconds=self._ledger.start.lease_ms)
+
+    @workflow.run
+    async def run(self, args: collections.abc.Sequence[RawValue]) -> RawValue:
+        """Drive the run to its end. A cancel is one more thing that reaches it: it does not stop this code."""
+        driving = asyncio.create_task(self._drive())
+        while not driving.done():
+            try:
+                await asyncio.shield(driving)
+            except asyncio.CancelledError:
+                if driving.cancelling():  # the workflow leaves the worker's cache
+                    raise
+                self._arrive(Canceled(workflow.cancellation_reason() or None))
+            except (ParkedError, UnknownGraphError, UnknownMessageError):
+                raise
+            except Exception as error:
+                # Anything else would leave the workflow running for ever, with a task that fails again and again.
+                raise ApplicationError(repr(error), type="EngineFaultError", non_retryable=True) from error
+        return self._end()
+
+    @workflow.signal(name=REQUEST)
+    def request(self, message: RawValue) -> None:
+        """Take what an outsider asks."""
+        self._arrive(Requested(Request.from_bytes(message.payload.data)))
+
+    @workflow.query(name=FIND)
+    def find(self, message: RawValue) -> RawValue:
+        """Return a recorded value for a body: the input of its workflow, or the output of a node in it."""
+        header, _ = unpack(message.payload.data)
+        scope = self._ledger.state.scope_of(str(header["path"]))
+        node = header["node"]
+        ref = scope.input if node is None else scope.outputs.get(str(node))
+        return raw_value(pack({"is_there": ref is not None}, None if ref is None else self._ledger.resolve(ref)))
+
+    def _arrive(self, inbound: Inbound) -> None:
+        self._inbound.append((workflow.info().get_current_history_length(), to_ms(workflow.now()), inbound))
+
+    async def _drive(self) -> None:
+        ledger = self._ledger
+        ledger.open(to_ms(workflow.info().start_time))
+        ledger.begin(to_ms(workflow.now()))
+        await self._follow_up()
+        while not ledger.is_over:
+            await workflow.wait_condition(lambda: bool(self._inbound))
+            place, now_ms, _ = self._inbound[0]
+            batch = [inbound for at, _, inbound in self._inbound if at == place]
+            del self._inbound[: len(batch)]
+            ledger.absorb(batch, now_ms)
+            await self._follow_up()
+
+    async def _follow_up(self) -> None:
+        """Do what the ledger says must be done."""
+        ledger = self._ledger
+        self._issue()
+        while ledger.asked:
+            answer = await workflow.execute_local_activity(
+                ASK,
+                raw_value(ledger.asks()),
+                result_type=RawValue,
+                start_to_close_timeout=_FOR_EVER,
+                retry_policy=_ASK_AGAIN,
+            )
+            header, replies = unpack(answer.payload.data)
+            if "lacking" in header:
+                raise ParkedError(f"this worker lacks '{header['lacking']}'; the run waits for one that has it")
+            ledger.settle([Reply.from_bytes(each) for each in replies])
+            self._issue()
+
+    def _issue(self) -> None:
+        ledger = self._ledger
+        for command, message in ledger.take_calls():
+            self._call(command, message)
+        if ledger.state.is_canceling:
+            for handle in self._handles.values():
+                handle.cancel()
+            self._handles.clear()
+        self._set_alarm(ledger.next_due())
+
+    def _call(self, command: Calling, message: bytes) -> None:
+        is_step = isinstance(command, RunStep)
+        suffix = f":{command.attempt}" if isinstance(command, RunStep) and command.attempt else ""
+        handle = workflow.start_activity(
+            command.function if is_step else ASK,
+            raw_value(message),
+            activity_id=f"{command.path}{suffix}",
+            result_type=RawValue,
+            start_to_close_timeout=_FOR_EVER,
+            heartbeat_timeout=self._lease,
+            retry_policy=_AGAIN,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=command.path,
+        )
+        self._handles[command.path] = handle
+        self._wait(self._await_call(command.path, handle))
+
+    async def _await_call(self, path: str, handle: workflow.ActivityHandle[RawValue]) -> None:
+        inbound: Inbound
+        try:
+            inbound = Told(path, Reply.from_bytes((await handle).payload.data))
+        except ActivityError:
+            inbound = Lost(path)
+        if self._handles.get(path) is handle:
+            del self._handles[path]
+        self._arrive(inbound)
+
+    def _set_alarm(self, due_at_ms: int | None) -> None:
+        if due_at_ms == self._alarm_at:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = due_at_ms
+        self._alarm = None if due_at_ms is None else self._wait(self._ring(due_at_ms))
+
+    async def _ring(self, due_at_ms: int) -> None:
+        await workflow.sleep(timedelta(milliseconds=max(1, due_at_ms - to_ms(workflow.now()))))
+        self._alarm = self._alarm_at = None
+        self._arrive(Rang())
+
+    def _wait(self, coroutine: collections.abc.Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return task
+
+    def _end(self) -> RawValue:
+        """End the workflow as the run ended, so that Temporal's own tools show it."""
+        state = self._ledger.state
+        if state.finished is RunStatus.CANCELED:
+            if workflow.cancellation_reason() is not None:
+                raise asyncio.CancelledError  # Temporal shows `Canceled` only if it was asked to cancel
+            raise ApplicationError("a body aborted the run", type="RunCanceled", non_retryable=True)
+        if state.finished is RunStatus.FAILED or state.result is None:
+            message = "the run failed; its history says why"
+            raise ApplicationError(message, type="RunFailed", non_retryable=True)
+        return raw_value(self._ledger.resolve(state.result))

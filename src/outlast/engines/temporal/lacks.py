@@ -1,0 +1,33 @@
+"""What this engine lacks, why, and what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from outlast.engines.capability import Capability
+from outlast.errors import UnsupportedByEngineError
+
+__all__ = ["LACKS", "lacking"]
+
+LACKS: Final[Mapping[Capability, str]] = {
+    Capability.PENDING_RECORDS: "a server of Temporal knows no run before it is started; start it when it is to run",
+    Capability.IDEMPOTENCY_KEYS: "use the run id as the key: an id can be started once",
+    Capability.LIFETIME_IDENTITY: "an id is refused only as long as the namespace keeps the run",
+    Capability.LISTS: "look for runs with Temporal's own lists, by workflow type, id and time",
+    Capability.DELETION: "the namespace decides how long finished runs are kept",
+    Capability.REWINDING: "start a new run",
+    Capability.SAYING: "histories hold what decides, and not what bodies say; send it to a store of your own",
+    Capability.HOOKS: "call the function in a first or last step",
+    Capability.IDLENESS: "runs go on with other workers, so no process knows when all of them have ended",
+    Capability.WORKER_INSIGHT: "the server knows which workers listen, and nothing of what they have",
+    Capability.ENDING_WITHOUT_WORKER: "a worker ends the run; until one lives it is shown as it was",
+    Capability.RUN_SLOTS: "workers begin every run at once and hold as many in memory as `max_runs` says",
+    Capability.SUBSECOND_TIMERS: "timers are those of the server, which fire up to a second late",
+}
+"""By what is lacking: why, and what to do instead."""
+
+
+def lacking(capability: Capability) -> UnsupportedByEngineError:
+    """Return the error for what this engine cannot do."""
+    return UnsupportedByEngineError("Temporal", capability.value, LACKS[capability])

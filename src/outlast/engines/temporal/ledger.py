@@ -1,0 +1,474 @@
+"""A run as a function of its Temporal history: the workflow drives by it, and clients read the journal with it.
+
+Workflow and client feed the same facts in the same order, so both come to the same journal. There is no I/O here, no
+clock and no event loop: all that counts comes with what is fed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, TypeAlias, assert_never
+
+from outlast.core.advance import apply, decide
+from outlast.core.codec import encode_event
+from outlast.core.commands import (
+    AwaitDeadline,
+    AwaitResume,
+    AwaitStep,
+    CloseBlock,
+    Command,
+    Evaluate,
+    FinishRun,
+    OpenBlock,
+    Pause,
+    RunHook,
+    RunMap,
+    RunStep,
+    Sleep,
+    StartTimer,
+    Suspend,
+)
+from outlast.core.events import (
+    CancelRequested,
+    Event,
+    Fact,
+    RunCrashed,
+    RunGivenUp,
+    RunPaused,
+    RunStarted,
+    RunTimedOut,
+    SleepStarted,
+    StartTimedOut,
+    StepCanceled,
+    StepResumed,
+    StepStarted,
+    StepSuspended,
+    SuspensionTimedOut,
+    TimerFired,
+)
+from outlast.core.flow.ending import START_PATH
+from outlast.core.record import Record
+from outlast.core.ref import Ref, Resolver
+from outlast.core.state import RunState
+from outlast.core.status import RunStatus
+from outlast.engines.answers import Side, close_block, finish, open_block
+from outlast.engines.asking import fact_asked_for
+from outlast.engines.outcomes import Calling, collected, fact_of
+from outlast.engines.perform import Aborted, Raised
+from outlast.engines.temporal.messages import Reply, Request, Start
+from outlast.engines.temporal.packing import LARGEST_MESSAGE
+from outlast.engines.temporal.questions import Question, declares, make_asks
+from outlast.engines.temporal.tasks import make_task
+from outlast.errors import PayloadTooLargeError
+from outlast.failures import FailureInfo, describe_exception
+from outlast.graph.document import graph_from_json
+from outlast.immutable import immutable
+from outlast.values import decode, encode
+
+__all__ = ["MOST_CALLS", "Canceled", "Inbound", "Ledger", "Lost", "Rang", "Requested", "Told"]
+
+MOST_CALLS: Final = 500
+"""How many bodies of one run are in flight at most. The server refuses more than 2,000 by leaving the run stuck."""
+
+
+@immutable
+class Told:
+    """A body has ended."""
+
+    path: str
+    """The step."""
+    reply: Reply
+    """What became of it."""
+
+
+@immutable
+class Lost:
+    """The call of a body has ended without an outcome."""
+
+    path: str
+    """The step."""
+
+
+@immutable
+class Requested:
+    """An outsider asked something of the run."""
+
+    request: Request
+    """What."""
+
+
+@immutable
+class Canceled:
+    """Somebody canceled the workflow."""
+
+    reason: str | None
+    """In their words."""
+
+
+@immutable
+class Rang:
+    """A timer fired: the earliest due time may have come."""
+
+
+Inbound: TypeAlias = Told | Lost | Requested | Canceled | Rang
+"""What can reach a run."""
+
+
+class Ledger:
+    """Folds what reaches a run into its state, and says what must be done."""
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.run_id = start.run_id
+        self.state = RunState(graph_from_json(decode(start.graph)))
+        self.records: list[Record] = []
+        """The journal, as far as this object wrote it."""
+        self.calling: dict[str, Calling] = {}
+        """Calls in flight, by path."""
+        self.asked: list[Question] = []
+        """Questions that must be answered before anything else is fed."""
+        self.request_context = encode(dict(start.request_context))
+        self.created_at_ms = 0
+        self.has_begun = False
+        """Whether a worker has taken the run."""
+        self._payloads: dict[int, bytes] = {}
+        self.values = Resolver(self._payloads)
+        self._queue: deque[str] = deque()
+        self._to_call: list[tuple[Calling, bytes]] = []
+        self._commands: list[Command] = []
+        self._verdict: FailureInfo | None = None
+        self._now_ms = 0
+
+    @property
+    def status(self) -> RunStatus:
+        """What the run is doing."""
+        return self.state.status() if self.has_begun else RunStatus.PENDING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.state.finished is not None
+
+    def open(self, at_ms: int) -> None:
+        """Record that the run was started."""
+        self.created_at_ms = at_ms
+        start = self.start
+        timeout_ms = self.state.graph.root.timeout_ms
+        starts_at_ms, within_ms = at_ms + start.delay_ms, start.start_within_ms
+        event = RunStarted(
+            at_ms,
+            start.request_context,
+            start.state,
+            start.include_state,
+            deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
+            per_step=start.per_step,
+            start_deadline_ms=None if within_ms is None else starts_at_ms + within_ms,
+        )
+        self._commands.extend(self._fold(event, start.input))
+
+    def begin(self, now_ms: int) -> None:
+        """Do what comes first, because a worker has taken the run."""
+        self.has_begun = True
+        self._now_ms = max(now_ms, self.state.last_at_ms)
+        commands, self._commands = self._commands, []
+        self._ring()
+        facts: deque[Fact] = deque()
+        for command in commands:
+            if self.state.open.get(command.path) is command:
+                self._take(command, facts)
+        self._advance(facts)
+        self._ring()
+
+    def absorb(self, batch: Sequence[Inbound], now_ms: int) -> None:
+        """Fold what reached the run at one time, in a fixed order: cancels, requests, timers, outcomes."""
+        self._now_ms = max(now_ms, self.state.last_at_ms)
+        for inbound in sorted(batch, key=_rank):
+            self._advance(deque(self._facts_of(inbound)))
+            self._advance(self._next_calls())
+        self._ring()
+
+    def settle(self, replies: Sequence[Reply]) -> None:
+        """Fold the answers to what was asked."""
+        asked, self.asked = self.asked, []
+        for question, reply in zip(asked, replies, strict=True):
+            command = question.command
+            self._now_ms = max(reply.at_ms, self.state.last_at_ms)
+            if isinstance(self.state.open.get(command.path), type(command)):
+                self._advance(deque(self._answer(command, reply)))
+
+    def take_calls(self) -> Sequence[tuple[Calling, bytes]]:
+        """Return the functions that must be called now, with the messages for their activities.
+
+        Must be called after each change. If the run was canceled meanwhile, none of them is called.
+        """
+        calls, self._to_call = self._to_call, []
+        if not self.state.is_canceling:
+            return calls
+        for command, _ in calls:
+            self._advance(deque(self._lost(command.path)))
+        return []
+
+    def close(self, failure: FailureInfo | None, at_ms: int) -> None:
+        """Record an end that did not come from here: somebody ended the workflow, or its code cannot go on.
+
+        Args:
+            failure: Why; None if it was canceled.
+            at_ms: When.
+        """
+        self.asked.clear()
+        self._now_ms = max(at_ms, self.state.last_at_ms)
+        if failure is not None:
+            self._advance(deque([(RunGivenUp(self._now_ms, failure), None)]))
+            return
+        self._advance(deque(self._canceled(None)))
+        for path in list(self.calling):
+            self._advance(deque(self._lost(path)))
+
+    def asks(self) -> bytes:
+        """Return the message with which what is asked is answered."""
+        return make_asks(self, self.asked)
+
+    def next_due(self) -> int | None:
+        """Return when a timer must ring; None for never."""
+        return None if self.is_over else self.state.next_due()
+
+    def why_misfit(self, workflow_id: str, side: Side, value: Ref, subject: str) -> FailureInfo | None:
+        """Return the answer that was given to this question; types are checked where the functions are."""
+        return self._verdict
+
+    def resolve(self, ref: Ref) -> bytes:
+        """Return a recorded value as JSON."""
+        return self.values.resolve(ref)
+
+    def _advance(self, facts: deque[Fact]) -> None:
+        while facts:
+            for command in self._fold(*facts.popleft()):
+                self._take(command, facts)
+
+    def _fold(self, event: Event, payload: bytes | None) -> Sequence[Command]:
+        seq = self.state.last_seq + 1
+        if payload is not None:
+            self._payloads[seq] = payload
+        self.records.append(encode_event(event, seq=seq, execution=0, payload=payload))
+        apply(self.state, seq, event)
+        return decide(self.state)
+
+    def _take(self, command: Command, facts: deque[Fact]) -> None:
+        """Turn a command into facts now, or into something that will report one."""
+        now = self._now_ms
+        match command:
+            case RunStep():
+                self._take_step(command, facts)
+            case RunMap():
+                self._take_map(command, facts)
+            case Evaluate():
+                self.asked.append(Question(command))
+            case OpenBlock() | CloseBlock() | FinishRun():
+                self._take_block(command, facts)
+            case Sleep():
+                if not command.was_started:
+                    facts.append((SleepStarted(now, command.path, command.due_at_ms), None))
+            case Suspend():
+                due = None if command.timeout_ms is None else now + command.timeout_ms
+                facts.append((StepSuspended(now, command.path, 0, None, due), encode(command.payload)))
+            case Pause():
+                facts.append((RunPaused(now, command.path), None))
+            case RunHook():
+                message = f"'{command.function}' cannot be called: workflows with hooks are refused at registration"
+                raise TypeError(message)
+            case StartTimer() | AwaitResume() | AwaitDeadline() | AwaitStep():
+                pass  # one timer stands for all: see `next_due`
+            case _:
+                assert_never(command)
+
+    def _take_step(self, command: RunStep, facts: deque[Fact]) -> None:
+        if self.state.is_canceling:
+            facts.append((StepCanceled(self._now_ms, command.path, command.attempt), None))
+        elif len(self.calling) < MOST_CALLS:
+            self._call(command, facts)
+        else:
+            self._queue.append(command.path)
+
+    def _take_map(self, command: RunMap, facts: deque[Fact]) -> None:
+        if self.state.is_canceling:
+            facts.append((StepCanceled(self._now_ms, command.path, 0), None))
+        else:
+            facts.append((StepStarted(self._now_ms, command.path, 0, command.was_started), None))
+            self.asked.append(Question(command))
+
+    def _take_block(self, command: OpenBlock | CloseBlock | FinishRun, facts: deque[Fact]) -> None:
+        if declares(self.state, command):
+            self.asked.append(Question(command))
+        else:
+            self._verdict = None
+            facts.append(self._closed(command))
+
+    def _call(self, command: RunStep, facts: deque[Fact]) -> None:
+        message = make_task(self, command)
+        facts.append((StepStarted(self._now_ms, command.path, command.attempt, command.was_started), None))
+        if len(message) > LARGEST_MESSAGE:
+            error = PayloadTooLargeError(f"all that step '{command.path}' needs", len(message), LARGEST_MESSAGE)
+            failed = Raised(describe_exception(error, is_retryable=False))
+            facts.append(fact_of(self, command, failed, self._now_ms))
+        else:
+            self.calling[command.path] = command
+            self._to_call.append((command, message))
+
+    def _closed(self, command: OpenBlock | CloseBlock | FinishRun) -> Fact:
+        now = self._now_ms
+        match command:
+            case OpenBlock():
+                return open_block(self, command, now), None
+            case CloseBlock():
+                event = close_block(self, command, now)
+                return event, collected(self, command.path, getattr(event, "failure", None), command)
+            case FinishRun():
+                return finish(self, command, now), None
+            case _:
+                assert_never(command)
+
+    def _answer(self, command: RunMap | Evaluate | OpenBlock | CloseBlock | FinishRun, reply: Reply) -> list[Fact]:
+        outcome = reply.outcome
+        if isinstance(command, RunMap | Evaluate):
+            if outcome == "elsewhere":
+                self.calling[command.path] = command
+                self._to_call.append((command, make_asks(self, [Question(command)])))
+                return []
+            if isinstance(outcome, str):
+                message = f"a call of '{command.path}' cannot end as {outcome}"
+                raise TypeError(message)
+            return [fact_of(self, command, outcome, self._now_ms)]
+        self._verdict = outcome.failure if isinstance(outcome, Raised) else None
+        return [self._closed(command)]
+
+    def _facts_of(self, inbound: Inbound) -> list[Fact]:
+        match inbound:
+            case Told():
+                return self._told(inbound.path, inbound.reply)
+            case Lost(path=path):
+                return self._lost(path)
+            case Requested(request=request):
+                return self._requested(request)
+            case Canceled(reason=reason):
+                return self._canceled(reason)
+            case Rang():
+                return []
+            case _:
+                assert_never(inbound)
+
+    def _told(self, path: str, reply: Reply) -> list[Fact]:
+        command = self._answered(path)
+        if command is None:
+            return []
+        at = max(reply.at_ms, self.state.last_at_ms)
+        facts: list[Fact] = []
+        for number in range(1, reply.restarts + 1):
+            is_poison = reply.outcome == "poison" and number == reply.restarts
+            if number > reply.restarts - reply.crashes:
+                facts.append((RunCrashed(at, is_poison), None))
+            if not is_poison and not isinstance(command, Evaluate):
+                facts.append((StepStarted(at, path, _attempt_of(command), is_recovered=True), None))
+        return facts + self._outcome(command, reply, at)
+
+    def _answered(self, path: str) -> Calling | None:
+        """Return the call that ends; None if nobody waits for it any more."""
+        command = self.calling.pop(path, None)
+        return command if command is not None and isinstance(self.state.open.get(path), type(command)) else None
+
+    def _outcome(self, command: Calling, reply: Reply, at: int) -> list[Fact]:
+        canceled: Fact = (StepCanceled(at, command.path, _attempt_of(command)), None)
+        match reply.outcome:
+            case "poison" | "fits" | "elsewhere":
+                return []
+            case "canceled":
+                return [] if isinstance(command, Evaluate) else [canceled]
+            case Aborted():
+                return [*self._canceled(f"'{command.path}' aborted it"), canceled]
+            case outcome:
+                return [fact_of(self, command, outcome, at)]
+
+    def _lost(self, path: str) -> list[Fact]:
+        command = self._answered(path)
+        if command is None:
+            return []
+        if self.state.is_canceling and not isinstance(command, Evaluate):
+            return [(StepCanceled(self._now_ms, path, _attempt_of(command)), None)]
+        message = f"Temporal gave up the call of '{path}'; its history says why"
+        failure = FailureInfo(type="CallLostError", message=message, is_retryable=False)
+        return [fact_of(self, command, Raised(failure), self._now_ms)]
+
+    def _next_calls(self) -> deque[Fact]:
+        """Call the steps that waited longest, as far as there are places."""
+        facts: deque[Fact] = deque()
+        while self._queue and len(self.calling) < MOST_CALLS:
+            command = self.state.open.get(self._queue.popleft())
+            if isinstance(command, RunStep) and not command.was_started:
+                self._call(command, facts)
+        return facts
+
+    def _requested(self, request: Request) -> list[Fact]:
+        """Read one request; what nothing waits for any more is put aside."""
+        fact = fact_asked_for(self.state, request.kind, request.body, self._now_ms)
+        if fact is None:
+            return []
+        event = fact[0]
+        if isinstance(event, StepResumed) and event.request_context:
+            known = decode(self.request_context)
+            self.request_context = encode({**(known if isinstance(known, dict) else {}), **event.request_context})
+        return [fact]
+
+    def _canceled(self, reason: str | None) -> list[Fact]:
+        if self.state.is_canceling or self.is_over:
+            return []
+        return [(CancelRequested(self._now_ms, reason), None)]
+
+    def _ring(self) -> None:
+        """Record all due times that have come, the earliest first."""
+        while (due_at_ms := self.next_due()) is not None and due_at_ms <= self._now_ms:
+            due = [command for command in self.state.open.values() if _is_due(command, self._now_ms)]
+            if not due:
+                return
+            self._advance(deque([(self._due(min(due, key=_due_at)), None)]))
+
+    def _due(self, command: Command) -> Event:
+        match command:
+            case AwaitResume():
+                return SuspensionTimedOut(self._now_ms, command.path)
+            case AwaitDeadline(path=path) if path == START_PATH:
+                return StartTimedOut(self._now_ms, path)
+            case AwaitDeadline():
+                return RunTimedOut(self._now_ms, command.path)
+            case _:
+                return TimerFired(self._now_ms, command.path)
+
+
+def _due_at(command: Command) -> int:
+    due_at_ms: int = getattr(command, "due_at_ms", 0)
+    return due_at_ms
+
+
+def _is_due(command: Command, now_ms: int) -> bool:
+    """Say whether a due time has come that is recorded."""
+    if isinstance(command, StartTimer | AwaitResume | AwaitDeadline):
+        return command.due_at_ms is not None and command.due_at_ms <= now_ms
+    return isinstance(command, Sleep) and command.was_started and command.due_at_ms <= now_ms
+
+
+def _attempt_of(command: Calling) -> int:
+    return command.attempt if isinstance(command, RunStep) else 0
+
+
+def _rank(inbound: Inbound) -> int:
+    """Order what comes at one time, so that the order does not depend on how an event loop hands it over."""
+    match inbound:
+        case Canceled():
+            return 0
+        case Requested():
+            return 1
+        case Rang():
+            return 2
+        case Told() | Lost():
+            return 3
+        case _:
+            assert_never(inbound)

@@ -1,0 +1,261 @@
+"""The journal of a run, read from the history of its workflow: no worker has to live for that.
+
+A workflow task takes what reached the run since the one before. The same is done here: what a completed task covers is
+fed to the ledger, at the time and in the order in which the workflow fed it. What came later is no part of the journal
+yet; so no event of a journal is ever renumbered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC
+from typing import Any, Final
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
+
+from outlast.core.history import History
+from outlast.core.record import Record
+from outlast.engines.temporal.flow import REQUEST
+from outlast.engines.temporal.ledger import Canceled, Inbound, Ledger, Lost, Rang, Requested, Told
+from outlast.engines.temporal.messages import Reply, Request, Start
+from outlast.engines.temporal.packing import unpack
+from outlast.engines.temporal.payloads import read_payloads
+from outlast.failures import FailureInfo
+from outlast.instant import to_ms
+
+__all__ = ["Reading", "is_missing"]
+
+_LOST: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
+    }
+)
+_CLOSED: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+    }
+)
+_ANSWERS: Final = "core_local_activity"
+"""Name that the SDK gives to the markers of local activities."""
+
+
+def is_missing(error: RPCError) -> bool:
+    """Say whether there is no such workflow."""
+    return error.status is RPCStatusCode.NOT_FOUND
+
+
+class Reading:
+    """Reads one run. Feed it pages of history; `history()` is what they say."""
+
+    def __init__(self, client: Client, workflow_id: str) -> None:
+        self._client = client
+        self._workflow_id = workflow_id
+        self.ledger: Ledger | None = None
+        """The run, as far as it was read; None before the first event."""
+        self.requests: list[Request] = []
+        """What outsiders asked of it, in order."""
+        self._pending: list[Inbound] = []
+        self._cut = 0
+        self._task_at_ms = 0
+        self._batches: deque[tuple[int, Sequence[Inbound]]] = deque()
+        self._answers: deque[Sequence[Reply]] = deque()
+        self._paths: dict[int, str] = {}
+        self._closing: HistoryEvent | None = None
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """The journal, as far as it was read."""
+        return [] if self.ledger is None else self.ledger.records
+
+    @property
+    def untaken(self) -> tuple[str, ...]:
+        """Kinds of what outsiders asked and no worker has taken up yet."""
+        waiting = [*self._pending, *(each for _, batch in self._batches for each in batch)]
+        kinds = ["cancel" if isinstance(each, Canceled) else "" for each in waiting]
+        kinds += [each.request.kind for each in waiting if isinstance(each, Requested)]
+        return tuple(dict.fromkeys(kind for kind in kinds if kind))
+
+    async def read(self) -> None:
+        """Read all that there is.
+
+        Raises:
+            RPCError: The server did not answer, or knows no such workflow.
+        """
+        async for _ in self._pages(wait=False):
+            pass
+
+    async def follow(self) -> AsyncGenerator[None, None]:
+        """Read what there is and then what comes, page by page, until the workflow is closed.
+
+        Raises:
+            RPCError: The server did not answer, or knows no such workflow.
+        """
+        async for _ in self._pages(wait=True):
+            yield
+
+    def history(self) -> History | None:
+        """Return the run as it is read so far."""
+        ledger = self.ledger
+        if ledger is None:
+            return None
+        return History(
+            run_id=ledger.run_id,
+            workflow_id=ledger.state.graph.workflow_id,
+            resource_id=ledger.start.resource_id,
+            execution=0,
+            status=ledger.status,
+            created_at_ms=ledger.created_at_ms,
+            graph=ledger.state.graph,
+            head=len(ledger.records),
+            records=list(ledger.records),
+        )
+
+    async def _pages(self, *, wait: bool) -> AsyncGenerator[None, None]:
+        handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(self._workflow_id)
+        pages = handle.fetch_history_events(wait_new_event=wait)
+        while True:
+            await pages.fetch_next_page()
+            for event in pages.current_page or ():
+                await self._feed(event)
+            self._pump()
+            self._close()
+            yield
+            if not pages.next_page_token:
+                return
+
+    async def _feed(self, event: HistoryEvent) -> None:
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                attributes = event.workflow_execution_started_event_attributes
+                [message] = await self._messages(attributes.input.payloads[:1])
+                self.ledger = Ledger(Start.from_bytes(message))
+                self.ledger.open(_time_of(event))
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+                self._task_at_ms = _time_of(event)
+                self._cut = len(self._pending)
+            case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                self._batches.append((self._task_at_ms, self._pending[: self._cut]))
+                del self._pending[: self._cut]
+                self._cut = 0
+            case EventType.EVENT_TYPE_MARKER_RECORDED:
+                await self._feed_answers(event)
+            case kind if kind in _CLOSED:
+                self._closing = event
+            case _:
+                await self._feed_inbound(event)
+
+    async def _feed_answers(self, event: HistoryEvent) -> None:
+        attributes = event.marker_recorded_event_attributes
+        if attributes.marker_name == _ANSWERS:
+            [message] = await self._messages(attributes.details["result"].payloads)
+            self._answers.append([Reply.from_bytes(each) for each in unpack(message)[1]])
+
+    async def _feed_inbound(self, event: HistoryEvent) -> None:
+        match event.event_type:
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                attributes = event.activity_task_scheduled_event_attributes
+                self._paths[event.event_id] = attributes.activity_id.partition(":")[0]
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                completed = event.activity_task_completed_event_attributes
+                [message] = await self._messages(completed.result.payloads)
+                path = self._paths.pop(completed.scheduled_event_id)
+                self._pending.append(Told(path, Reply.from_bytes(message)))
+            case EventType.EVENT_TYPE_TIMER_FIRED:
+                self._pending.append(Rang())
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+                signaled = event.workflow_execution_signaled_event_attributes
+                if signaled.signal_name == REQUEST:
+                    [message] = await self._messages(signaled.input.payloads)
+                    request = Request.from_bytes(message)
+                    self.requests.append(request)
+                    self._pending.append(Requested(request))
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+                cause = event.workflow_execution_cancel_requested_event_attributes.cause
+                self._pending.append(Canceled(cause or None))
+            case kind if kind in _LOST:
+                self._pending.append(Lost(self._paths.pop(_scheduled_by(event))))
+            case _:
+                return
+
+    async def _messages(self, payloads: Sequence[Any]) -> list[bytes]:
+        return await read_payloads(self._client.data_converter, payloads)
+
+    def _pump(self) -> None:
+        """Feed the ledger as far as the answers to its questions are known."""
+        ledger = self.ledger
+        while ledger is not None:
+            ledger.take_calls()
+            if ledger.asked:
+                if not self._answers:
+                    return
+                ledger.settle(self._answers.popleft())
+            elif self._batches:
+                self._absorb(ledger, *self._batches.popleft())
+            else:
+                return
+
+    def _absorb(self, ledger: Ledger, at_ms: int, batch: Sequence[Inbound]) -> None:
+        if ledger.is_over:
+            return
+        if not ledger.has_begun:
+            if any(isinstance(each, Canceled) for each in batch):
+                ledger.has_begun = True  # the SDK does not even begin a workflow that is canceled by then
+                ledger.absorb([each for each in batch if isinstance(each, Canceled)], at_ms)
+                return
+            ledger.begin(at_ms)
+            if batch:
+                self._batches.appendleft((at_ms, batch))
+        elif batch:
+            ledger.absorb(batch, at_ms)
+
+    def _close(self) -> None:
+        """Let the journal of a workflow that is closed end, also if it was not its own code that closed it."""
+        if self._closing is None or self.ledger is None or self.ledger.is_over:
+            return
+        self.ledger.has_begun = True
+        self.ledger.close(_failure_of(self._closing), _time_of(self._closing))
+
+
+def _failure_of(event: HistoryEvent) -> FailureInfo | None:
+    """Return why a workflow was closed whose run had not ended; None if it was canceled."""
+    match event.event_type:
+        case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
+            return None
+        case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+            reason = event.workflow_execution_terminated_event_attributes.reason or "no reason was given"
+            return _given_up("WorkflowTerminatedError", f"the workflow was terminated: {reason}")
+        case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+            return _given_up("WorkflowTimedOutError", "a timeout that Temporal was given for the workflow is over")
+        case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+            failure = event.workflow_execution_failed_event_attributes.failure
+            return _given_up(failure.application_failure_info.type or "WorkflowFailedError", failure.message)
+        case _:
+            return _given_up("WorkflowFailedError", "the workflow ended before the run did")
+
+
+def _given_up(kind: str, message: str) -> FailureInfo:
+    return FailureInfo(type=kind, message=message, is_retryable=False)
+
+
+def _time_of(event: HistoryEvent) -> int:
+    return to_ms(event.event_time.ToDatetime().replace(tzinfo=UTC))
+
+
+def _scheduled_by(event: HistoryEvent) -> int:
+    match event.event_type:
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+            return event.activity_task_failed_event_attributes.scheduled_event_id
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+            return event.activity_task_timed_out_event_attributes.scheduled_event_id
+        case _:
+            return event.activity_task_canceled_event_attributes.scheduled_event_id

@@ -1,0 +1,60 @@
+"""What a step's body needs, as a message for its activity."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from outlast.core.commands import RunStep
+from outlast.core.frames import LeafFrame
+from outlast.core.ref import Ref
+from outlast.core.state import RunState
+from outlast.engines.temporal.messages import Start, Task
+from outlast.graph.nodes import StepNode
+from outlast.values import encode
+
+__all__ = ["Source", "crashes_left", "make_task"]
+
+
+class Source(Protocol):
+    """A run, as far as messages are made of it."""
+
+    start: Start
+    """What it was started with."""
+    state: RunState
+    """The fold of its journal."""
+    request_context: bytes
+    """What the caller, and those who resumed it, tell all steps."""
+
+    def resolve(self, ref: Ref) -> bytes:
+        """Return a recorded value as JSON."""
+        ...
+
+
+def crashes_left(run: Source) -> int:
+    """Return how often a process may still end by itself while it calls a function of the run."""
+    return max(0, run.start.max_recoveries - run.state.crashes)
+
+
+def make_task(run: Source, command: RunStep) -> bytes:
+    """Return the message with which a body is called."""
+    frame = run.state.frame(command.path)
+    node = frame.node if isinstance(frame, LeafFrame) else None
+    resumption = command.resumption
+    resume_data = None if resumption is None else resumption.resume_data
+    return Task(
+        run_id=run.start.run_id,
+        workflow=run.state.graph.workflow_id,
+        scope=run.state.scope_of(command.path).node.workflow,
+        resource_id=run.start.resource_id,
+        path=command.path,
+        function=command.function,
+        attempt=command.attempt,
+        timeout_ms=node.timeout_ms if isinstance(node, StepNode) else None,
+        grace_ms=run.start.grace_ms,
+        crashes_left=crashes_left(run),
+        input=run.resolve(command.input),
+        state=encode(dict(run.state.data)),
+        request_context=run.request_context,
+        suspend_data=None if resumption is None else run.resolve(resumption.suspend_payload),
+        resume_data=None if resume_data is None else run.resolve(resume_data),
+    ).to_bytes()

@@ -1,0 +1,63 @@
+"""A worker: it drives runs and calls the bodies of this process's workflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from outlast.engines.options import DriveOptions
+from outlast.engines.temporal.activities import Activities
+from outlast.engines.temporal.flow import OutlastRun
+from outlast.engines.temporal.place import Place
+from outlast.engines.threads import BodyThreads
+from outlast.graph.committed import CommittedWorkflow
+
+__all__ = ["TemporalWorker"]
+
+_STICKY: Final = timedelta(seconds=2)
+"""How long a run waits for the worker that drove it last before any other one may take it."""
+_THROTTLE: Final = timedelta(milliseconds=200)
+"""Heartbeats bring the news of a cancel, so the SDK must not hold them back for long."""
+
+
+class TemporalWorker:
+    """One worker of this process."""
+
+    def __init__(
+        self,
+        client: Client,
+        place: Place,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        options: DriveOptions,
+    ) -> None:
+        self._threads = BodyThreads(options.max_threads)
+        activities = Activities(client, workflows, now_ms=options.now_ms, threads=self._threads)
+        self._worker = Worker(
+            client,
+            task_queue=place.task_queue,
+            workflows=[OutlastRun],
+            activities=[activities.call, activities.ask],
+            max_cached_workflows=options.max_runs,
+            max_concurrent_activities=options.max_steps,
+            max_heartbeat_throttle_interval=_THROTTLE,
+            default_heartbeat_throttle_interval=_THROTTLE,
+            sticky_queue_schedule_to_start_timeout=_STICKY,
+            graceful_shutdown_timeout=options.drain,
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to ask for work."""
+        self._running = asyncio.create_task(self._worker.run(), name="outlast temporal worker")
+
+    async def stop(self) -> None:
+        """Ask for no more work, let bodies in flight end within `drain`, hand the others back."""
+        await self._worker.shutdown()
+        if self._running is not None:
+            await self._running
+        self._threads.close(timeout=0.2)

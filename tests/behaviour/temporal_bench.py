@@ -1,0 +1,68 @@
+"""The behaviour suite on a real Temporal server."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from behaviour.bench import Bench, Clock
+from outlast import CommittedWorkflow, Outlast
+from outlast.core.record import Record
+from outlast.engines.temporal import TemporalEngine
+from outlast.engines.temporal.lacks import LACKS
+from outlast.storage.base import Store
+from temporal_server import TemporalServer
+
+__all__ = ["TemporalBench"]
+
+
+def _no_store(*arguments: object) -> Store:
+    pytest.skip("runs are not in a store of ours")
+
+
+class TemporalBench(Bench):
+    """One set of runs on a shared server: a prefix and a task queue of its own."""
+
+    lacks = LACKS
+
+    def __init__(self, server: TemporalServer) -> None:
+        name = uuid.uuid4().hex[:12]
+        self.store = _no_store
+        self.engine = TemporalEngine(server.address, task_queue=name, prefix=f"{name}-")
+
+    def app(
+        self,
+        *workflows: CommittedWorkflow[Any, Any],
+        store: Store | None = None,
+        grace: timedelta | None = None,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> Outlast:
+        if clock is not None:
+            pytest.skip("the clock of a Temporal server cannot be moved")
+        if options.get("on_exit") == "finish":
+            pytest.skip("runs go on with other workers, so no process can wait for them to end")
+        if grace is not None:
+            options["grace"] = grace
+        return Outlast(workflows, engine=self.engine, lease=timedelta(seconds=2), **options)
+
+    def live(self, app: Outlast) -> list[str]:
+        return []
+
+    def is_watching(self, app: Outlast) -> bool:
+        pytest.skip("each reader follows the server by itself")
+
+    def timers(self, app: Outlast, run_id: str) -> dict[str, Any]:
+        pytest.skip("timers are the server's")
+
+    async def row(self, run_id: str) -> Any:
+        async with self.app(worker=False) as app:
+            return await app._engine.load_history(run_id)  # noqa: SLF001
+
+    async def journal(self, run_id: str) -> list[Record]:
+        async with self.app(worker=False) as app:
+            history = await app._engine.load_history(run_id)  # noqa: SLF001
+            return [] if history is None else list(history.records)
