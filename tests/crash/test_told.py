@@ -261,3 +261,47 @@ async def test_process_killed_after_a_start_from_a_step_has_started_one_run(nurs
         row = await store.find_run(result["result"])
         assert row is not None
         assert row.workflow_id == "pair"
+
+
+async def start_and_die(nursery: Nursery, path: Path, effects: Path, workflow: str, *, deaths: int) -> None:
+    """Start a run whose hook kills its process, and open as many processes after it as the hook kills."""
+    async with nursery.open(path, lease=LONG, max_recoveries=2) as process:
+        process.do("start", workflow=workflow, run_id="run", input=1, effects=str(effects))
+        await process.event("hook")
+        await process.end()
+    for _ in range(deaths - 1):
+        async with nursery.open(path, lease=LONG, max_recoveries=2) as process:
+            await process.event("hook")
+            await process.end()
+
+
+async def test_run_whose_on_start_kills_its_process_fails_as_poison(nursery: Nursery, tmp_path: Path) -> None:
+    """9.6: a hook that is called counts like a body."""
+    path, effects = tmp_path / "store.db", tmp_path / "effects"
+    await start_and_die(nursery, path, effects, "deadly_start", deaths=3)
+    async with nursery.open(path, lease=LONG, max_recoveries=2) as process:
+        process.do("result", run_id="run")
+        result = await process.event("result", run_id="run")
+
+    assert result["status"] == "failed"
+    assert "run" not in effects_of(effects)
+
+
+async def test_hook_that_kills_its_process_is_given_up_after_five_tries(nursery: Nursery, tmp_path: Path) -> None:
+    """13: 5 tries, then recorded as failed; the process that finds it lives on."""
+    path, effects = tmp_path / "store.db", tmp_path / "effects"
+    await start_and_die(nursery, path, effects, "deadly_end", deaths=5)
+
+    async def given_up() -> bool:
+        async with opened(path) as store:
+            row = await store.find_run("run")
+            assert row is not None
+            (delivery,) = await store.list_deliveries(row.key)
+            return delivery.due_at_ms is None and b"HookCrashedError" in (delivery.failure or b"")
+
+    async with nursery.open(path, lease=LONG) as process:
+        await eventually(given_up)
+        process.do("result", run_id="run")
+        result = await process.event("result", run_id="run")
+
+    assert (result["status"], result["result"]) == ("success", 2)

@@ -121,6 +121,13 @@ def be_told(result: RunResult[int]) -> None:
     gate("hook").wait()
 
 
+def kill_in_hook(value: object) -> None:
+    tell("hook")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+DEADLY_START = Workflow("deadly_start", input=int, output=int, on_start=kill_in_hook).then(add_one).commit()
+DEADLY_END = Workflow("deadly_end", input=int, output=int, on_finish=kill_in_hook).then(add_one).commit()
 STARTER = Workflow("starter", input=int, output=str).then(start_pair).commit()
 TOLD = Workflow("told", input=int, output=int, on_finish=be_told).then(add_one).commit()
 WORKFLOWS = {
@@ -131,6 +138,8 @@ WORKFLOWS = {
         HELD_IN_THREAD,
         POISON,
         PAIR,
+        DEADLY_START,
+        DEADLY_END,
         STARTER,
         TOLD,
         TEN_STEPS.workflow,
