@@ -9,6 +9,7 @@ from typing import Final
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import CommitSeam
 from outlast.storage.sqlite.connection import rollback, translate
+from outlast.storage.sqlite.place import Place
 from outlast.storage.sqlite.premises import Premises
 from outlast.storage.sqlite.recording import Outcome, Write, proves, record, stands
 from outlast.storage.sqlite.sql import one
@@ -37,6 +38,7 @@ class Committer:
         self._seam: CommitSeam = seam or NoSeam()
         self._premises = Premises()
         self._connection = self._open()
+        self._place = Place(path)
 
     def data_version(self) -> int:
         """Return a number that changes when another connection committed."""
@@ -77,10 +79,11 @@ class Committer:
     def _commit_begun(self, writes: Sequence[Write]) -> list[Outcome]:
         changes_before = self._connection.total_changes
         try:
+            self._place.check()
             outcomes = record(self._connection, writes, self._premises)
         except Exception as error:  # noqa: BLE001 - also what a value that cannot be bound raises
             self._undo()
-            if len(writes) > 1 and not isinstance(error, sqlite3.OperationalError):
+            if len(writes) > 1 and not isinstance(error, sqlite3.OperationalError | StoreUnavailableError):
                 # One of them cannot be recorded; the others must not suffer for it.
                 return [outcome for write in writes for outcome in self.commit([write])]
             return [self._failure(error)] * len(writes)

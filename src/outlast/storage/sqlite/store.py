@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from outlast.core.record import Record
-from outlast.errors import ForkedAppError, OutlastError, RunNotFoundError, StoreError, StoreUnavailableError
+from outlast.errors import OutlastError, RunNotFoundError, StoreError
 from outlast.storage.base import (
     Append,
     ClaimedRun,
@@ -44,7 +44,9 @@ from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
 from outlast.storage.sqlite.outbox import ClaimDeliveries, EndDelivery, delivery_row
+from outlast.storage.sqlite.place import DEFAULT_LEAST_FREE, Room
 from outlast.storage.sqlite.readers import inbox_row, read_events, read_heads, read_journals, run_row
+from outlast.storage.sqlite.refusals import dead, forked, not_open
 from outlast.storage.sqlite.renewer import nanoseconds
 from outlast.storage.sqlite.reopening import Reopen
 from outlast.storage.sqlite.sql import many, one
@@ -76,6 +78,8 @@ class SqliteStore:
 
     Durability `full` survives a power loss: a commit waits for the disk, and all commits that wait share one wait.
     `normal` survives a killed process. Both may be used on one file at the same time.
+
+    No new run is recorded while less than `least_free` bytes are free on the disk, so that those under way can end.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class SqliteStore:
         *,
         durability: Synchronous = "full",
         allow_network_filesystem: bool = False,
+        least_free: int = DEFAULT_LEAST_FREE,
         seam: CommitSeam | None = None,
     ) -> None:
         # Resolved, because the locks lie beside the file: two names of it must lead to the same locks.
@@ -91,8 +96,9 @@ class SqliteStore:
         self._synchronous: Synchronous = durability
         self._allow_network_filesystem = allow_network_filesystem
         self._seam = seam
+        self._room = Room(self._path, least_free=least_free)
         self._machinery: Machinery | None = None
-        self._refusal: Callable[[], OutlastError] | None = _not_open
+        self._refusal: Callable[[], OutlastError] | None = not_open
 
     # ---- Life of the store
 
@@ -119,7 +125,7 @@ class SqliteStore:
         if self._machinery is not None:
             return
         if self._path in _inherited:
-            raise _forked()
+            raise forked()
         require_sqlite()
         self._machinery = await start(
             self._path,
@@ -134,7 +140,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Wait for the writes that were handed over, then let go of everything. Idempotent."""
         machinery, self._machinery = self._machinery, None
-        self._refusal = self._refusal or _not_open
+        self._refusal = self._refusal or not_open
         _open_stores.discard(self)
         if machinery is not None:
             await machinery.close()
@@ -150,20 +156,20 @@ class SqliteStore:
         return self._machinery
 
     def _die(self) -> None:
-        self._refusal = _dead
+        self._refusal = dead
         if self._machinery is not None:
             self._machinery.kill()
 
     def let_go_in_child(self) -> None:
         """Refuse everything in a forked child, and touch nothing of the parent's."""
-        self._refusal = _forked
+        self._refusal = forked
         if self._machinery is not None:
             _inherited[self._path] = self._machinery
             self._machinery = None
 
     def _submit(self, write: NewRun | Append, settle: Settle) -> None:
-        if self._refusal is _forked:
-            raise _forked()  # the loop of the parent does not turn here: nobody could be told
+        if self._refusal is forked:
+            raise forked()  # the loop of the parent does not turn here: nobody could be told
         if self._refusal is not None:
             asyncio.get_running_loop().call_soon(settle, self._refusal())
         else:
@@ -173,7 +179,11 @@ class SqliteStore:
 
     def insert(self, run: NewRun, settle: Settle) -> None:
         """Record a new run together with the beginning of its journal."""
-        self._submit(run, settle)
+        refusal = self._room.refusal()
+        if refusal is not None and self._refusal is None:
+            asyncio.get_running_loop().call_soon(settle, refusal)
+        else:
+            self._submit(run, settle)
 
     async def insert_once(self, run: NewRun, identity: Identity) -> Admission:
         """Record a new run, without owner, unless its key stands for another one.
@@ -183,6 +193,9 @@ class SqliteStore:
             RunExistsError: The run of the key is not to be handed out, or the id of the new run is taken.
             StoreUnavailableError: It is not known to be recorded; the same call again is safe.
         """
+        refusal = self._room.refusal()
+        if refusal is not None:
+            raise refusal
         admission = await self._perform(InsertOnce(run, identity))
         if isinstance(admission, OutlastError):
             raise admission
@@ -480,21 +493,6 @@ class SqliteStore:
 
 def _ignore(outcome: object) -> None:
     pass
-
-
-def _not_open() -> OutlastError:
-    return StoreUnavailableError("the store is not open; open it first")
-
-
-def _dead() -> OutlastError:
-    return StoreUnavailableError("the process is taken for dead; nothing more is written")
-
-
-def _forked() -> OutlastError:
-    return ForkedAppError(
-        "this store was open when the process was forked, and SQLite does not survive that; "
-        "open it after forking only, or start the child with spawn instead of fork"
-    )
 
 
 def _let_go_in_child() -> None:
