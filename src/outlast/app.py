@@ -11,7 +11,7 @@ from contextvars import Token
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar
 
 from outlast.beginning import Run
 from outlast.checking import Finding, check_graphs
@@ -22,7 +22,6 @@ from outlast.engines.local.engine import LocalEngine
 from outlast.engines.options import DriveOptions
 from outlast.errors import (
     ConfigurationError,
-    DefinitionError,
     ForkedAppError,
     InputError,
     Problem,
@@ -31,15 +30,15 @@ from outlast.errors import (
 )
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
 from outlast.graph.schema import JSON
-from outlast.graph.workflow import Workflow
 from outlast.ids import run_ids
+from outlast.known import check_committed, known_workflows
+from outlast.location import make_store
 from outlast.mark import Mark
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
 from outlast.run import RunHandle
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
-from outlast.storage.memory import MemoryStore
 from outlast.storage.sqlite import SqliteStore
 
 __all__ = ["Outlast"]
@@ -111,7 +110,7 @@ class Outlast:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
             ConfigurationError: An option has a value that cannot work.
         """
-        self._workflows = _checked(workflows)
+        self._workflows = known_workflows(workflows)
         options = DriveOptions(
             is_worker=worker,
             on_exit=on_exit,
@@ -131,7 +130,7 @@ class Outlast:
             message = "store and durability are for the local engine; leave them out with engine=..."
             raise ConfigurationError(message)
         self._choice = engine
-        place = None if engine is not None else _make_store("outlast.db" if store is None else store, self._durability)
+        place = None if engine is not None else make_store("outlast.db" if store is None else store, self._durability)
         self._arrange(place, options)
         self._declared = Declared(
             {ref: each for workflow in self._workflows.values() for ref, each in workflow.functions.items()},
@@ -173,7 +172,7 @@ class Outlast:
         changes = {name: value for name, value in given.items() if value is not None}
         app = copy.copy(self)
         app._arrange(  # noqa: SLF001 - another object of this class
-            self._store if store is None else _make_store(store, self._durability), replace(self._options, **changes)
+            self._store if store is None else make_store(store, self._durability), replace(self._options, **changes)
         )
         return app
 
@@ -189,7 +188,7 @@ class Outlast:
         known = list(self._workflows.values())
         if self._choice is not None and store is None:
             return self._choice.attach(known, options)
-        return LocalEngine(store or _make_store("outlast.db", self._durability), known, options)
+        return LocalEngine(store or make_store("outlast.db", self._durability), known, options)
 
     @property
     def is_open(self) -> bool:
@@ -479,7 +478,7 @@ class Outlast:
             raise UnattachedWorkflowError(message)
 
     def _check_attached(self, workflow: CommittedWorkflow[Any, Any]) -> None:
-        _check_committed(workflow)
+        check_committed(workflow)
         if self._workflows.get(workflow.id) is not workflow:
             known = ", ".join(f"'{each}'" for each in self._workflows) or "none"
             message = (
@@ -491,41 +490,6 @@ class Outlast:
     def note_fork(self) -> None:
         """Become unusable: this is a forked child, and the app belongs to the parent."""
         self._state = "forked"
-
-
-def _checked(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]:
-    known: dict[str, CommittedWorkflow[Any, Any]] = {}
-    if not isinstance(workflows, Sequence) or isinstance(workflows, str):
-        message = f"Outlast takes a list of workflows, as Outlast([workflow]), not {workflows!r}"
-        raise DefinitionError(message)
-    for workflow in cast("Sequence[CommittedWorkflow[Any, Any]]", workflows):
-        _check_committed(workflow)
-        if known.setdefault(workflow.id, workflow) is not workflow:
-            message = f"two workflows are called '{workflow.id}'; give one another id with .clone(id=...)"
-            raise DefinitionError(message)
-    return known
-
-
-def _check_committed(workflow: object) -> None:
-    if isinstance(workflow, CommittedWorkflow):
-        return
-    if isinstance(workflow, Workflow):
-        message = f"workflow '{workflow.id}' is not committed; call .commit() and use what it returns"
-    else:
-        message = f"{workflow!r} is not a workflow; use what Workflow(...).then(...).commit() returns"
-    raise UnattachedWorkflowError(message)
-
-
-def _make_store(store: str | os.PathLike[str] | Store, durability: Literal["full", "normal"]) -> Store:
-    if durability not in ("full", "normal"):
-        message = f"durability={durability!r}: use 'full' (survives power loss) or 'normal' (survives a killed process)"
-        raise ConfigurationError(message)
-    if isinstance(store, str | os.PathLike):
-        location = os.fspath(store)
-        if location == "memory":
-            return MemoryStore()
-        return SqliteStore(location.removeprefix("sqlite:///"), durability=durability)
-    return store
 
 
 def _reset(token: Token[tuple[Host, ...]]) -> None:

@@ -56,7 +56,7 @@ async def test_file_becomes_smaller_and_keeps_nothing_but_ids(tmp_path: Path) ->
 
     assert deleted == RUNS
     assert freed > 10_000_000
-    assert steps < 20  # a megabyte at a time
+    assert steps < 40  # 20 MB, a megabyte at a time
     assert size < 6_000_000
     for table in ("events", "stream_events", "inbox", "run_tags", "outbox", "identity_keys"):
         assert rows(path, f"SELECT count(*) FROM {table}") == [(0,)]

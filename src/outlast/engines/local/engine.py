@@ -9,14 +9,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from outlast.core.codec import encode_event
-from outlast.core.events import Fact, RunStarted
+from outlast.core.events import Fact
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.live import LiveRun
+from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.watching import LocalJournal, Watch
@@ -366,7 +366,7 @@ class LocalEngine:
         )
 
     def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:
-        self._insert_new(self._pending(request), settle)
+        self._insert_new(pending_run(request, self._shelf.current(request.workflow.id).key, self._now_ms()), settle)
 
     def _insert_new(self, new: NewRun, settle: Callable[[OutlastError | None], None]) -> None:
         def settled(result: Receipt | OutlastError) -> None:
@@ -376,24 +376,7 @@ class LocalEngine:
         self._store.insert(new, settled)
 
     def _pending(self, request: StartRequest | CreateRequest) -> NewRun:
-        """Return the run as it is recorded for whoever claims it."""
-        now = self._now_ms()
-        event = request.to_event(now)
-        payload, tags = (request.input, request.tags) if isinstance(request, StartRequest) else (None, ())
-        start_by_ms = event.start_deadline_ms if isinstance(event, RunStarted) else event.due_at_ms
-        return NewRun(
-            run_id=request.run_id,
-            workflow_id=request.workflow.id,
-            graph=self._shelf.current(request.workflow.id).key,
-            resource_id=request.resource_id,
-            created_at_ms=now,
-            status=RunStatus.PENDING,
-            owner=None,
-            records=[encode_event(event, seq=1, execution=0, payload=payload)],
-            ready_at_ms=request.ready_at_ms(now),
-            tags=tags,
-            start_by_ms=start_by_ms,
-        )
+        return pending_run(request, self._shelf.current(request.workflow.id).key, self._now_ms())
 
     def _start_settled(self, settled: asyncio.Future[None], error: OutlastError | None) -> None:
         self._start_places.release()

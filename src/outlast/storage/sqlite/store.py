@@ -315,8 +315,6 @@ class SqliteStore:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
         return await self._read_earliest("next_ready_at", graphs)
 
-    # ---- RunIndex
-
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return the runs that match, those recorded last first.
 
@@ -333,8 +331,6 @@ class SqliteStore:
         """Return how many runs there are, by workflow and status."""
         return await self._usable().readers.read(lambda connection: listing.count_runs(connection, workflow_id))
 
-    # ---- RunKeeper
-
     async def delete_run(self, run_id: str, *, now_ms: int) -> None:
         """Delete a run that has ended: its journal, inbox and tags. Durable when it returns.
 
@@ -349,8 +345,7 @@ class SqliteStore:
 
     async def sweep(self, *, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep | None:
         """Do one small step of what is left to do: delete old runs, forget ids, give room back."""
-        scan = Scan(0, ended_before_ms, deleted_before_ms, now_ms)
-        return await self._usable().sweeper.step(scan, self._perform)
+        return await self._usable().sweeper.step(Scan(0, ended_before_ms, deleted_before_ms, now_ms), self._perform)
 
     async def count_in_flight(self) -> dict[GraphKey, int]:
         """Return how many runs have not ended, by graph."""

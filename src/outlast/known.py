@@ -1,0 +1,45 @@
+"""Which workflows an app knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from outlast.errors import DefinitionError, UnattachedWorkflowError
+from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.workflow import Workflow
+
+__all__ = ["check_committed", "known_workflows"]
+
+
+def known_workflows(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]:
+    """Return the workflows of an app by their ids.
+
+    Raises:
+        DefinitionError: It is not a list of committed workflows, or two have the same id.
+    """
+    known: dict[str, CommittedWorkflow[Any, Any]] = {}
+    if not isinstance(workflows, Sequence) or isinstance(workflows, str):
+        message = f"Outlast takes a list of workflows, as Outlast([workflow]), not {workflows!r}"
+        raise DefinitionError(message)
+    for workflow in cast("Sequence[CommittedWorkflow[Any, Any]]", workflows):
+        check_committed(workflow)
+        if known.setdefault(workflow.id, workflow) is not workflow:
+            message = f"two workflows are called '{workflow.id}'; give one another id with .clone(id=...)"
+            raise DefinitionError(message)
+    return known
+
+
+def check_committed(workflow: object) -> None:
+    """Refuse what is not a committed workflow.
+
+    Raises:
+        UnattachedWorkflowError: The message says what to use instead.
+    """
+    if isinstance(workflow, CommittedWorkflow):
+        return
+    if isinstance(workflow, Workflow):
+        message = f"workflow '{workflow.id}' is not committed; call .commit() and use what it returns"
+    else:
+        message = f"{workflow!r} is not a workflow; use what Workflow(...).then(...).commit() returns"
+    raise UnattachedWorkflowError(message)
