@@ -10,10 +10,10 @@ import threading
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from inspect import iscoroutine
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, cast
+from typing import Any, Final, Generic, Literal, Self, TypeVar, cast
 
 from outlast.app import Outlast
 from outlast.errors import DoorError, ForkedAppError
@@ -22,12 +22,15 @@ from outlast.graph.committed import current_host
 __all__ = ["Door"]
 
 T = TypeVar("T")
+App_co = TypeVar("App_co", bound=AbstractAsyncContextManager[Any], covariant=True)
 
 _END: Final = object()
 
 
-class Door:
-    """Lets a sync program use an app: where async code says `await run.start(...)`, it says `wait(run.start(...))`.
+class Door(Generic[App_co]):
+    """Lets a sync program use an app, or the client of a server.
+
+    Where async code says `await run.start(...)`, it says `wait(run.start(...))`.
 
     ::
 
@@ -41,11 +44,11 @@ class Door:
     the app in good order; a door that nobody closes is closed when the interpreter ends.
     """
 
-    def __init__(self, app: Outlast) -> None:
+    def __init__(self, app: App_co) -> None:
         """Describe the door; nothing is opened yet.
 
         Args:
-            app: The app, which nobody else enters.
+            app: The app or the client, which nobody else enters.
         """
         self.app = app
         """The app, for what needs no waiting, as `door.app.run(run_id)`."""
@@ -163,7 +166,8 @@ class Door:
         with self._lock:  # so that nothing is handed over to a loop that is about to end
             loop = self._open()
             context = contextvars.copy_context()
-            context.run(current_host.set, (*current_host.get(), self.app))
+            if isinstance(self.app, Outlast):
+                context.run(current_host.set, (*current_host.get(), self.app))
             handed_over: Future[T] = context.run(asyncio.run_coroutine_threadsafe, coroutine, loop)
             return handed_over
 
@@ -212,7 +216,7 @@ def _closed(what: str) -> DoorError:
     return DoorError(f"this door {what}; runs are not affected. A door is opened once: make another one")
 
 
-def _closer(door: weakref.ref[Door]) -> Callable[[], None]:
+def _closer(door: weakref.ref[Door[Any]]) -> Callable[[], None]:
     def close() -> None:
         opened = door()
         # A new thread may be refused by now. Then the store is left as by a process that ends: nothing is lost.

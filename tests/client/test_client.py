@@ -36,6 +36,8 @@ from outlast.client import Client, RemoteRun, RemoteRunHandle, RemoteStartedRun
 from outlast.server import Token, create_app
 from server.site import APPROVAL, GREET, approve
 
+INTERNAL = {"as_started", "rewind"}
+"""Public for its siblings in the package only."""
 SECRET = "secret-of-client-0123456789"
 
 
@@ -272,7 +274,6 @@ def test_handles_have_the_verbs_of_those_in_process(remote: type, local: type):
         }
 
     there, here = verbs(remote), verbs(local)
-    assert set(there) <= set(here)
-    for name, parameters in there.items():
-        known = {each[0] for each in parameters}
-        assert parameters == [each for each in here[name] if each[0] in known], name
+    assert {name: there.get(name) for name in here if name not in INTERNAL} == {
+        name: verb for name, verb in here.items() if name not in INTERNAL
+    }

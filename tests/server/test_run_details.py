@@ -80,3 +80,25 @@ async def test_unknown_run_is_not_found():
         response = await s.get("/workflows/greet/runs/nope")
 
     assert (response.status_code, response.json()["error"]) == (404, "Workflow run not found")
+
+
+async def test_run_that_has_ended_is_deleted():
+    async with site() as s:
+        run_id = (await s.started(GREET))["runId"]
+        path = f"/api/workflows/greet/runs/{run_id}"
+        deleted = await s.client.delete(path)
+        again = await s.client.delete(path)
+        read = await s.client.get(path)
+
+    assert deleted.json() == {"message": "Workflow run deleted"}
+    assert (again.status_code, read.status_code) == (404, 404)
+
+
+@pytest.mark.parametrize("path", ["/workflows/approval/runs/", "/runs/"])
+async def test_run_that_has_not_ended_is_not_deleted(path: str):
+    async with site() as s:
+        run_id = (await s.started(APPROVAL))["runId"]
+        response = await s.client.delete(f"/api{path}{run_id}")
+
+        assert (response.status_code, response.json()["code"]) == (409, "run-state")
+        assert await s.app.run(run_id).status() == "suspended"

@@ -317,7 +317,7 @@ def steps_that_suspend_know_their_types() -> None:
 
 def doors_know_what_they_wait_for(app: Outlast) -> None:
     with Door(app) as wait:
-        assert_type(wait, Door)
+        assert_type(wait, Door[Outlast])
         run = wait(CHAIN.create_run())
         assert_type(run, Run[int, str])
         assert_type(wait(run.start(input_data=3)), RunResult[str])

@@ -9,9 +9,10 @@ from typing import Any, Self, TypeVar, cast, overload
 
 import httpx
 
+from outlast.client.beginning import RemoteRun
 from outlast.client.decode import decode_page
 from outlast.client.encode import query_of
-from outlast.client.handle import RemoteRun, RemoteRunHandle
+from outlast.client.handle import RemoteRunHandle
 from outlast.client.transport import Transport
 from outlast.core.status import RunStatus
 from outlast.errors import ConfigurationError

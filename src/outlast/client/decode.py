@@ -11,10 +11,10 @@ from outlast.failures import FailureInfo, failure_from_json
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms
 from outlast.reading import RunInfo, RunPage
-from outlast.results import RunResult, StepResult
+from outlast.results import HookDelivery, RunResult, StepResult
 from outlast.values import JsonValue, encode
 
-__all__ = ["decode_page", "decode_result"]
+__all__ = ["decode_deliveries", "decode_page", "decode_result"]
 
 
 def decode_result(wire: Mapping[str, JsonValue], output: Schema[Any]) -> RunResult[Any]:
@@ -41,7 +41,22 @@ def decode_result(wire: Mapping[str, JsonValue], output: Schema[Any]) -> RunResu
         suspend_payload=_object(wire.get("suspendPayload")),
         state=_object(wire["state"]) if wire.get("state") is not None else None,
         cancel_reason=_text(wire.get("cancelReason")),
+        skipped=cast("Sequence[str]", wire.get("skipped", ())),
     )
+
+
+def decode_deliveries(wire: Mapping[str, JsonValue]) -> list[HookDelivery]:
+    """Return the calls of hooks that have not succeeded."""
+    return [
+        HookDelivery(
+            hook=str(each["hook"]),
+            execution=int(str(each["execution"])),
+            tries=int(str(each["tries"])),
+            due_at=_optional_instant(each["dueAt"]),
+            error=_failure(each["error"]),
+        )
+        for each in cast("list[Mapping[str, JsonValue]]", wire["deliveries"])
+    ]
 
 
 def decode_page(wire: Mapping[str, JsonValue]) -> RunPage:

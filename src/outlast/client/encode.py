@@ -15,7 +15,7 @@ from outlast.graph.step import Step
 from outlast.starting import Idempotency, encode_value
 from outlast.values import JsonValue, decode
 
-__all__ = ["AnyWorkflow", "query_of", "resume_body", "start_body"]
+__all__ = ["AnyWorkflow", "query_of", "resume_body", "start_body", "travel_body"]
 
 AnyWorkflow: TypeAlias = CommittedWorkflow[Any, Any] | str
 """A workflow, or the id of one that this program does not have."""
@@ -34,6 +34,7 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
     start_at: datetime | None,
     start_within: timedelta | float | None,
     idempotency: Idempotency | None,
+    per_step: bool,
 ) -> dict[str, JsonValue]:
     """Return the body of a start; what is not given is left out.
 
@@ -47,6 +48,7 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
         "tags": list(tags) or None,
         "includeState": True if output_options is not None and output_options.include_state else None,
         "delayMs": _milliseconds(delay, "delay"),
+        "perStep": True if per_step else None,
         "startAt": None if start_at is None else start_at.isoformat(),
         "startWithinMs": _milliseconds(start_within, "start_within"),
     }
@@ -89,6 +91,37 @@ def resume_body(
 def _last_of(step: object) -> object:
     is_path = isinstance(step, list | tuple)
     return list(cast("Sequence[object]", step) or [None])[-1] if is_path else step
+
+
+def travel_body(
+    step: object,
+    *,
+    input_data: object,
+    resume_data: object,
+    initial_state: object,
+    context: Mapping[str, object] | None,
+    request_context: object,
+    per_step: bool,
+) -> dict[str, JsonValue]:
+    """Return the body of a time travel; what is not given is left out.
+
+    Raises:
+        InputError: Something is no JSON, or does not fit the type of the step that is named; names each path.
+    """
+    last = _last_of(step)
+    function = last.function if isinstance(last, Step) else None
+    given: dict[str, JsonValue] = {"step": path_of(step), "perStep": per_step}
+    if input_data is not None:
+        given["inputData"] = _as_json(function.input if function else JSON, input_data, "input_data")
+    if resume_data is not None:
+        given["resumeData"] = _as_json(function.resume if function else JSON, resume_data, "resume_data")
+    if initial_state is not None:
+        given["initialState"] = _as_json(JSON, initial_state, "initial_state")
+    if request_context is not None:
+        given["requestContext"] = _as_json(JSON, request_context, "request_context")
+    if context:
+        given["context"] = {path: {"output": _as_json(JSON, value, path)} for path, value in context.items()}
+    return given
 
 
 def _as_json(schema: Schema[Any], value: object, subject: str) -> JsonValue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 from types import TracebackType
 from typing import Final, Self, cast
@@ -20,6 +20,8 @@ _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.1
 _PATIENCE: Final = 15.0
 """Seconds to wait for an answer beyond those that the server was asked to wait."""
+_SILENCE: Final = 45.0
+"""Seconds without a sign of life after which a stream is taken for broken; the server gives one every 15."""
 _CLASSES: Final[Mapping[str, type[OutlastError]]] = {
     code_of(each): each
     for each in vars(errors).values()
@@ -94,8 +96,49 @@ class Transport:
                 may_repeat = response.status_code == _TOO_MANY or (is_repeatable and response.status_code in _NOT_NOW)
                 if attempt == _ATTEMPTS or not may_repeat:
                     return _read(response)
-            await asyncio.sleep(_FIRST_PAUSE * 2 ** (attempt - 1) * self._random.uniform(0.5, 1.5))
+            await self._pause(attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    async def events(self, path: str, *, query: Mapping[str, str | list[str]]) -> AsyncIterator[bytes]:
+        """Yield the data of Server-Sent Events until the server ends the stream, or the connection breaks.
+
+        Raises:
+            OutlastError: What the server says instead.
+            ServerUnavailableError: It did not answer, several times.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            request = self._http.build_request(
+                "GET",
+                path,
+                params=query,
+                headers={"accept": "text/event-stream"},
+                timeout=httpx.Timeout(_SILENCE, connect=_PATIENCE),
+            )
+            has_begun = False
+            try:
+                response = await self._http.send(request, stream=True)
+                try:
+                    if not response.is_success:
+                        await response.aread()
+                        _read(response)
+                    async for line in response.aiter_lines():
+                        has_begun = True
+                        if line.startswith("data: "):
+                            yield line.removeprefix("data: ").encode()
+                finally:
+                    await response.aclose()
+            except httpx.HTTPError as error:
+                if not has_begun and attempt == _ATTEMPTS:
+                    message = f"{request.url.copy_with(query=None)} did not answer: {type(error).__name__} {error}"
+                    raise ServerUnavailableError(0, "", message.strip(), "") from error
+            else:
+                return
+            if has_begun:
+                return
+            await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        await asyncio.sleep(_FIRST_PAUSE * 2 ** (attempt - 1) * self._random.uniform(0.5, 1.5))
 
 
 def _read(response: httpx.Response) -> dict[str, JsonValue]:

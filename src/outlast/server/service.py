@@ -18,7 +18,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.mark import Mark
 from outlast.results import CancelOutcome, read_result
-from outlast.run import RunHandle
+from outlast.run import RunHandle, StartedRun
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal
 from outlast.server.streaming import Streams
@@ -222,7 +222,7 @@ class Service:
 
     async def resume(
         self, workflow_id: str | None, run_id: str, principal: Principal, body: ResumeBody
-    ) -> RunHandle[Any]:
+    ) -> StartedRun[Any]:
         """Resume a suspension and return a handle that waits for what comes of it."""
         await self.find(run_id, principal, workflow_id=workflow_id)
         return await self.outlast.run(run_id).resume_async(

@@ -268,6 +268,16 @@ test('lists of runs', async () => {
   assert.equal((await workflow.runs({ toDate: new Date(Date.now() + 60_000) })).total, all.total);
 });
 
+test('deleteRunById', async () => {
+  const workflow = client.getWorkflow('shaky');
+  const run = await workflow.createRun();
+  await refused(workflow.deleteRunById(run.runId), 409, 'run-state');
+  await run.startAsync({ inputData: { amount: 1 } });
+  assert.deepEqual(await workflow.deleteRunById(run.runId), { message: 'Workflow run deleted' });
+  await refused(workflow.deleteRunById(run.runId), 404, 'run-not-found');
+  await refused(workflow.runById(run.runId), 404, 'run-not-found');
+});
+
 test('counts of active runs', async () => {
   const run = await client.getWorkflow('two').createRun();
   await run.startAsync({ inputData: 1 });

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
 from outlast.mark import Mark
+from outlast.results import at_execution
 from outlast.server.auth import Scope
-from outlast.server.routes.route import AnyRunId, ContextQuery, Driver, JsonRoute, Reader, ServiceOf, answer
-from outlast.server.wire.answer import RESPONSES, Counts, Marked, RunPage, WholeRun, Why
+from outlast.server.routes.route import Admin, AnyRunId, ContextQuery, Driver, JsonRoute, Reader, ServiceOf, answer
+from outlast.server.wire.answer import RESPONSES, Counts, Deliveries, Marked, Message, Resumed, RunPage, WholeRun, Why
 from outlast.server.wire.body import CancelBody, ResumeBody
 from outlast.server.wire.context import merge_contexts
-from outlast.server.wire.whole import whole_result
+from outlast.server.wire.whole import whole_result, wire_delivery
 
 __all__ = ["router"]
 
@@ -22,6 +23,9 @@ router = APIRouter(route_class=JsonRoute, tags=["runs by id"])
 
 _RESUME = Body(default_factory=ResumeBody)
 _CANCEL = Body(default_factory=CancelBody)
+Execution: TypeAlias = Annotated[
+    int | None, Query(ge=0, le=1_000_000, description="Instead of the latest execution, what this one came to.")
+]
 
 
 @router.get("/runs", response_model=RunPage, responses=RESPONSES.read, summary="List runs of all workflows")
@@ -73,13 +77,16 @@ async def result(
     wait: Annotated[float, Query(description="Seconds to wait at most for the run to rest.", ge=0, le=3_600)] = 0,
     until: Annotated[Literal["rest", "end"], Query(description="`end`: wait through suspensions.")] = "rest",
     mark: Annotated[str | None, Query(description="Of an earlier answer: rests before that do not count.")] = None,
+    execution: Execution = None,
 ) -> Response:
     """Wait until a run ends, is suspended or paused, and tell all that is known then; `isAtRest` says if it came."""
     await service.find(run_id, principal)
     handle = service.outlast.run(run_id, mark=None if mark is None else Mark.from_text(mark))
     limit = min(timedelta(seconds=wait), service.limits.poll)
-    is_at_rest = await service.until(handle.result(until=until), limit)
+    is_at_rest = await service.until(handle.result(until=until, execution=execution), limit)
     history = await service.load(run_id)
+    if execution is not None:
+        history = at_execution(history, execution)
     whole = whole_result(history, with_tracebacks=principal.scope.includes(Scope.ADMIN))
     return answer({**whole, "isAtRest": is_at_rest})
 
@@ -91,7 +98,24 @@ async def why(service: ServiceOf, principal: Reader, run_id: AnyRunId) -> Respon
     return answer({"why": await service.outlast.run(run_id).why()})
 
 
-@router.post("/runs/{run_id:path}/resume", response_model=Marked, responses=RESPONSES.drive, summary="Resume any run")
+@router.get("/runs/{run_id:path}/deliveries", response_model=Deliveries, responses=RESPONSES.find, summary="Due hooks")
+async def deliveries(service: ServiceOf, principal: Reader, run_id: AnyRunId) -> Response:
+    """The calls of `on_finish` and `on_error` that have not succeeded: due, or given up."""
+    await service.find(run_id, principal)
+    found = await service.outlast.run(run_id).deliveries()
+    is_admin = principal.scope.includes(Scope.ADMIN)
+    return answer({"deliveries": [wire_delivery(each, with_tracebacks=is_admin) for each in found]})
+
+
+@router.delete("/runs/{run_id:path}", response_model=Message, responses=RESPONSES.drive, summary="Delete any run")
+async def delete(service: ServiceOf, principal: Admin, run_id: AnyRunId) -> Response:
+    """Delete a run that has ended: its journal, its tags, everything but its id."""
+    await service.find(run_id, principal)
+    await service.outlast.run(run_id).delete()
+    return answer({"message": "Workflow run deleted"})
+
+
+@router.post("/runs/{run_id:path}/resume", response_model=Resumed, responses=RESPONSES.drive, summary="Resume any run")
 async def resume(
     service: ServiceOf,
     principal: Driver,
@@ -103,7 +127,7 @@ async def resume(
     context = merge_contexts(body.request_context, request_context)
     full = body.model_copy(update={"request_context": context})
     handle = await service.resume(None, run_id, principal, full)
-    return answer({"runId": run_id, "mark": handle.mark.to_text()})
+    return answer({"runId": run_id, "mark": handle.mark.to_text(), "skipped": list(handle.skipped)})
 
 
 @router.post("/runs/{run_id:path}/cancel", response_model=Marked, responses=RESPONSES.drive, summary="Cancel any run")
@@ -117,7 +141,9 @@ async def cancel(
 
 # Last: ids may have slashes in them, and this pattern would take the others' paths.
 @router.get("/runs/{run_id:path}", response_model=WholeRun, responses=RESPONSES.find, summary="Look at any run")
-async def snapshot(service: ServiceOf, principal: Reader, run_id: AnyRunId) -> Response:
+async def snapshot(service: ServiceOf, principal: Reader, run_id: AnyRunId, execution: Execution = None) -> Response:
     """All that is known of a run now. Tracebacks are shown to tokens with scope `admin`."""
     history = await service.history(run_id, principal)
+    if execution is not None:
+        history = at_execution(history, execution)
     return answer(whole_result(history, with_tracebacks=principal.scope.includes(Scope.ADMIN)))

@@ -13,8 +13,8 @@ from outlast.core.status import RunStatus
 from outlast.errors import Problem
 from outlast.reading import make_query
 from outlast.server.problem import Refusal
-from outlast.server.routes.route import AnyRunId, JsonRoute, Reader, ServiceOf, WorkflowId, answer
-from outlast.server.wire.answer import RESPONSES, RunDetails, RunRows
+from outlast.server.routes.route import Admin, AnyRunId, JsonRoute, Reader, ServiceOf, WorkflowId, answer
+from outlast.server.wire.answer import RESPONSES, Message, RunDetails, RunRows
 from outlast.server.wire.result import DETAIL_FIELDS, run_details, run_row
 from outlast.storage.listing import COUNTED
 from outlast.values import JsonValue
@@ -82,6 +82,16 @@ async def show_run(
     history = await service.history(run_id, principal, workflow_id=workflow_id)
     functions = service.workflow(workflow_id).functions
     return answer(run_details(history, fields=wanted, with_nested=with_nested_workflows, functions=functions))
+
+
+@router.delete(
+    "/workflows/{workflow_id}/runs/{run_id}", response_model=Message, responses=RESPONSES.drive, summary="Delete a run"
+)
+async def delete_run(service: ServiceOf, principal: Admin, workflow_id: WorkflowId, run_id: AnyRunId) -> Response:
+    """Delete a run that has ended: its journal, its tags, everything but its id."""
+    await service.find(run_id, principal, workflow_id=workflow_id)
+    await service.outlast.run(run_id).delete()
+    return answer({"message": "Workflow run deleted"})
 
 
 def _fields(given: str | None) -> frozenset[str]:

@@ -13,9 +13,11 @@ __all__ = [
     "Capabilities",
     "Counts",
     "Created",
+    "Deliveries",
     "Failure",
     "Marked",
     "Message",
+    "Resumed",
     "RunDetails",
     "RunOutcome",
     "RunPage",
@@ -226,6 +228,20 @@ class Marked(_Answer):
     """Id of the run."""
     mark: str
     """Hand it to `GET /runs/{run_id}/result` to wait for what comes of it."""
+
+
+class Resumed(Marked):
+    """A suspension is resumed."""
+
+    skipped: list[str]
+    """Suspended items that somebody else had resumed meanwhile."""
+
+
+class Deliveries(_Answer):
+    """Calls of hooks that have not succeeded."""
+
+    deliveries: list[_Json]
+    """The hook, the execution, how often it was tried, when it is due (null if given up), and why it failed."""
 
 
 class RunInfo(_Answer):

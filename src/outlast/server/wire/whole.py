@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from outlast.engines.base import History
+from outlast.failures import failure_to_json
 from outlast.graph.schema import JSON
-from outlast.results import read_result
+from outlast.instant import to_ms
+from outlast.results import HookDelivery, read_result
 from outlast.values import JsonValue
 
-__all__ = ["whole_result"]
+__all__ = ["whole_result", "wire_delivery"]
 
 
 def whole_result(history: History, *, with_tracebacks: bool) -> dict[str, JsonValue]:
@@ -20,6 +22,20 @@ def whole_result(history: History, *, with_tracebacks: bool) -> dict[str, JsonVa
             _strip(step.get("error") if isinstance(step, dict) else None)
     wire["isAtRest"] = history.status.is_rest
     return wire
+
+
+def wire_delivery(delivery: HookDelivery, *, with_tracebacks: bool) -> dict[str, JsonValue]:
+    """Return the call of a hook."""
+    error: JsonValue = None if delivery.error is None else failure_to_json(delivery.error)
+    if not with_tracebacks:
+        _strip(error)
+    return {
+        "hook": delivery.hook,
+        "execution": delivery.execution,
+        "tries": delivery.tries,
+        "dueAt": None if delivery.due_at is None else to_ms(delivery.due_at),
+        "error": error,
+    }
 
 
 def _strip(failure: JsonValue) -> None:
