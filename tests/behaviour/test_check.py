@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from behaviour.bench import Bench, begin
 from outlast import FindingKind, Workflow, step
+from outlast.engines.capability import Capability
+
+pytestmark = pytest.mark.requires(Capability.LISTS)
 
 
 @step

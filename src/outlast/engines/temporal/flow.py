@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
@@ -24,6 +25,7 @@ from outlast.engines.temporal.packing import UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import raw_value
 from outlast.graph.document import UnknownGraphError
 from outlast.instant import to_ms
+from outlast.values import encode
 
 __all__ = ["ASK", "FIND", "REQUEST", "OutlastRun"]
 
@@ -38,7 +40,22 @@ _FOR_EVER: Final = timedelta(days=3650)
 """Temporal wants a limit for each activity. Lost workers are noticed by heartbeats, slow bodies by the worker."""
 _AGAIN: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100), backoff_coefficient=1.0, maximum_attempts=0)
 """Of calls whose worker was lost. What a body raises is an outcome and no failure of its activity."""
+_LONGEST_HISTORY: Final = 40_000
+"""Events of one workflow. The server ends one with 51,200 by force."""
 _ASK_AGAIN: Final = RetryPolicy(maximum_attempts=3)
+
+
+class _Arrival(NamedTuple):
+    """Something that reached the workflow."""
+
+    place: int
+    """Where in the history, so that all that came with one task can be told from the rest."""
+    now_ms: int
+    """When that task began."""
+    is_full: bool
+    """Whether the history is so long by then that the run should go on in another workflow."""
+    inbound: Inbound
+    """What it is."""
 
 
 class ParkedError(Exception):
@@ -53,9 +70,11 @@ class OutlastRun:
     def __init__(self, args: collections.abc.Sequence[RawValue]) -> None:
         """Read what the workflow was started with."""
         self._ledger = Ledger(Start.from_bytes(args[0].payload.data))
-        self._inbound: list[tuple[int, int, Inbound]] = []
+        carried = self._ledger.start.carried
+        self._inbound = [_Arrival(0, 0, False, Requested(each)) for each in carried]  # noqa: FBT003
         self._handles: dict[str, workflow.ActivityHandle[RawValue]] = {}
         self._waiting: set[asyncio.Task[None]] = set()
+        self._move_to: bytes | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: int | None = None
         self._lease = timedelta(milliseconds=self._ledger.start.lease_ms)
@@ -71,11 +90,13 @@ class OutlastRun:
                 if driving.cancelling():  # the workflow leaves the worker's cache
                     raise
                 self._arrive(Canceled(workflow.cancellation_reason() or None))
-            except (ParkedError, UnknownGraphError, UnknownMessageError):
+            except (ApplicationError, ParkedError, UnknownGraphError, UnknownMessageError):
                 raise
             except Exception as error:
                 # Anything else would leave the workflow running for ever, with a task that fails again and again.
                 raise ApplicationError(repr(error), type="EngineFaultError", non_retryable=True) from error
+        if self._move_to is not None:
+            workflow.continue_as_new(raw_value(self._move_to))
         return self._end()
 
     @workflow.signal(name=REQUEST)
@@ -93,20 +114,41 @@ class OutlastRun:
         return raw_value(pack({"is_there": ref is not None}, None if ref is None else self._ledger.resolve(ref)))
 
     def _arrive(self, inbound: Inbound) -> None:
-        self._inbound.append((workflow.info().get_current_history_length(), to_ms(workflow.now()), inbound))
+        info = workflow.info()
+        place, is_full = info.get_current_history_length(), info.is_continue_as_new_suggested()
+        self._inbound.append(_Arrival(place, to_ms(workflow.now()), is_full, inbound))
 
     async def _drive(self) -> None:
         ledger = self._ledger
-        ledger.open(to_ms(workflow.info().start_time))
-        ledger.begin(to_ms(workflow.now()))
+        info = workflow.info()
+        if ledger.start.snapshot is None:
+            ledger.open(to_ms(info.start_time))
+        ledger.begin(to_ms(workflow.now()), is_full=info.is_continue_as_new_suggested())
         await self._follow_up()
         while not ledger.is_over:
             await workflow.wait_condition(lambda: bool(self._inbound))
-            place, now_ms, _ = self._inbound[0]
-            batch = [inbound for at, _, inbound in self._inbound if at == place]
+            first = self._inbound[0]
+            batch = [each.inbound for each in self._inbound if each.place == first.place]
             del self._inbound[: len(batch)]
-            ledger.absorb(batch, now_ms)
+            ledger.absorb(batch, first.now_ms, is_full=first.is_full)
             await self._follow_up()
+            if (message := ledger.try_to_move()) is not None:
+                self._move_to = self._carry(message)
+                return
+            self._issue()
+            if workflow.info().get_current_history_length() > _LONGEST_HISTORY:
+                reason = "the history is full, and what the run still needs is too large to go on in another workflow"
+                raise ApplicationError(reason, type="HistoryTooLongError", non_retryable=True)
+
+    def _carry(self, message: bytes) -> bytes:
+        """Take along what came and is not folded yet: the server will not tell it to the next workflow."""
+        carried: list[Request] = []
+        for each in self._inbound:
+            if isinstance(each.inbound, Requested):
+                carried.append(each.inbound.request)
+            elif isinstance(each.inbound, Canceled):
+                carried.append(Request("", "cancel", "", encode({"reason": each.inbound.reason})))
+        return replace(Start.from_bytes(message), carried=tuple(carried)).to_bytes() if carried else message
 
     async def _follow_up(self) -> None:
         """Do what the ledger says must be done."""

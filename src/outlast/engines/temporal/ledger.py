@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, TypeAlias, assert_never
+from dataclasses import replace
+from typing import Final, TypeAlias, assert_never, cast
 
-from outlast.core.advance import apply, decide
+from outlast.core.advance import apply, decide, reissue
 from outlast.core.codec import encode_event
 from outlast.core.commands import (
     AwaitDeadline,
@@ -50,6 +51,7 @@ from outlast.core.events import (
 from outlast.core.flow.ending import START_PATH
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
+from outlast.core.snapshot import seqs_in, state_from_json, state_to_json
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
 from outlast.engines.answers import Side, close_block, finish, open_block
@@ -57,17 +59,19 @@ from outlast.engines.asking import fact_asked_for
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Raised
 from outlast.engines.temporal.messages import Reply, Request, Start
-from outlast.engines.temporal.packing import LARGEST_MESSAGE
+from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
 from outlast.engines.temporal.questions import Question, declares, make_asks
 from outlast.engines.temporal.tasks import make_task
 from outlast.errors import PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.document import graph_from_json
 from outlast.immutable import immutable
-from outlast.values import decode, encode
+from outlast.values import JsonValue, decode, encode
 
 __all__ = ["MOST_CALLS", "Canceled", "Inbound", "Ledger", "Lost", "Rang", "Requested", "Told"]
 
+_STAY: Final = 1_000
+"""How many events later a run that could not move tries again."""
 MOST_CALLS: Final = 500
 """How many bodies of one run are in flight at most. The server refuses more than 2,000 by leaving the run stuck."""
 
@@ -120,6 +124,8 @@ class Ledger:
 
     def __init__(self, start: Start) -> None:
         self.start = start
+        self.is_draining = False
+        """Whether no body is called any more until the run goes on in another workflow."""
         self.run_id = start.run_id
         self.state = RunState(graph_from_json(decode(start.graph)))
         self.records: list[Record] = []
@@ -139,11 +145,14 @@ class Ledger:
         self._commands: list[Command] = []
         self._verdict: FailureInfo | None = None
         self._now_ms = 0
+        self._stays_until = 0
+        if start.snapshot is not None:
+            self._restore(start.snapshot)
 
     @property
     def status(self) -> RunStatus:
         """What the run is doing."""
-        return self.state.status() if self.has_begun else RunStatus.PENDING
+        return self.state.status() if self.has_begun or self.state.last_seq > 1 else RunStatus.PENDING
 
     @property
     def is_over(self) -> bool:
@@ -167,9 +176,15 @@ class Ledger:
         )
         self._commands.extend(self._fold(event, start.input))
 
-    def begin(self, now_ms: int) -> None:
-        """Do what comes first, because a worker has taken the run."""
+    def begin(self, now_ms: int, *, is_full: bool = False) -> None:
+        """Do what comes first, because a worker has taken the run.
+
+        Args:
+            now_ms: When.
+            is_full: Whether the history of this workflow is so long that the run should go on in another one.
+        """
         self.has_begun = True
+        self._note_fullness(is_full=is_full)
         self._now_ms = max(now_ms, self.state.last_at_ms)
         commands, self._commands = self._commands, []
         self._ring()
@@ -180,8 +195,9 @@ class Ledger:
         self._advance(facts)
         self._ring()
 
-    def absorb(self, batch: Sequence[Inbound], now_ms: int) -> None:
+    def absorb(self, batch: Sequence[Inbound], now_ms: int, *, is_full: bool = False) -> None:
         """Fold what reached the run at one time, in a fixed order: cancels, requests, timers, outcomes."""
+        self._note_fullness(is_full=is_full)
         self._now_ms = max(now_ms, self.state.last_at_ms)
         for inbound in sorted(batch, key=_rank):
             self._advance(deque(self._facts_of(inbound)))
@@ -208,6 +224,46 @@ class Ledger:
         for command, _ in calls:
             self._advance(deque(self._lost(command.path)))
         return []
+
+    def try_to_move(self) -> bytes | None:
+        """Return with what the run goes on in another workflow, if it should; call it when nothing is asked.
+
+        What is in flight ends first. If the run still needs too much to take along, it stays where it is for a while.
+        """
+        if not self.is_draining or self.calling or self.is_over:
+            return None
+        seqs = [seq for seq in seqs_in(self.state) if seq in self._payloads]
+        header: dict[str, JsonValue] = {
+            "state": state_to_json(self.state),
+            "seqs": cast("list[JsonValue]", seqs),
+            "created_at_ms": self.created_at_ms,
+        }
+        snapshot = pack(header, self.request_context, *(self._payloads[seq] for seq in seqs))
+        message = replace(self.start, snapshot=snapshot, carried=()).to_bytes()
+        if len(message) <= LARGEST_MESSAGE:
+            return message
+        self.is_draining = False
+        self._stays_until = self.state.last_seq + _STAY
+        self._advance(self._next_calls())
+        return None
+
+    def move(self) -> None:
+        """Go on in another workflow: what is open and not in flight is issued once more."""
+        self.is_draining = self.has_begun = False
+        self._queue.clear()
+        self._commands = reissue(self.state)
+
+    def _note_fullness(self, *, is_full: bool) -> None:
+        if is_full and self.state.last_seq >= self._stays_until:
+            self.is_draining = True
+
+    def _restore(self, snapshot: bytes) -> None:
+        header, (request_context, *payloads) = unpack(snapshot)
+        self.state = state_from_json(self.state.graph, cast("dict[str, JsonValue]", header["state"]))
+        self.request_context = request_context
+        self.created_at_ms = cast("int", header["created_at_ms"])
+        self._payloads.update(zip(cast("list[int]", header["seqs"]), payloads, strict=True))
+        self.move()
 
     def close(self, failure: FailureInfo | None, at_ms: int) -> None:
         """Record an end that did not come from here: somebody ended the workflow, or its code cannot go on.
@@ -285,7 +341,7 @@ class Ledger:
     def _take_step(self, command: RunStep, facts: deque[Fact]) -> None:
         if self.state.is_canceling:
             facts.append((StepCanceled(self._now_ms, command.path, command.attempt), None))
-        elif len(self.calling) < MOST_CALLS:
+        elif len(self.calling) < MOST_CALLS and not self.is_draining:
             self._call(command, facts)
         else:
             self._queue.append(command.path)
@@ -401,7 +457,7 @@ class Ledger:
     def _next_calls(self) -> deque[Fact]:
         """Call the steps that waited longest, as far as there are places."""
         facts: deque[Fact] = deque()
-        while self._queue and len(self.calling) < MOST_CALLS:
+        while self._queue and len(self.calling) < MOST_CALLS and not self.is_draining:
             command = self.state.open.get(self._queue.popleft())
             if isinstance(command, RunStep) and not command.was_started:
                 self._call(command, facts)

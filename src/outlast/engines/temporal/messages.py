@@ -59,6 +59,8 @@ class Start:
     """The input."""
     snapshot: bytes | None = None
     """Where to go on after a continue-as-new; None at the beginning."""
+    carried: tuple[Request, ...] = ()
+    """After a continue-as-new: what outsiders had asked and the workflow before had not folded."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -77,7 +79,8 @@ class Start:
             "tags": list(self.tags),
             "is_continued": self.snapshot is not None,
         }
-        return pack(header, self.graph, self.input, self.snapshot)
+        carried = (each.to_bytes() for each in self.carried)
+        return pack(header, self.graph, self.input, self.snapshot, *carried)
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Start:
@@ -103,6 +106,7 @@ class Start:
             graph=raws[0],
             input=raws[1],
             snapshot=raws[2] if header["is_continued"] else None,
+            carried=tuple(Request.from_bytes(each) for each in raws[3:]),
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventAsyncIterator
 from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
@@ -67,7 +67,10 @@ class Reading:
         self._pending: list[Inbound] = []
         self._cut = 0
         self._task_at_ms = 0
-        self._batches: deque[tuple[int, Sequence[Inbound]]] = deque()
+        self._is_full = False
+        self._is_moving = False
+        self._next_run: str | None = None
+        self._batches: deque[tuple[int, bool, Sequence[Inbound]]] = deque()
         self._answers: deque[Sequence[Reply]] = deque()
         self._paths: dict[int, str] = {}
         self._closing: HistoryEvent | None = None
@@ -80,7 +83,7 @@ class Reading:
     @property
     def untaken(self) -> tuple[str, ...]:
         """Kinds of what outsiders asked and no worker has taken up yet."""
-        waiting = [*self._pending, *(each for _, batch in self._batches for each in batch)]
+        waiting = [*self._pending, *(each for _, _, batch in self._batches for each in batch)]
         kinds = ["cancel" if isinstance(each, Canceled) else "" for each in waiting]
         kinds += [each.request.kind for each in waiting if isinstance(each, Requested)]
         return tuple(dict.fromkeys(kind for kind in kinds if kind))
@@ -121,8 +124,7 @@ class Reading:
         )
 
     async def _pages(self, *, wait: bool) -> AsyncGenerator[None, None]:
-        handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(self._workflow_id)
-        pages = handle.fetch_history_events(wait_new_event=wait)
+        pages = self._fetch(await self._find_first(), wait=wait)
         while True:
             await pages.fetch_next_page()
             for event in pages.current_page or ():
@@ -130,25 +132,49 @@ class Reading:
             self._pump()
             self._close()
             yield
-            if not pages.next_page_token:
+            if pages.next_page_token:
+                continue
+            if self._next_run is None:
                 return
+            pages = self._fetch(self._next_run, wait=wait)
+            self._next_run = None
+
+    def _fetch(self, run_id: str | None, *, wait: bool) -> WorkflowHistoryEventAsyncIterator:
+        handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(self._workflow_id, run_id=run_id)
+        return handle.fetch_history_events(wait_new_event=wait)
+
+    async def _find_first(self) -> str | None:
+        """Return the first of the workflows in which the run went on one after the other; None if there is one only."""
+        latest = self._client.get_workflow_handle(self._workflow_id).fetch_history_events(page_size=1)
+        await latest.fetch_next_page()
+        for event in latest.current_page or ():
+            attributes = event.workflow_execution_started_event_attributes
+            if attributes.continued_execution_run_id:
+                return attributes.first_execution_run_id
+        return None
 
     async def _feed(self, event: HistoryEvent) -> None:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                attributes = event.workflow_execution_started_event_attributes
-                [message] = await self._messages(attributes.input.payloads[:1])
-                self.ledger = Ledger(Start.from_bytes(message))
-                self.ledger.open(_time_of(event))
+                if self.ledger is None:  # else the run goes on here, and all that counts is known
+                    attributes = event.workflow_execution_started_event_attributes
+                    [message] = await self._messages(attributes.input.payloads[:1])
+                    self.ledger = Ledger(Start.from_bytes(message))
+                    self.ledger.open(_time_of(event))
             case EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
                 self._task_at_ms = _time_of(event)
+                self._is_full = event.workflow_task_started_event_attributes.suggest_continue_as_new
                 self._cut = len(self._pending)
             case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-                self._batches.append((self._task_at_ms, self._pending[: self._cut]))
+                self._batches.append((self._task_at_ms, self._is_full, self._pending[: self._cut]))
                 del self._pending[: self._cut]
                 self._cut = 0
             case EventType.EVENT_TYPE_MARKER_RECORDED:
                 await self._feed_answers(event)
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+                self._next_run = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+                self._pump()
+                self._move()
             case kind if kind in _CLOSED:
                 self._closing = event
             case _:
@@ -193,18 +219,27 @@ class Reading:
     def _pump(self) -> None:
         """Feed the ledger as far as the answers to its questions are known."""
         ledger = self.ledger
-        while ledger is not None:
+        while ledger is not None and not self._is_moving:
             ledger.take_calls()
             if ledger.asked:
                 if not self._answers:
                     return
                 ledger.settle(self._answers.popleft())
+            elif ledger.try_to_move() is not None:
+                self._is_moving = True
             elif self._batches:
                 self._absorb(ledger, *self._batches.popleft())
             else:
                 return
 
-    def _absorb(self, ledger: Ledger, at_ms: int, batch: Sequence[Inbound]) -> None:
+    def _move(self) -> None:
+        """The run goes on in another workflow, whose events come next."""
+        if self.ledger is not None:
+            self.ledger.move()
+        self._is_moving = False
+        self._paths.clear()
+
+    def _absorb(self, ledger: Ledger, at_ms: int, is_full: bool, batch: Sequence[Inbound]) -> None:  # noqa: FBT001
         if ledger.is_over:
             return
         if not ledger.has_begun:
@@ -212,11 +247,11 @@ class Reading:
                 ledger.has_begun = True  # the SDK does not even begin a workflow that is canceled by then
                 ledger.absorb([each for each in batch if isinstance(each, Canceled)], at_ms)
                 return
-            ledger.begin(at_ms)
+            ledger.begin(at_ms, is_full=is_full)
             if batch:
-                self._batches.appendleft((at_ms, batch))
+                self._batches.appendleft((at_ms, is_full, batch))
         elif batch:
-            ledger.absorb(batch, at_ms)
+            ledger.absorb(batch, at_ms, is_full=is_full)
 
     def _close(self) -> None:
         """Let the journal of a workflow that is closed end, also if it was not its own code that closed it."""
