@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,10 @@ class Terminal:
             raise result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)
 
-    def spawn(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command as a process of its own, as the shell does."""
-        return subprocess.Popen(
+    @contextmanager
+    def spawn(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command as a process of its own, as the shell does; killed at the end if it still lives."""
+        with subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "outlast", *words],
             cwd=self.directory,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -53,5 +56,8 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()

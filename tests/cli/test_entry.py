@@ -91,6 +91,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_and_says_so(terminal: Terminal):
     with terminal.spawn("run", "start", "order", "--id", "o1", "-i", '{"n": 1}', "--wait", "-a", "shop") as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "started o1\n"
+        assert "no live worker" in process.stderr.readline()
 
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=50)

@@ -19,17 +19,14 @@ from outlast.cli.exits import Exit
 
 @contextmanager
 def serving(terminal: Terminal, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server process that listens, and its address; killed at the end if it still lives."""
+    """A server process that listens, and its address."""
     with terminal.spawn("serve", "shop", "--port", "0", "--json", "--log-level", "error", *words) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            ready = json.loads(line)
-            assert (ready["event"], ready["pid"]) == ("ready", process.pid)
-            yield process, ready["url"]
-        finally:
-            process.kill()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        ready = json.loads(line)
+        assert (ready["event"], ready["pid"]) == ("ready", process.pid)
+        yield process, ready["url"]
 
 
 def test_server_answers_until_it_is_told_to_stop_and_ends_well(terminal: Terminal):

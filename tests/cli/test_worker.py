@@ -26,13 +26,10 @@ def wait_until(predicate: Callable[[], T]) -> T:
 
 @contextmanager
 def working(terminal: Terminal, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A worker process that is ready; killed at the end if it still lives."""
+    """A worker process that is ready."""
     with terminal.spawn("worker", "shop:app", "--json", "--log-level", "error", *words) as process:
-        try:
-            assert event(process) == "ready"
-            yield process
-        finally:
-            process.kill()
+        assert event(process) == "ready"
+        yield process
 
 
 def event(process: subprocess.Popen[str]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from outlast.cli.command import command, make_group
 from outlast.cli.commands import db, run, workflow
+from outlast.cli.commands.check import check
 from outlast.cli.commands.serve import serve
 from outlast.cli.commands.worker import worker
 
@@ -35,6 +36,7 @@ def root(
 
 command(app, "serve")(serve)
 command(app, "worker")(worker)
+command(app, "check")(check)
 app.add_typer(run.group, name="run")
 app.add_typer(workflow.group, name="workflow")
 app.add_typer(db.group, name="db")

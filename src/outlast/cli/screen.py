@@ -54,6 +54,11 @@ class Screen:
         shown = text if isinstance(text, Text) else Text(plain(text))
         self.out.print(shown, style=style, soft_wrap=True)
 
+    def line(self, text: str) -> None:
+        """Write a line at once, for whoever reads them as they come."""
+        sys.stdout.write(plain(text).replace("\n", "\\n") + "\n")
+        sys.stdout.flush()
+
     def note(self, text: str, *, style: str | None = "dim") -> None:
         """Write a line about what goes on, to stderr."""
         self.err.print(Text(plain(text)), style=style, soft_wrap=True)

@@ -13,7 +13,7 @@ from outlast.failures import FailureInfo
 from outlast.reading import RunPage
 from outlast.results import RunResult, StepResult
 
-__all__ = ["show_list", "show_result", "show_traceback"]
+__all__ = ["show_ending", "show_list", "show_result", "show_traceback"]
 
 
 def show_list(screen: Screen, page: RunPage) -> None:
@@ -48,6 +48,11 @@ def show_result(screen: Screen, result: RunResult[Any]) -> None:
         rows = [_row(path, step) for path, step in result.steps.items()]
         screen.table(("STEP", "STATUS", "TRIES", "TOOK", "DETAIL"), rows)
     screen.say()
+    show_ending(screen, result)
+
+
+def show_ending(screen: Screen, result: RunResult[Any]) -> None:
+    """Write what a run gave, why it failed, or what it waits for."""
     screen.fields(_ending(result))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from outlast.cli.command import command, make_group
-from outlast.cli.commands.run_change import cancel, resume
-from outlast.cli.commands.run_read import list_runs, show, why
+from outlast.cli.commands.run_change import cancel, delete, resume
+from outlast.cli.commands.run_read import list_runs, show, watch, why
+from outlast.cli.commands.run_repair import fork, restart, time_travel
 from outlast.cli.commands.run_start import start
 
 __all__ = ["group"]
@@ -13,6 +14,11 @@ group = make_group("Start, look at and change runs.")
 command(group, "start")(start)
 command(group, "list")(list_runs)
 command(group, "show")(show)
+command(group, "watch")(watch)
 command(group, "why")(why)
 command(group, "resume")(resume)
 command(group, "cancel")(cancel)
+command(group, "restart")(restart)
+command(group, "time-travel")(time_travel)
+command(group, "fork")(fork)
+command(group, "delete")(delete)

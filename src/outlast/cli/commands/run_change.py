@@ -1,4 +1,4 @@
-"""`outlast run resume` and `cancel`."""
+"""`outlast run resume`, `cancel` and `delete`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outlast.cli.waiting import wait_and_show
 from outlast.errors import RunStateError
 from outlast.results import CancelOutcome
 
-__all__ = ["cancel", "resume"]
+__all__ = ["cancel", "delete", "resume"]
 
 
 async def resume(  # noqa: PLR0913 - one parameter for each option
@@ -67,3 +67,13 @@ async def cancel(
         screen.json({"runId": run_id, "outcome": outcome.value, "status": status.value})
     else:
         screen.note(f"canceled {run_id}" if status.is_terminal else f"asked {run_id} to end; it is {status} until then")
+
+
+async def delete(screen: Screen, place: Place, run_id: RunId) -> None:
+    """Delete a run that has ended, with its journal. Its id is not used again."""
+    async with place.open() as app:
+        await app.engine.delete_run(run_id)
+    if screen.is_json:
+        screen.json({"runId": run_id, "outcome": "deleted"})
+    else:
+        screen.note(f"deleted {run_id}")

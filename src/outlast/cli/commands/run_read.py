@@ -13,9 +13,10 @@ from outlast.cli.place import Place
 from outlast.cli.screen import Screen
 from outlast.cli.show import show_list, show_result, show_traceback
 from outlast.cli.values import parse_past
+from outlast.cli.watching import watch_and_show
 from outlast.core.status import RunStatus
 
-__all__ = ["list_runs", "show", "why"]
+__all__ = ["list_runs", "show", "watch", "why"]
 
 
 async def list_runs(  # noqa: PLR0913 - one parameter for each option
@@ -90,3 +91,16 @@ async def why(screen: Screen, place: Place, run_id: RunId) -> None:
         screen.json({"runId": run_id, "why": words})
     else:
         screen.say(words)
+
+
+async def watch(
+    screen: Screen,
+    place: Place,
+    run_id: RunId,
+    *,
+    after: Annotated[int, typer.Option("--after", min=0, metavar="SEQ", help="Only what comes after this event.")] = 0,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Go on through suspensions.")] = False,
+) -> Exit:
+    """Show what happens to a run, from its beginning, until it ends or rests; the exit code tells how."""
+    async with place.open() as app:
+        return await watch_and_show(screen, app.run(run_id), after=after, until_end=until_end)

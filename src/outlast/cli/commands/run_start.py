@@ -13,6 +13,7 @@ from outlast.cli.place import Place, find_workflow
 from outlast.cli.screen import Screen
 from outlast.cli.values import decode_as, parse_json, parse_moment, parse_object, parse_span
 from outlast.cli.waiting import wait_and_show
+from outlast.cli.watching import watch_and_show
 from outlast.run import StartedRun
 
 __all__ = ["start"]
@@ -36,6 +37,7 @@ async def start(  # noqa: PLR0913 - one parameter for each option
     delay: Annotated[str | None, typer.Option("--delay", metavar="TIME", help="Start so much later, as 5m.")] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="DATE", help="Start then, as 2026-05-01T12:30.")] = None,
     wait: Wait = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show what happens until the run ends or rests.")] = False,
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
     work: Annotated[
         bool, typer.Option("--work", help="Drive runs in this process while waiting; implies --wait.")
@@ -57,20 +59,26 @@ async def start(  # noqa: PLR0913 - one parameter for each option
             delay=None if delay is None else parse_span(delay, "--delay"),
             start_at=None if at is None else parse_moment(at, "--at"),
         )
-        if wait or work or timeout is not None:
-            if not screen.is_json:
-                screen.note(f"started {run.run_id}")
-            return await wait_and_show(screen, started, timeout=timeout)
-        await _show_started(screen, app, started, place)
-    return None
+        if not (watch or wait or work or timeout is not None):
+            await _show_started(screen, app, started, place)
+            return None
+        if not screen.is_json:
+            screen.note(f"started {run.run_id}")
+            await _note_lack_of_worker(screen, app, started, place)
+        if watch:
+            return await watch_and_show(screen, started)
+        return await wait_and_show(screen, started, timeout=timeout)
 
 
 async def _show_started(screen: Screen, app: Outlast, started: StartedRun[Any], place: Place) -> None:
-    status = await started.status()
     if screen.is_json:
-        screen.json({"runId": started.run_id, "status": status.value})
+        screen.json({"runId": started.run_id, "status": (await started.status()).value})
         return
     screen.say(started.run_id)
+    await _note_lack_of_worker(screen, app, started, place)
+
+
+async def _note_lack_of_worker(screen: Screen, app: Outlast, started: StartedRun[Any], place: Place) -> None:
     standing = await app.engine.load_standing(started.run_id)
     if standing.owner is None and standing.candidates == 0:
         screen.note(f"no live worker takes it yet; start one: outlast worker {place.app}", style="yellow")
