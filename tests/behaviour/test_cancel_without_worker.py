@@ -101,7 +101,7 @@ async def test_waiter_in_another_process_learns_of_it(bench: Bench) -> None:
     async with bench.app(workflow, worker=False) as one, bench.app(workflow, worker=False) as other:
         started = await begin(one, workflow, run_id="run")
         waiting = asyncio.create_task(started.result(timeout=5))
-        await eventually(lambda: one._engine._waiters)  # type: ignore[attr-defined] # noqa: SLF001
+        await eventually(lambda: one._engine._rests.is_watching)  # type: ignore[attr-defined] # noqa: SLF001
         await other.run("run").cancel()
         result = await waiting
 

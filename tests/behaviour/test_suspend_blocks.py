@@ -524,7 +524,7 @@ async def test_result_of_a_resume_names_the_items_that_were_skipped(bench: Bench
     async with bench.app(EACH, worker=False) as app:
         await app.run("run").resume_async("one", index=1)
         waiting = asyncio.create_task(app.run("run").resume("all"))
-        await eventually(lambda: app._engine._waiters)  # type: ignore[attr-defined] # noqa: SLF001
+        await eventually(lambda: app._engine._rests.is_watching)  # type: ignore[attr-defined] # noqa: SLF001
         async with bench.app(EACH):
             result = await waiting
 

@@ -20,14 +20,14 @@ def test_app_is_found_by_module_or_path(terminal: Terminal, reference: str):
 
 
 def test_file_in_a_package_is_imported_as_part_of_it(terminal: Terminal):
-    package = terminal.directory / "src" / "firm" / "work"
+    package = terminal.directory / "src" / "shop"
     package.mkdir(parents=True)
     for folder in (package, package.parent):
         (folder / "__init__.py").touch()
-    (package.parent / "names.py").write_text("NAME = 'firm.db'\n")
+    (package.parent / "names.py").write_text("NAME = 'shop.db'\n")
     (package / "flows.py").write_text(HEAD + "from ..names import NAME\nmine = Outlast([], store=NAME)\n")
 
-    assert load_app("src/firm/work/flows.py").location == str(terminal.directory / "firm.db")
+    assert load_app("src/shop/flows.py").location == str(terminal.directory / "shop.db")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededSt
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.housekeeper import Housekeeper
-from outlast.engines.local.live import LiveRun
 from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.local.rests import Rests
 from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
@@ -51,10 +51,6 @@ _MAX_UNSETTLED_STARTS = 5_000
 _MAX_STARTS_AT_ONCE = 1_000
 
 
-def _has_come_to_rest(status: RunStatus, head: int, after: int) -> bool:
-    return status.is_terminal or (status.is_rest and head > after)
-
-
 class LocalEngine:
     """Drives runs on the running event loop, over a store that several processes of this machine may share."""
 
@@ -80,7 +76,7 @@ class LocalEngine:
         self._next_ready_at: int | None = None
         self._last_round = 0.0
         self._start_places = asyncio.Semaphore(_MAX_UNSETTLED_STARTS)
-        self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
+        self._rests = Rests(store, look_up=self._look_up, load=self.load_history, is_live=self._is_live)
         self._watch = Watch(store)
 
     async def open(self) -> None:
@@ -123,8 +119,7 @@ class LocalEngine:
                     await self._worker.end_life()
             await self._store.close()
             closed = StoreUnavailableError("the app was closed while waiting; the run is not affected")
-            for waiter in [each for waiters in self._waiters.values() for each in waiters if not each.done()]:
-                waiter.set_exception(closed)
+            self._rests.close(closed)
             self._watch.close(closed)
         return left
 
@@ -284,27 +279,7 @@ class LocalEngine:
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
-        waiters = self._waiters.setdefault(run_id, [])
-        try:
-            while True:
-                waiter: asyncio.Future[History | None] = self._loop.create_future()
-                waiters.append(waiter)
-                try:
-                    is_at_rest = False
-                    if not self._is_live(run_id):
-                        row = await self._look_up(run_id)
-                        if row is None:
-                            raise RunNotFoundError(run_id)
-                        is_at_rest = _has_come_to_rest(row.status, row.head, after)
-                    history = await (self._load_known(run_id) if is_at_rest else waiter)
-                finally:
-                    waiters.remove(waiter)
-                # Somebody may have resumed it between the two reads: only what is returned counts.
-                if history is not None and _has_come_to_rest(history.status, history.head, after):
-                    return history
-        finally:
-            if not waiters:
-                self._waiters.pop(run_id, None)
+        return await self._rests.wait(run_id, after=after)
 
     async def delete_run(self, run_id: str) -> None:
         """Delete a run that has ended: everything but its id."""
@@ -360,7 +335,7 @@ class LocalEngine:
             self._store,
             self._shelf,
             self._options,
-            on_rest=self._came_to_rest,
+            on_rest=self._rests.came_to_rest,
             on_recorded=self._watch.recorded,
             wake=self._wake,
         )
@@ -404,34 +379,6 @@ class LocalEngine:
             row = await self._store.find_run(run_id)
         return row
 
-    async def _load_known(self, run_id: str) -> History:
-        history = await self.load_history(run_id)
-        if history is None:
-            raise RunNotFoundError(run_id)
-        return history
-
-    def _came_to_rest(self, run: LiveRun) -> None:
-        """A run was given up by this process: ended, or left to a timer."""
-        waiters = self._waiters.get(run.run_id)
-        if not waiters or not run.state.status().is_rest:
-            return
-        history = None
-        if run.records is not None:
-            history = History(
-                run_id=run.run_id,
-                workflow_id=run.workflow_id,
-                resource_id=run.resource_id,
-                execution=run.execution,
-                status=run.state.status(),
-                created_at_ms=run.created_at_ms,
-                graph=run.program.graph,
-                head=run.head,
-                records=run.records,
-            )
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(history)
-
     def _wake(self) -> None:
         """Look at the store at once: something of our own changed there."""
         self._is_stale = True
@@ -449,7 +396,11 @@ class LocalEngine:
                 _log.exception("a fault in the engine; the worker goes on")
                 self._is_stale = True
                 await asyncio.sleep(_IDLE_LOOK)
-            is_busy = self._waiters or self._watch.is_watching or (self._worker is not None and self._worker.is_busy)
+            is_busy = (
+                self._rests.is_watching
+                or self._watch.is_watching
+                or (self._worker is not None and self._worker.is_busy)
+            )
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BUSY_LOOK if is_busy else _IDLE_LOOK):
                     await self._woken.wait()
@@ -462,7 +413,7 @@ class LocalEngine:
             self._bystander.is_stale = True
             await self._shelf.look_for_new()
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
-            await self._look_for_waiters()
+            await self._rests.look()
             await self._watch.look()
         is_round_due = self._loop.time() - self._last_round > _ROUND_EVERY
         if is_round_due:
@@ -481,15 +432,6 @@ class LocalEngine:
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
         if self._deliveries is not None:
             await self._deliveries.look(self._worker.key, has_changed=has_changed)
-
-    async def _look_for_waiters(self) -> None:
-        """Wake those who wait for runs that other processes drive."""
-        for run_id in [each for each in self._waiters if not self._is_live(each)]:
-            row = await self._store.find_run(run_id)
-            if row is None or row.status.is_rest:
-                for waiter in self._waiters.get(run_id, []):
-                    if not waiter.done():
-                        waiter.set_result(None)
 
     async def _stop_background(self) -> None:
         for task in self._background:
