@@ -3,7 +3,7 @@
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 BIN := .venv/bin
-# How many processes run the fast tests: a number, or one for each core.
+# How many processes run the tests: a number, or one for each core.
 JOBS := auto
 CORE := .venv/.core
 DEV := .venv/.dev
@@ -23,8 +23,12 @@ help:
 demo: $(CORE)
 	$(BIN)/python examples/census/demo.py
 
+# What measures memory and time against itself runs alone, after everything else.
+ALONE := tests/load tests/soak
+
 test: lint types pyright imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
 
 quick: lint types
 	$(BIN)/pytest -m "not slow" --numprocesses $(JOBS) --dist worksteal
