@@ -55,7 +55,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Termin
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    for name in ("OUTLAST_APP", "OUTLAST_STORE", "NO_COLOR", "FORCE_COLOR"):
+    for name in ("OUTLAST_APP", "OUTLAST_STORE", "OUTLAST_URL", "OUTLAST_TOKEN", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     before = set(sys.modules)

@@ -33,12 +33,21 @@ Store = Annotated[
     str | None,
     typer.Option("--store", "-s", metavar="FILE", envvar="OUTLAST_STORE", help="The file of the runs."),
 ]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", "-u", metavar="URL", envvar="OUTLAST_URL", help="The server, instead of app and file."),
+]
+Token = Annotated[
+    str | None, typer.Option("--token", metavar="SECRET", envvar="OUTLAST_TOKEN", help="What the server asks for.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 
 _SCREEN: Final = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
 _PLACE: Final = (
     inspect.Parameter("app", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=App),
     inspect.Parameter("store", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Store),
+    inspect.Parameter("url", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Url),
+    inspect.Parameter("token", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Token),
 )
 
 
@@ -63,7 +72,7 @@ def command(group: typer.Typer, name: str) -> Callable[[Body], Body]:
         def run(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
             screen = Screen(is_json=values.pop("as_json"))
             if shared:
-                values["place"] = Place(app=values.pop("app"), store=values.pop("store"))
+                values["place"] = Place(**{each.name: values.pop(each.name) for each in _PLACE})
             raise typer.Exit(_perform(lambda: body(screen=screen, **values), screen))
 
         signature = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared, _SCREEN]

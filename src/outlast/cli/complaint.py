@@ -8,6 +8,7 @@ from typing import Final
 
 from outlast.cli.exits import Exit
 from outlast.errors import (
+    ClientError,
     ConfigurationError,
     DefinitionError,
     InputError,
@@ -49,6 +50,7 @@ _EXITS: Final[Mapping[type[OutlastError], Exit]] = {
     InputError: Exit.INVALID,
     StoreError: Exit.UNAVAILABLE,
     ConfigurationError: Exit.UNAVAILABLE,
+    ClientError: Exit.UNAVAILABLE,
     DefinitionError: Exit.USAGE,
     OutlastError: Exit.FAULT,
 }

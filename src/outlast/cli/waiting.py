@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from outlast.cli.complaint import Complaint
 from outlast.cli.exits import Exit, exit_of
+from outlast.cli.place import Handle
 from outlast.cli.screen import Screen
 from outlast.cli.show import show_result
 from outlast.cli.values import parse_span
-from outlast.run import RunHandle
 
 __all__ = ["wait_and_show"]
 
 
-async def wait_and_show(screen: Screen, handle: RunHandle[Any], *, timeout: str | None) -> Exit:  # noqa: ASYNC109 - a text
+async def wait_and_show(screen: Screen, handle: Handle, *, timeout: str | None) -> Exit:  # noqa: ASYNC109 - a text
     """Wait until the run rests, show it, and return the exit code for how it stands.
 
     Raises:

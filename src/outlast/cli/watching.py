@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 from rich.live import Live
 
 from outlast.cli.exits import Exit, exit_of
+from outlast.cli.place import Handle
 from outlast.cli.progress import Progress, line_of
 from outlast.cli.screen import Screen
 from outlast.cli.show import show_ending
-from outlast.run import RunHandle
 from outlast.stream import StreamEvent
 
 __all__ = ["watch_and_show"]
 
 
-async def watch_and_show(screen: Screen, handle: RunHandle[Any], *, after: int = 0, until_end: bool = False) -> Exit:
+async def watch_and_show(screen: Screen, handle: Handle, *, after: int = 0, until_end: bool = False) -> Exit:
     """Show what happens to a run until it rests, or with `until_end` until it has ended; return how it stands.
 
     Raises:
@@ -40,7 +39,7 @@ async def watch_and_show(screen: Screen, handle: RunHandle[Any], *, after: int =
     return exit_of(result.status)
 
 
-async def _events(handle: RunHandle[Any], after: int, *, until_end: bool) -> AsyncIterator[StreamEvent]:
+async def _events(handle: Handle, after: int, *, until_end: bool) -> AsyncIterator[StreamEvent]:
     """Yield what is recorded, and then what comes, up to the rest that nothing follows yet.
 
     A stream ends at its first finish; a run that was resumed has several of them, and the earlier ones are history.

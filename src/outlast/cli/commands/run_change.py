@@ -36,7 +36,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each option
 ) -> Exit | None:
     """Resume a suspended run. The data is checked against the type that the step declares."""
     value = None if data is None else parse_json(data, "--data")
-    async with place.open(purpose="resuming a run, which checks the data,") as app:
+    async with place.connect(purpose="resuming a run, which checks the data,") as app:
         resumed = await app.run(run_id).resume_async(
             value, step=step, label=label, index=index, request_context=parse_object(context, "--context")
         )
@@ -57,7 +57,7 @@ async def cancel(
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept with the run.")] = None,
 ) -> None:
     """Cancel a run. It is recorded at once; bodies in flight have a grace period."""
-    async with place.open() as app:
+    async with place.connect() as app:
         handle = app.run(run_id)
         outcome = await handle.cancel(reason)
         status = await handle.status()
@@ -71,8 +71,8 @@ async def cancel(
 
 async def delete(screen: Screen, place: Place, run_id: RunId) -> None:
     """Delete a run that has ended, with its journal. Its id is not used again."""
-    async with place.open() as app:
-        await app.engine.delete_run(run_id)
+    async with place.connect() as app:
+        await app.run(run_id).delete()
     if screen.is_json:
         screen.json({"runId": run_id, "outcome": "deleted"})
     else:

@@ -43,7 +43,7 @@ async def list_runs(  # noqa: PLR0913 - one parameter for each option
 
     WHEN is a date (2026-05-01T12:30) or how long ago (2h, 30d).
     """
-    async with place.open() as app:
+    async with place.connect() as app:
         page = await app.list_runs(
             workflow,
             status=status or None,
@@ -71,7 +71,7 @@ async def show(
     ] = False,
 ) -> None:
     """Show a run: how it stands, what each step received and gave, and how it ended."""
-    async with place.open() as app:
+    async with place.connect() as app:
         result = await app.run(run_id).snapshot()
     if screen.is_json:
         screen.json(result.to_dict())
@@ -85,7 +85,7 @@ async def show(
 
 async def why(screen: Screen, place: Place, run_id: RunId) -> None:
     """Say in words what a run does or waits for, since when, and who works on it."""
-    async with place.open() as app:
+    async with place.connect() as app:
         words = await app.run(run_id).why()
     if screen.is_json:
         screen.json({"runId": run_id, "why": words})
@@ -102,5 +102,5 @@ async def watch(
     until_end: Annotated[bool, typer.Option("--until-end", help="Go on through suspensions.")] = False,
 ) -> Exit:
     """Show what happens to a run, from its beginning, until it ends or rests; the exit code tells how."""
-    async with place.open() as app:
+    async with place.connect() as app:
         return await watch_and_show(screen, app.run(run_id), after=after, until_end=until_end)

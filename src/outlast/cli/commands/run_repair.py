@@ -8,11 +8,10 @@ import typer
 
 from outlast.cli.exits import Exit
 from outlast.cli.options import Context, RunId, Timeout, Wait
-from outlast.cli.place import Place
+from outlast.cli.place import Handle, Place
 from outlast.cli.screen import Screen
 from outlast.cli.values import parse_json, parse_object
 from outlast.cli.waiting import wait_and_show
-from outlast.run import RunHandle
 
 __all__ = ["fork", "restart", "time_travel"]
 
@@ -38,7 +37,7 @@ async def restart(
 ) -> Exit | None:
     """Drive a failed or canceled run again from what is not finished; what ended well is kept."""
     given = parse_object(context, "--context")
-    async with place.open() as app:
+    async with place.connect() as app:
         handle = await app.run(run_id).restart_async(request_context=given)
         return await _tell(screen, handle, "restarted", wait=wait, timeout=timeout)
 
@@ -59,7 +58,7 @@ async def time_travel(  # noqa: PLR0913 - one parameter for each option
 ) -> Exit | None:
     """Let a run that rests go on from a step; results before it are kept, it and what follows run again."""
     given = _given(input_data, data, state, outputs, context)
-    async with place.open(purpose="time travel, which checks data,") as app:
+    async with place.connect(purpose="time travel, which checks data,") as app:
         handle = await app.run(run_id).time_travel_async(step, **given)
         return await _tell(screen, handle, "travels", wait=wait, timeout=timeout)
 
@@ -83,7 +82,7 @@ async def fork(  # noqa: PLR0913 - one parameter for each option
 ) -> Exit | None:
     """Start a new run that goes on from a step of this one, which is left as it is. Writes the new id."""
     given = _given(input_data, data, state, outputs, context)
-    async with place.open(purpose="forking a run, which checks data,") as app:
+    async with place.connect(purpose="forking a run, which checks data,") as app:
         handle = await app.run(run_id).fork_async(step, run_id=new_id, **given)
         if not screen.is_json and not wait and timeout is None:
             screen.say(handle.run_id)
@@ -106,7 +105,7 @@ def _given(
 
 async def _tell(
     screen: Screen,
-    handle: RunHandle[Any],
+    handle: Handle,
     outcome: str,
     *,
     wait: bool,

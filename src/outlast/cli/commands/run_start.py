@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from outlast.app import Outlast
 from outlast.cli.exits import Exit
 from outlast.cli.options import Context, Timeout, Wait
-from outlast.cli.place import Place, find_workflow
+from outlast.cli.place import Handle, Place, find_workflow
 from outlast.cli.screen import Screen
 from outlast.cli.values import decode_as, parse_json, parse_moment, parse_object, parse_span
 from outlast.cli.waiting import wait_and_show
 from outlast.cli.watching import watch_and_show
-from outlast.run import StartedRun
+
+if TYPE_CHECKING:
+    from outlast.client import Client
 
 __all__ = ["start"]
 
@@ -47,12 +49,17 @@ async def start(  # noqa: PLR0913 - one parameter for each option
 
     Writes the id of the run; with --wait how the run ended.
     """
-    async with place.open(worker=work, purpose="starting a run") as app:
-        workflow = find_workflow(app, workflow_id)
-        given = None if input_data is None else parse_json(input_data, "--input")
-        run = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
+    async with place.connect(worker=work, purpose="starting a run") as app:
+        run: Any
+        given: Any = None if input_data is None else parse_json(input_data, "--input")
+        if isinstance(app, Outlast):
+            workflow = find_workflow(app, workflow_id)
+            given = given if given is None else decode_as(workflow.input, given, "input_data")
+            run = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
+        else:
+            run = await app.create_run(workflow_id, run_id=run_id, resource_id=resource_id)
         started = await run.start_async(
-            input_data=given if given is None else decode_as(workflow.input, given, "input_data"),
+            input_data=given,
             initial_state=parse_object(state, "--state"),
             request_context=parse_object(context, "--context"),
             tags=tag or (),
@@ -70,7 +77,7 @@ async def start(  # noqa: PLR0913 - one parameter for each option
         return await wait_and_show(screen, started, timeout=timeout)
 
 
-async def _show_started(screen: Screen, app: Outlast, started: StartedRun[Any], place: Place) -> None:
+async def _show_started(screen: Screen, app: Outlast | Client, started: Handle, place: Place) -> None:
     if screen.is_json:
         screen.json({"runId": started.run_id, "status": (await started.status()).value})
         return
@@ -78,7 +85,9 @@ async def _show_started(screen: Screen, app: Outlast, started: StartedRun[Any], 
     await _note_lack_of_worker(screen, app, started, place)
 
 
-async def _note_lack_of_worker(screen: Screen, app: Outlast, started: StartedRun[Any], place: Place) -> None:
+async def _note_lack_of_worker(screen: Screen, app: Outlast | Client, started: Handle, place: Place) -> None:
+    if not isinstance(app, Outlast):
+        return
     standing = await app.engine.load_standing(started.run_id)
     if standing.owner is None and standing.candidates == 0:
         screen.note(f"no live worker takes it yet; start one: outlast worker {place.app}", style="yellow")

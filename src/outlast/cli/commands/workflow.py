@@ -35,8 +35,8 @@ class Form(StrEnum):
 
 
 async def list_workflows(screen: Screen, place: Place) -> None:
-    """List the workflows of an app; without an app those that have runs in the file, with how many."""
-    if place.app is None:
+    """List the workflows of an app; without an app those that have runs, with how many."""
+    if place.app is None or place.is_remote:
         await _list_recorded(screen, place)
         return
     workflows = place.load(purpose="this").workflows.values()
@@ -48,7 +48,7 @@ async def list_workflows(screen: Screen, place: Place) -> None:
 
 
 async def _list_recorded(screen: Screen, place: Place) -> None:
-    async with place.open() as app:
+    async with place.connect() as app:
         counts = await app.counts()
     if screen.is_json:
         listed: list[JsonValue] = [
