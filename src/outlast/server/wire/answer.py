@@ -317,6 +317,9 @@ class _Responses:
     drive_and_wait: dict[int | str, dict[str, Any]]
 
 
+_NOT_FOUND: Final = 404
+
+
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     texts = {
         400: "The request does not have the declared shape, or data does not fit its type.",
@@ -328,7 +331,12 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         503: "The store does not answer; try again.",
         504: "It takes longer than a request may; the run goes on.",
     }
-    return {status: {"model": Failure, "description": texts[status]} for status in statuses}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Failure, "description": texts[status]} for status in statuses
+    }
+    if _NOT_FOUND in refusals:  # a path that is none is answered as in the reference
+        refusals[_NOT_FOUND]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return refusals
 
 
 RESPONSES: Final = _Responses(

@@ -1,0 +1,86 @@
+"""Requests generated from the OpenAPI description: no fault, no undeclared status, no answer of another shape.
+
+`OUTLAST_REQUESTS` sets how many: 2,000 in CI, and `OUTLAST_REQUESTS=20000` by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+HERE = Path(__file__).parent
+REQUESTS = int(os.environ.get("OUTLAST_REQUESTS", "2000"))
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+KNOWN = {"workflow_id": ["greet", "approval"], "run_id": ["a-greet", "a-approval"], "runId": ["a-greet", "a-approval"]}
+"""Names that exist, put in now and then: else nearly everything would be 404."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, HERE / "generated_server.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+def make_real(case: Any, data: st.DataObject) -> None:
+    """Put known names into some of the places that take one."""
+    for part in (case.path_parameters, case.query):
+        for name, known in KNOWN.items():
+            if name in (part or {}):
+                part[name] = data.draw(st.sampled_from([part[name], *known]))
+    if "follow" in (case.query or {}):
+        case.query["follow"] = False  # it would never end
+
+
+def test_generated_requests_find_no_fault(address: str):
+    schema = schemathesis.openapi.from_url(f"{address}/api/openapi.json")
+    operations = [each.ok() for each in schema.get_all_operations()]
+    for operation in operations:
+
+        @hypothesis.settings(
+            max_examples=max(1, REQUESTS // len(operations)),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(case=operation.as_strategy(), data=st.data())
+        def check(case: Any, data: st.DataObject) -> None:
+            make_real(case, data)
+            case.call_and_validate(checks=CHECKS, timeout=20)
+
+        check()
+
+
+def test_every_route_is_described(address: str):
+    schema = schemathesis.openapi.from_url(f"{address}/api/openapi.json")
+    described = schema.raw_schema
+
+    assert described["openapi"].startswith("3.1")
+    assert described["servers"] == [{"url": "/api"}]
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], f"{method} {path}"
+            assert operation["description"], f"{method} {path}"
+            assert "422" not in operation["responses"], f"{method} {path}"
