@@ -62,6 +62,10 @@ class Bench(Place):
         worker = app._engine._worker  # noqa: SLF001
         return [] if worker is None else list(worker.live)
 
+    def is_awaited(self, app: Outlast) -> bool:
+        """Whether somebody waits in this app for a run to rest."""
+        return bool(app._engine._rests.is_watching)  # type: ignore[attr-defined] # noqa: SLF001
+
     def is_watching(self, app: Outlast) -> bool:
         """Whether somebody waits in this app for journals to grow."""
         return bool(app._engine._watch.is_watching)  # type: ignore[attr-defined] # noqa: SLF001

@@ -52,6 +52,9 @@ class TemporalBench(Bench):
     def live(self, app: Outlast) -> list[str]:
         return []
 
+    def is_awaited(self, app: Outlast) -> bool:
+        pytest.skip("each waiter follows the server by itself")
+
     def is_watching(self, app: Outlast) -> bool:
         pytest.skip("each reader follows the server by itself")
 

@@ -129,7 +129,7 @@ async def test_without_a_target_several_suspensions_are_an_error_that_lists_them
         started = await begin(app, A_AND_B, 1)
         await started.result()
         before = await bench.journal(started.run_id)
-        with pytest.raises(ResumeTargetError, match=r"'a'.*'b'"):
+        with pytest.raises(ResumeTargetError, match=both_of("'a'", "'b'")):
             await started.resume("data")
 
         assert await bench.journal(started.run_id) == before
@@ -524,7 +524,7 @@ async def test_result_of_a_resume_names_the_items_that_were_skipped(bench: Bench
     async with bench.app(EACH, worker=False) as app:
         await app.run("run").resume_async("one", index=1)
         waiting = asyncio.create_task(app.run("run").resume("all"))
-        await eventually(lambda: app._engine._rests.is_watching)  # type: ignore[attr-defined] # noqa: SLF001
+        await eventually(lambda: bench.is_awaited(app))
         async with bench.app(EACH):
             result = await waiting
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from eventually import eventually
 from outlast import StepContext, Workflow, step
 
-__all__ = ["FOUR", "HELD", "calls_of", "leave_trace", "open_gate"]
+__all__ = ["ASKING", "FOUR", "HELD", "calls_of", "leave_trace", "open_gate"]
 
 _FILE = "OUTLAST_TEST_TRACES"
 
@@ -59,6 +59,14 @@ async def brief(x: int, ctx: StepContext) -> int:
     await asyncio.sleep(0.05)  # noqa: TID251 - something to be killed in
     return x + 1
 
+
+@step
+async def ask(x: int, ctx: StepContext) -> object:
+    return ctx.resume_data if ctx.resumed else ctx.suspend()
+
+
+ASKING = Workflow("asking", input=int).then(ask).commit()
+"""Waits to be resumed."""
 
 HELD = Workflow("held", input=int).then(first).then(held).then(first.clone(id="last")).commit()
 """Stops in its second step until the gate is open."""
