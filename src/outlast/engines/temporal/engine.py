@@ -31,7 +31,7 @@ from outlast.engines.temporal.messages import Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
-from outlast.engines.temporal.reading import Reading, is_missing
+from outlast.engines.temporal.reading import Reading, is_cut_off, is_missing
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import PayloadTooLargeError, RunExistsError, RunNotFoundError, StoreUnavailableError
 from outlast.graph.committed import CommittedWorkflow
@@ -43,6 +43,7 @@ __all__ = ["BoundEngine"]
 
 _RPC: Final = timedelta(seconds=10)
 _STARTS_AT_ONCE: Final = 50
+_TRIES: Final = 20
 _STARTS_AT: Final = "outlast-starts-at-ms"
 """Entry of the memo of a run that is to start later."""
 _FRESH: Final = 60.0
@@ -223,15 +224,18 @@ class BoundEngine:
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
-        reading = self._reading(run_id)
-        with translated(run_id):
-            async for _ in reading.follow():
-                history = reading.history()
-                if history is None:
-                    continue
-                if history.status.is_terminal or (history.status.is_rest and history.records[-1].seq > after):
-                    return history
-        message = f"the history of run {run_id} ends before the run does"
+        for _ in range(_TRIES):
+            reading = self._reading(run_id)
+            with translated(run_id):
+                try:
+                    async for _ in reading.follow():
+                        history = reading.history()
+                        if history is not None and _has_come_to_rest(history, after):
+                            return history
+                except RPCError as error:
+                    if not is_cut_off(error):
+                        raise
+        message = f"the history of run {run_id} cannot be followed; try again"
         raise StoreUnavailableError(message)
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
@@ -311,3 +315,7 @@ class BoundEngine:
 
     def _reading(self, run_id: str) -> Reading:
         return Reading(self._connected, self._place.prefix + run_id)
+
+
+def _has_come_to_rest(history: History, after: int) -> bool:
+    return history.status.is_terminal or (history.status.is_rest and history.records[-1].seq > after)

@@ -21,13 +21,13 @@ from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Calling
 from outlast.engines.temporal.ledger import Canceled, Inbound, Ledger, Lost, Rang, Requested, Told
 from outlast.engines.temporal.messages import Reply, Request, Start
-from outlast.engines.temporal.packing import UnknownMessageError, pack, unpack
+from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import raw_value
 from outlast.graph.document import UnknownGraphError
 from outlast.instant import to_ms
 from outlast.values import encode
 
-__all__ = ["ASK", "FIND", "REQUEST", "OutlastRun"]
+__all__ = ["ASK", "FIND", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "OutlastRun"]
 
 ASK: Final = "outlast:ask"
 """Type of the activity that answers questions: a local one, unless a function may wait for something."""
@@ -35,6 +35,11 @@ REQUEST: Final = "outlast:request"
 """Name of the signal by which outsiders ask something of a run."""
 FIND: Final = "outlast:find"
 """Name of the query by which a body finds recorded values."""
+
+RUN_FAILED: Final = "RunFailed"
+"""Type of the failure with which the workflow of a failed run ends."""
+RUN_CANCELED: Final = "RunCanceled"
+"""The same for a run that a body aborted."""
 
 _FOR_EVER: Final = timedelta(days=3650)
 """Temporal wants a limit for each activity. Lost workers are noticed by heartbeats, slow bodies by the worker."""
@@ -102,7 +107,11 @@ class OutlastRun:
     @workflow.signal(name=REQUEST)
     def request(self, message: RawValue) -> None:
         """Take what an outsider asks."""
-        self._arrive(Requested(Request.from_bytes(message.payload.data)))
+        request = Request.read(message.payload.data)
+        if request is None:
+            workflow.logger.warning("a signal was ignored that is none of outlast's")
+        else:
+            self._arrive(Requested(request))
 
     @workflow.query(name=FIND)
     def find(self, message: RawValue) -> RawValue:
@@ -154,10 +163,10 @@ class OutlastRun:
         """Do what the ledger says must be done."""
         ledger = self._ledger
         self._issue()
-        while ledger.asked:
+        while (asks := ledger.next_asks()) is not None:
             answer = await workflow.execute_local_activity(
                 ASK,
-                raw_value(ledger.asks()),
+                raw_value(asks),
                 result_type=RawValue,
                 start_to_close_timeout=_FOR_EVER,
                 retry_policy=_ASK_AGAIN,
@@ -167,6 +176,7 @@ class OutlastRun:
                 raise ParkedError(f"this worker lacks '{header['lacking']}'; the run waits for one that has it")
             ledger.settle([Reply.from_bytes(each) for each in replies])
             self._issue()
+        self._issue()
 
     def _issue(self) -> None:
         ledger = self._ledger
@@ -230,8 +240,10 @@ class OutlastRun:
         if state.finished is RunStatus.CANCELED:
             if workflow.cancellation_reason() is not None:
                 raise asyncio.CancelledError  # Temporal shows `Canceled` only if it was asked to cancel
-            raise ApplicationError("a body aborted the run", type="RunCanceled", non_retryable=True)
+            raise ApplicationError("a body aborted the run", type=RUN_CANCELED, non_retryable=True)
         if state.finished is RunStatus.FAILED or state.result is None:
             message = "the run failed; its history says why"
-            raise ApplicationError(message, type="RunFailed", non_retryable=True)
-        return raw_value(self._ledger.resolve(state.result))
+            raise ApplicationError(message, type=RUN_FAILED, non_retryable=True)
+        result = self._ledger.resolve(state.result)
+        # The journal has it in parts. As one message it would leave the workflow stuck.
+        return raw_value(result if len(result) <= LARGEST_MESSAGE else encode("too large to be shown as one value"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from temporalio.service import RPCError
+
 from outlast.core.record import Record
 from outlast.engines.temporal.errors import translated
-from outlast.engines.temporal.reading import Reading
+from outlast.engines.temporal.reading import Reading, is_cut_off
 from outlast.graph.nodes import Graph
 
 __all__ = ["TemporalJournal"]
@@ -51,13 +53,20 @@ class TemporalJournal:
 
     async def wait(self, *, after: int, follow: bool) -> bool:
         """Wait until there is an event with `seq` over `after`; False if the run has ended and there is none."""
+        with translated(self._run_id):
+            return await self._wait(after)
+
+    async def _wait(self, after: int) -> bool:
         while len(self._reading.records) <= after:
             if self._pages is None:
                 self._reading = self._read_anew()
                 self._pages = self._reading.follow()
             try:
-                with translated(self._run_id):
-                    await anext(self._pages)
+                await anext(self._pages)
+            except RPCError as error:
+                self._pages = None
+                if not is_cut_off(error):
+                    raise
             except StopAsyncIteration:  # nothing opens another execution of a run that ended here
                 return False
             except BaseException:

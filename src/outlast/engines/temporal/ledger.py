@@ -143,6 +143,7 @@ class Ledger:
         self._queue: deque[str] = deque()
         self._to_call: list[tuple[Calling, bytes]] = []
         self._commands: list[Command] = []
+        self._postponed: list[Question] = []
         self._verdict: FailureInfo | None = None
         self._now_ms = 0
         self._stays_until = 0
@@ -206,7 +207,7 @@ class Ledger:
 
     def settle(self, replies: Sequence[Reply]) -> None:
         """Fold the answers to what was asked."""
-        asked, self.asked = self.asked, []
+        asked, self.asked, self._postponed = self.asked, self._postponed, []
         for question, reply in zip(asked, replies, strict=True):
             command = question.command
             self._now_ms = max(reply.at_ms, self.state.last_at_ms)
@@ -281,9 +282,22 @@ class Ledger:
         for path in list(self.calling):
             self._advance(deque(self._lost(path)))
 
-    def asks(self) -> bytes:
-        """Return the message with which what is asked is answered."""
-        return make_asks(self, self.asked)
+    def next_asks(self) -> bytes | None:
+        """Return the message with which what is asked is answered; None if there is nothing to ask.
+
+        Questions that do not fit into one message are asked one after the other. One that fits into none fails.
+        """
+        while self.asked:
+            message = make_asks(self, self.asked)
+            if len(message) <= LARGEST_MESSAGE:
+                return message
+            first, *rest = self.asked
+            self.asked, self._postponed = [first], [*rest, *self._postponed]
+            if not rest:
+                error = PayloadTooLargeError(f"all that '{first.command.path}' needs", len(message), LARGEST_MESSAGE)
+                refused = Raised(describe_exception(error, is_retryable=False))
+                self.settle([Reply(self._now_ms, refused)])
+        return None
 
     def next_due(self) -> int | None:
         """Return when a timer must ring; None for never."""

@@ -70,7 +70,7 @@ class TableLookup:
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""
-        return self._asks.values[self._ask.init]
+        return self._value(self._ask.init, "input of the workflow")
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
         """Return the recorded output of a step of that workflow as JSON, or None unless it succeeded.
@@ -81,10 +81,12 @@ class TableLookup:
         results = self._ask.results or {}
         if step_id not in results:
             return None
-        place = results[step_id]
+        return self._value(results[step_id], f"output of step '{step_id}'")
+
+    def _value(self, place: int | None, what: str) -> bytes:
         if place is None:
             limit = LARGEST_MESSAGE // 2
-            raise PayloadTooLargeError(f"output of step '{step_id}', for '{self._ask.path}',", limit + 1, limit)
+            raise PayloadTooLargeError(f"{what}, for '{self._ask.path}',", limit + 1, limit)
         return self._asks.values[place]
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:

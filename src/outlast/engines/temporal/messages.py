@@ -16,7 +16,7 @@ from outlast.engines.temporal.packing import pack, unpack
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
 from outlast.graph.patch import patch_from_json, patch_to_json
 from outlast.immutable import immutable
-from outlast.values import JsonValue
+from outlast.values import InvalidValueError, JsonValue
 
 __all__ = ["Ask", "Asks", "Reply", "Request", "Start", "Task", "Verdict"]
 
@@ -293,8 +293,8 @@ class Ask:
     """For the condition of a loop: how many passes are done."""
     sources: JsonValue = None
     """Of a map that no function describes."""
-    init: int = 0
-    """Which of the values is the input of the workflow in which it stands."""
+    init: int | None = None
+    """Which of the values is the input of the workflow in which it stands; None if it is too large."""
     results: Mapping[str, int | None] | None = None
     """Which of the values are the outputs of the nodes of that workflow, by id; None for those that are too large."""
 
@@ -388,6 +388,18 @@ class Request:
     def to_bytes(self) -> bytes:
         """Return the message."""
         return pack({"request_id": self.request_id, "kind": self.kind, "topic": self.topic}, self.body)
+
+    @classmethod
+    def read(cls, message: bytes) -> Request | None:
+        """Return what `to_bytes` wrote; None for what somebody else sent, which must not stop a run.
+
+        Raises:
+            UnknownMessageError: A newer version wrote it.
+        """
+        try:
+            return cls.from_bytes(message)
+        except (InvalidValueError, AttributeError, LookupError, ValueError):
+            return None
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Request:

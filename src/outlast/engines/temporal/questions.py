@@ -114,7 +114,7 @@ def _ask(run: Source, table: _Table, command: Asking) -> Ask:
                 function=command.function,
                 purpose=command.purpose,
                 iteration_count=command.iteration_count,
-                init=table.add(scope.input),
+                init=table.add_if_it_fits(scope.input),
                 results=_results(table, scope),
             )
         case OpenBlock():
@@ -143,7 +143,7 @@ def _map(run: Source, table: _Table, command: RunMap) -> Ask:
         value=table.add(command.input),
         function=command.function,
         sources=sources,
-        init=table.add(scope.input),
+        init=table.add_if_it_fits(scope.input),
         results=_results(table, scope, wanted),
     )
 

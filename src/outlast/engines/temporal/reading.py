@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
 from outlast.core.record import Record
-from outlast.engines.temporal.flow import REQUEST
+from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED
 from outlast.engines.temporal.ledger import Canceled, Inbound, Ledger, Lost, Rang, Requested, Told
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
@@ -27,7 +27,7 @@ from outlast.engines.temporal.payloads import read_payloads
 from outlast.failures import FailureInfo
 from outlast.instant import to_ms
 
-__all__ = ["Reading", "is_missing"]
+__all__ = ["Reading", "is_cut_off", "is_missing"]
 
 _LOST: Final = frozenset(
     {
@@ -52,6 +52,11 @@ _ANSWERS: Final = "core_local_activity"
 def is_missing(error: RPCError) -> bool:
     """Say whether there is no such workflow."""
     return error.status is RPCStatusCode.NOT_FOUND
+
+
+def is_cut_off(error: RPCError) -> bool:
+    """Say whether the server lost the place up to which a history was read: then it is read again."""
+    return error.status is RPCStatusCode.INVALID_ARGUMENT and "branch token" in error.message
 
 
 class Reading:
@@ -177,6 +182,8 @@ class Reading:
                 self._move()
             case kind if kind in _CLOSED:
                 self._closing = event
+                if _is_fault(event) and self._batches:
+                    self._batches.pop()  # what it could not fold is no part of the journal
             case _:
                 await self._feed_inbound(event)
 
@@ -202,9 +209,10 @@ class Reading:
                 signaled = event.workflow_execution_signaled_event_attributes
                 if signaled.signal_name == REQUEST:
                     [message] = await self._messages(signaled.input.payloads)
-                    request = Request.from_bytes(message)
-                    self.requests.append(request)
-                    self._pending.append(Requested(request))
+                    request = Request.read(message)
+                    if request is not None:
+                        self.requests.append(request)
+                        self._pending.append(Requested(request))
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 cause = event.workflow_execution_cancel_requested_event_attributes.cause
                 self._pending.append(Canceled(cause or None))
@@ -221,7 +229,7 @@ class Reading:
         ledger = self.ledger
         while ledger is not None and not self._is_moving:
             ledger.take_calls()
-            if ledger.asked:
+            if ledger.next_asks() is not None:
                 if not self._answers:
                     return
                 ledger.settle(self._answers.popleft())
@@ -259,6 +267,14 @@ class Reading:
             return
         self.ledger.has_begun = True
         self.ledger.close(_failure_of(self._closing), _time_of(self._closing))
+
+
+def _is_fault(event: HistoryEvent) -> bool:
+    """Say whether the workflow ended because its own code could not go on, and not because the run ended."""
+    if event.event_type != EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+        return False
+    failure = event.workflow_execution_failed_event_attributes.failure
+    return failure.application_failure_info.type not in (RUN_FAILED, RUN_CANCELED)
 
 
 def _failure_of(event: HistoryEvent) -> FailureInfo | None:
