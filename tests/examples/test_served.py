@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 def lines_of_the_readme() -> list[str]:
     readme = (ROOT / "README.md").read_text()
-    begin = readme.index("It can be served")
+    begin = readme.index("A workflow can be served")
     match = re.search(r"```sh\n(.*?)```", readme[begin:], re.DOTALL)
     assert match is not None
-    return match[1].splitlines()
+    return match[1].replace("\\\n", "").splitlines()
 
 
 def test_app_of_the_readme_is_served_and_answers(tmp_path: Path):
