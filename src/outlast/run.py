@@ -287,16 +287,7 @@ class RunHandle(Repairable[Out_co]):
             return UnreadableRunError(self.run_id, str(error)).message
         except UnreadableRunError as error:
             return error.message
-        story = explain(
-            view,
-            status=history.status,
-            workflow_id=history.workflow_id,
-            owner=standing.owner,
-            candidates=standing.candidates,
-            missing=standing.missing,
-            requests=standing.requests,
-            starts_at_ms=standing.starts_at_ms,
-        )
+        story = explain(view, status=history.status, workflow_id=history.workflow_id, standing=standing)
         hooks = await self.deliveries() if history.graph.hooks is not None else []
         return "; ".join([story, *map(str, hooks)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from outlast import CancelOutcome, ReadContext, Retry, RunHandle, RunStateError,
 from outlast.core.record import Record
 from outlast.core.view import fold_state
 from outlast.engines.capability import Capability
+from outlast.storage.base import Append, Settle, WorkerKey
 
 pytestmark = pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
 
@@ -26,6 +28,11 @@ async def never(x: Any) -> Any:
 @step
 async def ask(x: Any, ctx: StepContext) -> Any:
     return ctx.resume_data if ctx.resumed else ctx.suspend("go on?")
+
+
+@step
+async def deaf(x: Any) -> None:
+    await asyncio.Event().wait()
 
 
 @step(retries=Retry(limit=3, delay=3600))
@@ -182,6 +189,57 @@ async def test_cancel_that_a_draining_worker_left_is_taken_by_whoever_looks(benc
         result = await app.run("run").snapshot()
 
     assert (result.status, result.cancel_reason) == ("canceled", "left")
+
+
+@pytest.mark.parametrize("leaving", ["append", "retire_worker"])
+async def test_cancel_while_a_worker_lets_go_of_the_run_is_taken_although_nobody_else_lives(
+    bench: Bench, leaving: str
+) -> None:
+    """10: whoever canceled saw an owner, and the owner saw no cancel: the worker looks again when it has let go."""
+    workflow = Workflow("w").then(deaf).commit()
+    async with bench.app(workflow, worker=False) as outsider:
+        outcomes: list[str] = []
+
+        async def cancel() -> None:
+            outcomes.append(await outsider.run("run").cancel("too late for you"))
+
+        store = bench.store()
+        _call_first(store, leaving, cancel)
+        async with bench.app(workflow, store=store, drain=timedelta(0), max_steps=1) as app:
+            if leaving == "append":  # a run whose step waits for a slot is given back at once
+                await begin(app, workflow, run_id="busy")
+            await begin(app, workflow, run_id="run")
+    records = await bench.journal("run")
+
+    assert outcomes == ["requested"]
+    assert "cancel-requested" in [record.type for record in records]
+    assert records[-1].type == "run-finished"
+
+
+def _call_first(store: Any, method: str, action: Callable[[], Awaitable[None]]) -> None:
+    """Have something happen between the last look of a worker and the write with which it gives its run up."""
+    original = getattr(store, method)
+    tasks: list[asyncio.Task[None]] = []
+
+    def append(write: Append, settle: Settle) -> None:
+        async def append_after() -> None:
+            await action()
+            original(write, settle)
+
+        if write.is_released and not tasks:
+            tasks.append(asyncio.get_running_loop().create_task(append_after()))
+        else:
+            original(write, settle)
+
+    async def retire_worker(worker: WorkerKey) -> int:
+        await action()
+        freed: int = await original(worker)
+        return freed
+
+    if method == "append":
+        store.append = append
+    else:
+        store.retire_worker = retire_worker
 
 
 async def test_race_with_claiming_workers_always_ends_canceled(bench: Bench) -> None:

@@ -145,6 +145,70 @@ async def test_evicted_run_ends_as_soon_as_a_worker_lives(bench: Bench, kind: st
     assert (result.status, result.error and result.error.type) == ("failed", "RunTimedOutError")
 
 
+@resting
+@pytest.mark.parametrize("verb", ["status", "snapshot", "result", "why"])
+async def test_evicted_run_ends_when_somebody_looks_although_no_worker_lives(
+    bench: Bench, kind: str, verb: str
+) -> None:
+    """9.3: like a missed start; what a worker would have recorded, any open process does."""
+    workflow, clock = with_long_timeout(kind), Clock()
+    async with bench.app(workflow, clock=clock) as app:
+        await begin(app, workflow, run_id="run")
+        await eventually(lambda: _has_rested(bench, app))
+    clock.offset = HOUR * 3 / 4
+    async with bench.app(workflow, clock=clock, worker=False) as app:
+        await getattr(app.run("run"), verb)()
+        result = await app.run("run").snapshot()
+
+    assert (result.status, result.error and result.error.type) == ("failed", "RunTimedOutError")
+    assert [record.type for record in await bench.journal("run")][-2:] == ["run-timed-out", "run-finished"]
+
+
+@resting
+async def test_waiter_sees_the_run_time_out_although_no_worker_lives(bench: Bench, kind: str) -> None:
+    """9.3, 2.6: who waits need not look again by himself."""
+    workflow, clock = with_long_timeout(kind), Clock()
+    async with bench.app(workflow, clock=clock) as app:
+        await begin(app, workflow, run_id="run")
+        await eventually(lambda: _has_rested(bench, app))
+    clock.offset = timedelta(minutes=30) - timedelta(milliseconds=500)
+    async with bench.app(workflow, clock=clock, worker=False) as app:
+        result = await app.run("run").result(until="end", timeout=10)
+
+    assert (result.status, result.error and result.error.type) == ("failed", "RunTimedOutError")
+
+
+async def test_run_that_is_not_out_of_time_is_left_to_a_worker(bench: Bench) -> None:
+    """9.3: a timer that is due is a worker's business, however often somebody looks."""
+    workflow, clock = Workflow("w", timeout=HOUR).sleep(60).then(never).commit(), Clock()
+    async with bench.app(workflow, clock=clock) as app:
+        await begin(app, workflow, run_id="run")
+        await eventually(lambda: _has_rested(bench, app))
+    before = await bench.journal("run")
+    clock.offset = HOUR / 2
+    async with bench.app(workflow, clock=clock, worker=False) as app:
+        status = await app.run("run").status()
+
+    assert status == "waiting"
+    assert await bench.journal("run") == before
+
+
+async def test_resume_in_time_that_nobody_has_taken_is_recorded_before_the_timeout(bench: Bench) -> None:
+    """9.3, 7.2: the inbox is read first, as a worker does; the run is out of time all the same."""
+    workflow, clock = with_long_timeout("suspended"), Clock()
+    async with bench.app(workflow, clock=clock) as app:
+        await begin(app, workflow, run_id="run")
+        await eventually(lambda: _has_rested(bench, app))
+    async with bench.app(workflow, clock=clock, worker=False) as app:
+        await app.run("run").resume_async("yes")
+        clock.offset = HOUR
+        result = await app.run("run").snapshot()
+
+    assert (result.status, result.error and result.error.type) == ("failed", "RunTimedOutError")
+    types = [record.type for record in await bench.journal("run")]
+    assert types[-3:] == ["step-resumed", "run-timed-out", "run-finished"]
+
+
 async def _has_rested(bench: Bench, app: Any) -> bool:
     return not bench.live(app) and await app.run("run").status() in ("waiting", "suspended")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from behaviour.bench import Bench, begin
-from outlast import StepContext, Workflow, step
+from behaviour.bench import Bench, Clock, begin
+from eventually import eventually
+from outlast import Outlast, StepContext, Workflow, step
 from outlast.engines.capability import Capability
 
 
@@ -54,6 +58,86 @@ async def test_worker_with_more_than_the_graph_names_is_counted(bench: Bench) ->
             why = await app.run("run").why()
 
     assert "is missing" not in why
+
+
+async def test_step_without_a_slot_says_how_many_there_are_and_how_many_wait(bench: Bench) -> None:
+    """4, 19: the numbers are known in the process of the worker; others are told that it waits for a slot."""
+    entered, gate = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def hold(x: Any) -> None:
+        entered.set()
+        await gate.wait()
+
+    workflow = Workflow("w").then(hold).commit()
+    async with bench.app(workflow, max_steps=1) as app, bench.app(workflow, worker=False) as other:
+        await begin(app, workflow, run_id="first")
+        await entered.wait()
+        for number in range(2):
+            await begin(app, workflow, run_id=f"queued-{number}")
+        here, there = await app.run("queued-0").why(), await other.run("queued-0").why()
+        gate.set()
+        await asyncio.gather(*(app.run(f"queued-{number}").result(timeout=5) for number in range(2)))
+
+    assert here.startswith(
+        "'hold' may start and waits for a free slot of its worker, which runs 1 steps at a time (`max_steps`) "
+        "and has 2 more waiting; driven by worker "
+    )
+    assert there.startswith("'hold' may start and waits for a free slot of its worker; driven by worker ")
+
+
+async def test_run_that_a_worker_parked_says_which_one_and_why_in_any_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """4, 9.8: `why` says which event, function or fault it is, also when that worker has gone."""
+
+    @step
+    async def fail(x: Any) -> None:
+        raise ValueError("no")
+
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("a fault in\nthe engine")
+
+    monkeypatch.setattr("outlast.engines.outcomes.retry_at", broken)
+    workflow = Workflow("w").then(fail).commit()
+    async with bench.app(workflow) as app, bench.app(workflow, worker=False) as other:
+        await begin(app, workflow, run_id="run")
+        await eventually(lambda: "is left to another worker" in caplog.text)
+        during = await eventually(lambda: _parked(other))
+    async with bench.app(workflow, worker=False) as app:
+        after = await app.run("run").why()
+
+    assert re.match(
+        r"worker \d+ \(process \d+\) cannot drive it and left it to others: RuntimeError: a fault in the engine; "
+        r"nobody drives it now, and it may be taken from 20\S+ on; 1 live worker takes runs of workflow 'w'",
+        during,
+    )
+    assert after.split("; ")[:2] == during.split("; ")[:2]
+    assert "no live worker takes runs of workflow 'w'" in after
+
+
+async def _parked(app: Outlast) -> str | None:
+    why = await app.run("run").why()
+    return why if "left it to others" in why else None
+
+
+async def test_run_that_goes_on_after_it_was_parked_does_not_say_so_any_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """4: what was said counts until somebody takes the run."""
+    clock = Clock()
+    with monkeypatch.context() as patch:
+        patch.setattr("outlast.engines.local.worker._fold", lambda *_: 1 / 0)
+        async with bench.app(BEFORE, clock=clock) as app:
+            async with bench.app(BEFORE, worker=False) as starter:
+                await begin(starter, BEFORE, run_id="run")
+            await eventually(lambda: _parked(app))
+    clock.offset = timedelta(minutes=1)
+    async with bench.app(BEFORE, clock=clock) as app:
+        await app.run("run").result(timeout=5)
+        why = await app.run("run").why()
+
+    assert why == "'ask' waits for somebody to resume it"
 
 
 async def test_resume_that_no_worker_has_taken_up_is_told(bench: Bench) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from outlast.core.events import BlockOpened, RunFinished, RunStarted, RunTimedOut, StepSucceeded
+from outlast.core.standing import Slots, Standing
 from outlast.core.status import RunStatus
 from outlast.core.why import explain
 from outlast.failures import FailureInfo
@@ -26,7 +29,12 @@ MISFIT = FailureInfo(type="InputError", message="result of the workflow is not v
 
 
 def why(run: SimulatedRun, *, owner: str | None = "worker 1", candidates: int = 1) -> str:
-    return explain(run.view, status=run.state.status(), workflow_id="w", owner=owner, candidates=candidates)
+    return explained(run, run.state.status(), owner=owner, candidates=candidates)
+
+
+def explained(run: SimulatedRun, status: RunStatus, **standing: Any) -> str:
+    standing = {"owner": None, "candidates": 0} | standing
+    return explain(run.view, status=status, workflow_id="w", standing=Standing(**standing))
 
 
 def started(*, limit: int = 0, delay_ms: int = 0) -> SimulatedRun:
@@ -60,9 +68,7 @@ def test_run_that_no_worker_has_all_functions_for_says_what_is_missing():
     """4: counted are those that have all that the graph of the run names."""
     run = started()
 
-    assert explain(
-        run.view, status=RunStatus.PENDING, workflow_id="w", owner=None, candidates=0, missing=["w/a", "w/b"]
-    ) == (
+    assert explained(run, RunStatus.PENDING, missing=("w/a", "w/b")) == (
         "the run is recorded and waits for a worker; live workers take runs of workflow 'w', but none has all that "
         "this run's graph names: 'w/a', 'w/b' is missing; start a worker with code that has it"
     )
@@ -74,11 +80,7 @@ def test_request_that_nobody_has_taken_up_is_told(kind: str):
     run = SimulatedRun(a_graph(a_wait("w")))
     run.start()
 
-    text = explain(
-        run.view, status=RunStatus.SUSPENDED, workflow_id="w", owner=None, candidates=0, requests=[kind, kind]
-    )
-
-    assert text == (
+    assert explained(run, RunStatus.SUSPENDED, requests=(kind, kind)) == (
         f"'w' waits for somebody to resume it; somebody asked to {kind} it, which no worker has taken up yet"
     )
 
@@ -119,6 +121,49 @@ def test_run_that_its_worker_left_says_so():
 
 def test_step_that_may_start_waits_for_a_slot():
     assert why(started()) == "'a' may start and waits for a free slot of its worker; driven by worker 1"
+
+
+def test_step_that_waits_for_a_slot_says_how_many_there_are_and_how_many_wait():
+    """4, 19: where the numbers are known, which is in the process of the worker."""
+    text = explained(started(), RunStatus.RUNNING, owner="worker 1", slots=Slots(20, 7))
+
+    assert text == (
+        "'a' may start and waits for a free slot of its worker, which runs 20 steps at a time (`max_steps`) "
+        "and has 7 more waiting; driven by worker 1"
+    )
+
+
+def test_run_that_was_left_to_others_says_why_and_until_when():
+    """4, 9.8: parked code and suspects; what they would do is not said, because nobody does it."""
+    run = started()
+    run.begin("a")
+
+    text = explained(run, RunStatus.WAITING, hold="worker 3 cannot drive it", ready_at_ms=T0 + 61_500, candidates=2)
+
+    assert text == (
+        "worker 3 cannot drive it; "
+        "nobody drives it now, and it may be taken from 2026-01-01T00:01:01.500+00:00 on; "
+        "2 live workers take runs of workflow 'w' and will claim it when a slot is free"
+    )
+
+
+def test_run_that_its_worker_holds_back_says_why():
+    """4, 9.6: a suspect whose worker lets another one go first."""
+    text = explained(started(), RunStatus.WAITING, hold="it waits for its turn", owner="worker 1")
+
+    assert text == "it waits for its turn; driven by worker 1"
+
+
+def test_run_that_was_left_and_then_canceled_says_both():
+    """4, 10: in the order in which they matter."""
+    run = started()
+    run.begin("a")
+    run.cancel("enough")
+
+    text = explained(run, RunStatus.WAITING, hold="worker 3 cannot drive it", requests=("resume",))
+
+    assert text.startswith("the run is being canceled ('enough') and ends when what it has begun has ended; worker 3")
+    assert text.endswith("; somebody asked to resume it, which no worker has taken up yet")
 
 
 def test_running_step_says_since_when():
@@ -219,9 +264,7 @@ def test_failure_that_says_nothing_is_still_a_sentence():
     run = started()
     run.succeed("a")
 
-    text = explain(run.view, status=RunStatus.FAILED, workflow_id="w", owner=None, candidates=0)
-
-    assert text == "the run has failed"
+    assert explained(run, RunStatus.FAILED) == "the run has failed"
 
 
 def test_sleep_says_until_when():

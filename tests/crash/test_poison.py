@@ -175,11 +175,23 @@ async def first_in_its_turn(place: Place, one: WorkerProcess, two: WorkerProcess
     return first, second, one if one.pid == pid else two
 
 
+async def says_that_it_waits(place: Place, run_id: str) -> bool:
+    """Ask `why` in a third process."""
+    store = SqliteStore(place.path, allow_network_filesystem=True)
+    async with Outlast([], store=store, worker=False) as app:
+        why = await app.run(run_id).why()
+    return why.startswith(
+        "processes ended by themselves 2 times while they called its bodies, "
+        "so it goes on only while no other such run does on this machine; "
+    )
+
+
 async def test_suspects_run_one_at_a_time_on_a_machine(place: Place) -> None:
     """9.6: from the second count on; also with two worker processes, of which one has nothing else to do."""
     await make_suspects(place)
     async with place.open(lease=LONG) as one, place.open(lease=LONG) as two:
         first, second, _ = await first_in_its_turn(place, one, two)
+        await eventually(lambda: says_that_it_waits(place, second))
         before = place.effects.read_text().splitlines()
         for process in (one, two):
             process.do("open_gate", name="async")

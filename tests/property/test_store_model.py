@@ -83,6 +83,7 @@ class ModelRun:
     inbox: dict[str, bytes] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     told: list[ModelDelivery] = field(default_factory=list)
+    hold: tuple[int, int, str] | None = None
 
     @property
     def next_told(self) -> ModelDelivery | None:
@@ -290,6 +291,7 @@ class StoreMachine(RuleBasedStateMachine):
             inbox_taken=[InboxKey(row.key) for row in taken],
             inbox_seen=[InboxKey(row.key) for row in seen],
             outbox=[NewDelivery("hook", first, run.execution, self.now + delay) for delay in telling],
+            hold=(None, "parked", "put off")[pick % 3],
         )
 
         outcome = self.settle(lambda settle: self.stores[store].append(write, settle))
@@ -300,6 +302,8 @@ class StoreMachine(RuleBasedStateMachine):
         run.journal += records
         run.status, run.execution = write.status, write.execution
         run.told += [ModelDelivery(each.due_at_ms) for each in write.outbox]
+        if write.hold is not None:
+            run.hold = (run.epoch, len(run.journal), write.hold)
         for row in taken:
             del run.inbox[row.topic]
         if write.is_released:
@@ -517,6 +521,13 @@ class StoreMachine(RuleBasedStateMachine):
                 assert self.loop.run_until_complete(store.load_records(run.key)) == run.journal
                 facts = [record for record in run.journal if record.is_fact]
                 assert self.loop.run_until_complete(store.load_facts(run.key)) == facts
+
+    @invariant()
+    def holds_agree(self) -> None:
+        for run in self.runs.values():
+            is_held = run.hold is not None and run.hold[:2] == (run.epoch, len(run.journal))
+            hold = self.loop.run_until_complete(self.stores[0].find_hold(run.key))
+            assert hold == (run.hold[2] if run.hold is not None and is_held else None)
 
     @invariant()
     def lists_agree(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from outlast.core.commands import (
@@ -23,6 +22,7 @@ from outlast.core.commands import (
     Suspend,
 )
 from outlast.core.flow.ending import START_PATH
+from outlast.core.standing import Slots, Standing
 from outlast.core.status import RunStatus
 from outlast.core.view import RunView
 from outlast.instant import render_ms
@@ -32,49 +32,38 @@ __all__ = ["explain"]
 _SHOWN = 5
 
 
-def explain(
-    view: RunView,
-    *,
-    status: RunStatus,
-    workflow_id: str,
-    owner: str | None,
-    candidates: int,
-    missing: Sequence[str] = (),
-    requests: Sequence[str] = (),
-    starts_at_ms: int | None = None,
-) -> str:
+def explain(view: RunView, *, status: RunStatus, workflow_id: str, standing: Standing) -> str:
     """Return one or more sentences: what the run does or waits for, and who works on it.
 
     Args:
         view: The run's journal, folded.
         status: Its status as recorded.
         workflow_id: Its workflow.
-        owner: The worker that drives it, in words; None if nobody does.
-        candidates: How many live workers have all that the run's graph names.
-        missing: Without candidates, what of the graph the live workers lack that take runs of the workflow.
-        requests: Kinds of what is asked of the run and not taken yet.
-        starts_at_ms: When it is to start, if that is still to come.
+        standing: Who works, or could work, on it.
     """
     if status is RunStatus.FAILED:
         return _failed(view)
     if status.is_terminal:
         return f"the run has ended: {status}"
-    who = _who(workflow_id, candidates, missing)
-    sentences = [_waiting_for(view, status, who, owner, starts_at_ms) or _at_work(view, status, who, owner)]
+    who = _who(workflow_id, standing)
+    if standing.hold is not None:
+        sentences = [standing.hold, _driven(standing, who, again_at_ms=standing.ready_at_ms)]
+    else:
+        sentences = [_waiting_for(view, status, standing, who) or _at_work(view, status, standing, who)]
     if view.state.is_canceling:
         sentences.insert(0, _ending(view))
-    sentences += [_request(kind) for kind in dict.fromkeys(requests)]
+    sentences += [_request(kind) for kind in dict.fromkeys(standing.requests)]
     return "; ".join(sentences)
 
 
-def _waiting_for(view: RunView, status: RunStatus, who: str, owner: str | None, starts_at_ms: int | None) -> str | None:
+def _waiting_for(view: RunView, status: RunStatus, standing: Standing, who: str) -> str | None:
     """Say what keeps the run from beginning; None if it has begun."""
     deadline = view.state.open.get(START_PATH)
     if deadline is not None and view.state.root is None:
         return f"{_sentence(view, deadline)}; nobody works on it"
-    if starts_at_ms is not None:
-        return f"the run is recorded and to start at {render_ms(starts_at_ms)}; {who}"
-    if owner is None and (status is RunStatus.PENDING or not view.steps):
+    if standing.starts_at_ms is not None:
+        return f"the run is recorded and to start at {render_ms(standing.starts_at_ms)}; {who}"
+    if standing.owner is None and (status is RunStatus.PENDING or not view.steps):
         execution = view.state.execution
         subject = f"execution {execution} of the run" if execution else "the run"
         late = f"; {_sentence(view, deadline)}" if deadline is not None else ""
@@ -82,14 +71,21 @@ def _waiting_for(view: RunView, status: RunStatus, who: str, owner: str | None, 
     return None
 
 
-def _at_work(view: RunView, status: RunStatus, who: str, owner: str | None) -> str:
+def _at_work(view: RunView, status: RunStatus, standing: Standing, who: str) -> str:
     work = sorted(view.state.open.values(), key=lambda command: isinstance(command, AwaitDeadline))
-    sentences = [_sentence(view, command) for command in work[:_SHOWN]]
+    sentences = [_sentence(view, command, standing.slots) for command in work[:_SHOWN]]
     if len(work) > _SHOWN:
         sentences.append(f"and {len(work) - _SHOWN} more")
-    if status not in (RunStatus.SUSPENDED, RunStatus.PAUSED) or owner is not None:
-        sentences.append(f"driven by {owner}" if owner else f"nobody drives it now; {who}")
+    if status not in (RunStatus.SUSPENDED, RunStatus.PAUSED) or standing.owner is not None:
+        sentences.append(_driven(standing, who))
     return "; ".join(sentences)
+
+
+def _driven(standing: Standing, who: str, *, again_at_ms: int | None = None) -> str:
+    if standing.owner is not None:
+        return f"driven by {standing.owner}"
+    again = "" if again_at_ms is None else f", and it may be taken from {render_ms(again_at_ms)} on"
+    return f"nobody drives it now{again}; {who}"
 
 
 def _ending(view: RunView) -> str:
@@ -110,7 +106,8 @@ def _failed(view: RunView) -> str:
     return f"the run has failed {where}with {view.failure.failure.type}: {view.failure.failure.message}"
 
 
-def _who(workflow_id: str, candidates: int, missing: Sequence[str]) -> str:
+def _who(workflow_id: str, standing: Standing) -> str:
+    candidates, missing = standing.candidates, standing.missing
     if candidates == 0 and missing:
         names = ", ".join(f"'{name}'" for name in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         return (
@@ -123,10 +120,10 @@ def _who(workflow_id: str, candidates: int, missing: Sequence[str]) -> str:
     return f"{workers} runs of workflow '{workflow_id}' and will claim it when a slot is free"
 
 
-def _sentence(view: RunView, command: Command) -> str:
+def _sentence(view: RunView, command: Command, slots: Slots | None = None) -> str:
     match command:
         case RunStep() | RunMap() | RunHook():
-            return _call(view, command)
+            return _call(view, command, slots)
         case StartTimer():
             step = view.steps.get(command.path)
             because = f" after {step.failure.type}: {step.failure.message}" if step and step.failure else ""
@@ -169,11 +166,14 @@ def _sentence_of_run(view: RunView, command: Pause | AwaitStep | AwaitDeadline |
             assert_never(command)
 
 
-def _call(view: RunView, command: RunStep | RunMap | RunHook) -> str:
+def _call(view: RunView, command: RunStep | RunMap | RunHook, slots: Slots | None) -> str:
     if isinstance(command, RunHook):
         return "its hook 'on_start' is called, and the first step waits for that"
     step = view.steps.get(command.path)
     if not command.was_started or step is None:
-        return f"'{command.path}' may start and waits for a free slot of its worker"
+        slot = f"'{command.path}' may start and waits for a free slot of its worker"
+        if slots is None:
+            return slot
+        return f"{slot}, which runs {slots.most} steps at a time (`max_steps`) and has {slots.queued} more waiting"
     attempt = command.attempt if isinstance(command, RunStep) else 0
     return f"'{command.path}' (attempt {attempt}) runs since {render_ms(step.started_at_ms)}"

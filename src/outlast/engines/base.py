@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from outlast.core.events import Fact, RunCreated, RunStarted
 from outlast.core.history import History
 from outlast.core.record import Record
+from outlast.core.standing import Slots, Standing
 from outlast.engines.options import DriveOptions
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
@@ -26,6 +27,7 @@ __all__ = [
     "History",
     "Journal",
     "SeededStart",
+    "Slots",
     "Standing",
     "StartRequest",
 ]
@@ -123,22 +125,6 @@ class SeededStart:
     """What it runs."""
     facts: Callable[[int], Sequence[Fact]]
     """Makes the first events of its journal, given the time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Who works, or could work, on a run: what `why` needs besides the journal."""
-
-    owner: str | None
-    """The worker that drives the run, in words; None if nobody does."""
-    candidates: int
-    """How many live workers have all that the run's graph names."""
-    missing: tuple[str, ...] = ()
-    """Without candidates, if live workers take runs of its workflow: what of its graph none of them has."""
-    requests: tuple[str, ...] = ()
-    """Kinds of what is asked of the run and not taken yet, as `cancel`."""
-    starts_at_ms: int | None = None
-    """When it is to start, if that is still to come."""
 
 
 class Journal(Protocol):

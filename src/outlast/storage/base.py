@@ -146,6 +146,15 @@ class RunStore(Protocol):
         """Return the row of a run, or None if the id is not known."""
         ...
 
+    async def find_hold(self, run: RunKey) -> str | None:
+        """Return why nothing is done about a run for now, if whoever drove it last said so.
+
+        Guarantees:
+            The latest `hold` that a write named, as long as the run's journal has not grown since and nobody took the
+            run since; else None. Keeping it costs only the writes that name one.
+        """
+        ...
+
     async def load_records(
         self,
         run: RunKey,
@@ -229,6 +238,10 @@ class RunStore(Protocol):
 
     async def list_requests(self, run: RunKey) -> list[InboxRow]:
         """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
+        ...
+
+    async def list_left_cancels(self) -> list[str]:
+        """Return the ids of the runs that nobody owns and that somebody asked to cancel, without an answer so far."""
         ...
 
     async def end_run(self, ending: Ending) -> bool:

@@ -85,6 +85,8 @@ class Append:
     """With `is_released`: inbox rows that stay, and that do not make the run claimable."""
     outbox: Sequence[NewDelivery] = ()
     """What must be delivered because of these events."""
+    hold: str | None = None
+    """Why nothing is done about the run for now, in words, for `RunStore.find_hold`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,11 @@ class Bodies:
         self._tasks: set[Body] = set()
         """Those whose task has not ended, also if nobody waits for their outcome any more."""
 
+    @property
+    def queued(self) -> int:
+        """How many steps wait for a slot."""
+        return sum(not run.is_gone and run.state.open.get(each.path) is each for run, each in self._queue)
+
     def take_slot(self) -> bool:
         """Take a slot for a step, if one is free."""
         if self._free <= 0:

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from outlast.core.codec import UnknownEventError, encode_event
 from outlast.core.commands import AwaitDeadline
-from outlast.core.events import Fact, StartTimedOut
-from outlast.core.flow.ending import START_PATH
+from outlast.core.events import Fact, RunTimedOut, StartTimedOut
+from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
 from outlast.core.outside import end_from_outside
 from outlast.core.state import JournalMismatchError, RunState
 from outlast.core.status import RunStatus
@@ -25,6 +25,7 @@ __all__ = ["Bystander"]
 _log = logging.getLogger("outlast.worker")
 
 _LATE_AT_ONCE = 500
+_LIMITED_LOOK = 1.0
 
 _Asked: TypeAlias = tuple[str, bytes]
 """Kind and body of a request."""
@@ -53,18 +54,50 @@ class Bystander:
         return await self._end(row, await self._store.list_requests(row.key), [("cancel", body)])
 
     async def settle(self, row: RunRow) -> bool:
-        """End a run that nobody owns if it was canceled or did not begin in time; say whether it was ended.
+        """End a run that nobody owns if it was canceled or its time is over; say whether it was ended.
 
-        A run whose inbox holds something is claimable at once: one that is not yet claimable is left alone.
+        A run whose inbox holds something, or one of whose times has come, is claimable: one that is not yet claimable
+        is left alone.
         """
         if row.owner is not None or row.status.is_terminal:
             return False
         if row.ready_at_ms is None or row.ready_at_ms > self._now_ms():
             return False
         requests = await self._store.list_requests(row.key)
-        if row.status is not RunStatus.PENDING and not any(request.kind == "cancel" for request in requests):
+        is_asked = any(request.kind == "cancel" for request in requests)
+        if row.status is RunStatus.PENDING or is_asked or await self._has_time_limit(row):
+            return await self._end(row, requests)
+        return False
+
+    async def take_left_cancels(self) -> None:
+        """End the canceled runs that nobody drives.
+
+        Somebody who cancels a run that a worker holds leaves that to the worker, and looks once more whether it still
+        holds the run. A worker that goes away gives its runs back and looks then. So one of the two sees what the other
+        has done.
+        """
+        for run_id in await self._store.list_left_cancels():
+            row = await self._store.find_run(run_id)
+            if row is not None:
+                await self.settle(row)
+
+    async def patience(self, row: RunRow) -> float | None:
+        """Return after how many seconds to look at a run again although nobody tells of it; None for never.
+
+        A run whose time is over fails when somebody looks, and it may be that nobody but a waiter does.
+        """
+        if not await self._has_time_limit(row):
+            return None
+        left_ms = 0 if row.ready_at_ms is None else row.ready_at_ms - self._now_ms()
+        return max(left_ms / 1000, _LIMITED_LOOK)
+
+    async def _has_time_limit(self, row: RunRow) -> bool:
+        """Say whether the run fails by itself unless it ends in time (rule 9.3)."""
+        try:
+            graph = await self._shelf.load_graph(row.graph)
+        except UnknownGraphError:  # left to somebody who can read it
             return False
-        return await self._end(row, requests)
+        return graph.root.timeout_ms is not None
 
     async def end_late_starts(self) -> bool:
         """End the runs that no worker began in time; say whether there were any."""
@@ -119,6 +152,7 @@ def _facts_of(state: RunState, asked: Sequence[_Asked], now_ms: int) -> Iterator
         fact = fact_asked_for(state, kind, body, now_ms)
         if fact is not None:
             yield fact
-    deadline = state.open.get(START_PATH)
-    if isinstance(deadline, AwaitDeadline) and deadline.due_at_ms <= now_ms:
-        yield StartTimedOut(now_ms, START_PATH), None
+    for path, event in ((START_PATH, StartTimedOut), (DEADLINE_PATH, RunTimedOut)):
+        deadline = state.open.get(path)
+        if isinstance(deadline, AwaitDeadline) and deadline.due_at_ms <= now_ms:
+            yield event(now_ms, path), None

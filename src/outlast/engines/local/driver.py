@@ -56,6 +56,7 @@ from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.requests import Requests
 from outlast.engines.local.stopping import Stopping
+from outlast.engines.local.suspects import suspicion
 from outlast.engines.local.timers import DueEvent, Timers
 from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling, collected, fact_of
@@ -177,34 +178,21 @@ class Driver:
                 self._stopping.begin(run)
                 self._advance(run, deque([(_deadline_event(path)(now, path), None)]))
 
-    def note(self, run: LiveRun, crash: RunCrashed | None) -> None:
-        """Record a crash that counts of a run that waits for its turn; nothing follows from it before that."""
-        if crash is not None:
-            self._fold(run, crash, None)
-            run.state.issued.clear()
-            write = Append(
-                run=run.key,
-                owner=self.worker,
-                epoch=run.epoch,
-                records=run.fresh,
-                status=RunStatus.WAITING,
-                execution=run.execution,
-            )
-            run.fresh = []
-            self._store.append(write, partial(self._settled, run, [], run.head))
-
-    def put_off(self, run: LiveRun, ready_at_ms: int, crash: RunCrashed | None, *, seen: Sequence[InboxKey]) -> None:
-        """Give a suspect back until it is its turn; a crash that counts is recorded with it.
+    def hold(
+        self, run: LiveRun, crash: RunCrashed | None, *, ready_at_ms: int | None = None, seen: Sequence[InboxKey] = ()
+    ) -> None:
+        """Record that a suspect waits for its turn, and a crash that counts; nothing follows from it before that.
 
         Args:
             run: The suspect.
-            ready_at_ms: When somebody may take it again.
             crash: The crash that counts.
-            seen: What is in its inbox; that waits for its turn, too.
+            ready_at_ms: When somebody may take it again; None to keep it meanwhile.
+            seen: What is in its inbox, if it is given back; that waits for its turn, too.
         """
         if crash is not None:
             self._fold(run, crash, None)
-        run.is_gone = True
+            run.state.issued.clear()
+        run.is_gone = is_released = ready_at_ms is not None
         write = Append(
             run=run.key,
             owner=self.worker,
@@ -212,9 +200,10 @@ class Driver:
             records=run.fresh,
             status=RunStatus.WAITING,
             execution=run.execution,
-            is_released=True,
+            is_released=is_released,
             ready_at_ms=ready_at_ms,
             inbox_seen=seen,
+            hold=suspicion(run),
         )
         run.fresh = []
         self._store.append(write, partial(self._settled, run, [], run.head))

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from outlast.core.events import Fact
-from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.deliveries import Deliveries
@@ -19,6 +18,7 @@ from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.rests import Rests
 from outlast.engines.local.seeding import reopen, seeded_run
+from outlast.engines.local.standing import standing_of
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
 from outlast.engines.options import DriveOptions
@@ -76,7 +76,13 @@ class LocalEngine:
         self._next_ready_at: int | None = None
         self._last_round = 0.0
         self._start_places = asyncio.Semaphore(_MAX_UNSETTLED_STARTS)
-        self._rests = Rests(store, look_up=self._look_up, load=self.load_history, is_live=self._is_live)
+        self._rests = Rests(
+            store,
+            look_up=self._look_up,
+            load=self.load_history,
+            is_live=self._is_live,
+            patience=self._bystander.patience,
+        )
         self._watch = Watch(store)
 
     async def open(self) -> None:
@@ -117,6 +123,7 @@ class LocalEngine:
             if self._worker is not None:
                 with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
                     await self._worker.end_life()
+                    await self._bystander.take_left_cancels()
             await self._store.close()
             closed = StoreUnavailableError("the app was closed while waiting; the run is not affected")
             self._rests.close(closed)
@@ -314,21 +321,7 @@ class LocalEngine:
         row = await self._store.find_run(run_id)
         if row is None:
             raise RunNotFoundError(run_id)
-        workers = await self._store.list_workers()
-        owner = next((each for each in workers if each.key == row.owner), None)
-        words = None
-        if owner is not None:
-            words = f"worker {owner.key} (process {owner.pid})" + ("" if owner.is_alive else ", which is dead")
-        knowing = [each for each in workers if each.is_alive and row.workflow_id in each.workflows]
-        missing = await self._shelf.missing_of(row, knowing)
-        is_ahead = row.status is RunStatus.PENDING and (row.ready_at_ms or 0) > self._now_ms()
-        return Standing(
-            owner=words,
-            candidates=sum(not names for names in missing),
-            missing=min(missing, key=len, default=()),
-            requests=tuple(request.kind for request in await self._store.list_requests(row.key)),
-            starts_at_ms=row.ready_at_ms if is_ahead else None,
-        )
+        return await standing_of(row, store=self._store, shelf=self._shelf, worker=self._worker, now_ms=self._now_ms())
 
     def _make_worker(self) -> Worker:
         return Worker(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from outlast.core.status import RunStatus
 from outlast.engines.base import History
@@ -24,11 +25,22 @@ class Rests:
         look_up: Callable[[str], Awaitable[RunRow | None]],
         load: Callable[[str], Awaitable[History | None]],
         is_live: Callable[[str], bool],
+        patience: Callable[[RunRow], Awaitable[float | None]],
     ) -> None:
+        """Wait for runs of a store.
+
+        Args:
+            store: The store.
+            look_up: Finds the row of a run; one that is to end and that nobody drives is ended first.
+            load: Loads what is recorded of a run.
+            is_live: Says whether this process drives a run: then it tells by itself.
+            patience: Says after how many seconds to look again at a run, although nobody tells of it; None for never.
+        """
         self._store = store
         self._look_up = look_up
         self._load = load
         self._is_live = is_live
+        self._patience = patience
         self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
 
     @property
@@ -48,13 +60,7 @@ class Rests:
                 waiter: asyncio.Future[History | None] = asyncio.get_running_loop().create_future()
                 waiters.append(waiter)
                 try:
-                    is_at_rest = False
-                    if not self._is_live(run_id):
-                        row = await self._look_up(run_id)
-                        if row is None:
-                            raise RunNotFoundError(run_id)
-                        is_at_rest = _has_come_to_rest(row.status, row.head, after)
-                    history = await (self._load_known(run_id) if is_at_rest else waiter)
+                    history = await self._wait_once(run_id, waiter, after)
                 finally:
                     waiters.remove(waiter)
                 # Somebody may have resumed it between the two reads: only what is returned counts.
@@ -63,6 +69,23 @@ class Rests:
         finally:
             if not waiters:
                 self._waiters.pop(run_id, None)
+
+    async def _wait_once(self, run_id: str, waiter: asyncio.Future[History | None], after: int) -> History | None:
+        """Return what is told of a run; None if it is to be looked at again."""
+        if self._is_live(run_id):
+            return await waiter
+        row = await self._look_up(run_id)
+        if row is None:
+            raise RunNotFoundError(run_id)
+        if _has_come_to_rest(row.status, row.head, after):
+            return await self._load_known(run_id)
+        patience = await self._patience(row)
+        if patience is None:
+            return await waiter
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                return await waiter
+        return None
 
     def came_to_rest(self, run: LiveRun) -> None:
         """A run was given up by this process: ended, or left to a timer."""

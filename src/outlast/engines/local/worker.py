@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
@@ -32,6 +33,7 @@ _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 _PUT_OFF_FOR_MS = 500
 _SUSPECT_FROM = 2
+_MOST_TOLD = 300
 _CALLED_OR_CRASHED = ("step-started", "hook-started", "run-crashed")
 
 
@@ -89,6 +91,11 @@ class Worker:
         if self.driver.is_draining:
             return 0
         return self._options.max_runs - len(self.live) - len(self._suspects) - self._inserting
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """How many steps run at a time, and how many more wait for a place."""
+        return self._options.max_steps, self.driver.bodies.queued
 
     @property
     def is_busy(self) -> bool:
@@ -250,11 +257,11 @@ class Worker:
             self._adopt(run, claimed.key, claimed.epoch)
             self.driver.recover(run, requests, crash)
         elif self._suspects.has_turn:
-            self.driver.note(run, crash)
+            self.driver.hold(run, crash)
             self._suspects.wait(run)
         else:
             seen = [row.key for row in requests]
-            self.driver.put_off(run, self._now_ms() + _PUT_OFF_FOR_MS, crash, seen=seen)
+            self.driver.hold(run, crash, ready_at_ms=self._now_ms() + _PUT_OFF_FOR_MS, seen=seen)
 
     def _drive_suspect(self, run: LiveRun) -> None:
         """It is the turn of a suspect that waited; what was asked of it meanwhile is looked at in this turn, too."""
@@ -325,6 +332,7 @@ class Worker:
             is_released=True,
             ready_at_ms=self._now_ms() + _PARKED_FOR_MS,
             inbox_seen=list(seen),
+            hold=f"worker {self.key} (process {os.getpid()}) cannot drive it and left it to others: {_brief(error)}",
         )
         self._store.append(write, self._parked)
 
@@ -375,6 +383,13 @@ class Worker:
             self._heartbeat.stop()
         await self.begin_life(self._workflows)
         self._has_lost_lease = False  # only now: if the store did not answer, the next look tries again
+
+
+def _brief(error: Exception) -> str:
+    """Say in one line what happened; the traceback is in the log of that worker."""
+    name = "" if isinstance(error, OutlastError) else f"{type(error).__name__}: "
+    text = name + " ".join(str(error).split())
+    return text if len(text) <= _MOST_TOLD else text[: _MOST_TOLD - 3] + "..."
 
 
 def _fold(run: LiveRun, records: Sequence[Record]) -> None:

@@ -221,6 +221,8 @@ class MemoryDatabase:
             self._take(run, write.inbox_taken)
         if write.outbox:
             self.outbox.add(run, write.outbox)
+        if write.hold is not None:
+            run.hold = (run.epoch, run.head, write.hold)
         if write.is_released:
             self._release(run, write.ready_at_ms, write.inbox_seen)
         return run.receipt
@@ -326,6 +328,12 @@ class MemoryDatabase:
         """Return the requests to a run, oldest first."""
         run = self.find_key(key)
         return [] if run is None else list(run.inbox.values())
+
+    def list_left_cancels(self) -> list[str]:
+        """Return the ids of the runs that nobody owns and that somebody asked to cancel."""
+        asked = (self.runs[key] for key in self._asked)
+        left = (run for run in asked if any(row.kind == "cancel" for row in run.inbox.values()))
+        return [run.run_id for run in left if run.owner is None]
 
     def would_end(self, ending: Ending) -> bool:
         """Say whether nobody owns the run and it is as it was when it was read."""

@@ -120,6 +120,13 @@ class MemoryStore:
             run = self._database.run_ids.get(run_id)
             return None if run is None else run.to_row()
 
+    async def find_hold(self, run: RunKey) -> str | None:
+        """Return why nothing is done about a run for now, if whoever drove it last said so."""
+        self._check_open()
+        with self._database.lock:
+            found = self._database.find_key(run)
+            return None if found is None else found.find_hold()
+
     async def load_records(
         self,
         run: RunKey,
@@ -212,6 +219,12 @@ class MemoryStore:
         self._check_open()
         with self._database.lock:
             return self._database.list_requests(run)
+
+    async def list_left_cancels(self) -> list[str]:
+        """Return the ids of the runs that nobody owns and that somebody asked to cancel, without an answer so far."""
+        self._check_open()
+        with self._database.lock:
+            return self._database.list_left_cancels()
 
     async def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""

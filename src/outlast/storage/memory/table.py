@@ -70,6 +70,13 @@ class Run:
     topics: set[str] = field(default_factory=set[str])
     """Topics of all requests there ever were."""
 
+    hold: tuple[int, int, str] | None = None
+    """Why nothing was to be done about it, and epoch and head at that time."""
+
+    def find_hold(self) -> str | None:
+        """Return why nothing is done about it, if it is still as it was then."""
+        return self.hold[2] if self.hold is not None and self.hold[:2] == (self.epoch, self.head) else None
+
     def add(self, records: Sequence[Record]) -> None:
         """Add events that follow the head."""
         for record in records:

@@ -77,6 +77,13 @@ VALUES {rows}
 -- name: take_inbox
 UPDATE inbox SET taken = 1 WHERE key IN ({keys})
 
+-- name: hold_run
+INSERT OR REPLACE INTO holds (run_key, epoch, head, reason) SELECT key, epoch, head, ?2 FROM runs WHERE key = ?1
+
+-- name: find_hold
+SELECT holds.reason FROM holds JOIN runs ON runs.key = holds.run_key
+WHERE holds.run_key = ? AND holds.epoch = runs.epoch AND holds.head = runs.head
+
 -- name: select_heads
 SELECT key, owner, epoch, head FROM runs WHERE key IN ({keys})
 
@@ -173,7 +180,8 @@ SELECT workflow_id, status, count(*) FROM runs
 WHERE status <> 'deleted' AND workflow_id = coalesce(?, workflow_id) GROUP BY workflow_id, status ORDER BY workflow_id, status
 
 -- name: count_in_flight
-SELECT graph, count(*) FROM runs WHERE status NOT IN ('success', 'failed', 'canceled') GROUP BY graph ORDER BY graph
+SELECT graph, count(*) FROM runs WHERE status NOT IN ('success', 'failed', 'canceled', 'deleted')
+GROUP BY graph ORDER BY graph
 
 -- 1 run, 2 after, 3 until, 4 limit. Both tables are in order, so that only what is asked for is read.
 -- name: load_records
@@ -228,6 +236,12 @@ ORDER BY inbox.key
 
 -- name: list_requests
 SELECT key, run_key, kind, topic, at_ms, body FROM inbox WHERE run_key = ? AND taken = 0 ORDER BY key
+
+-- As list_inbox, the plan begins with the requests.
+-- name: list_left_cancels
+SELECT DISTINCT runs.run_id
+FROM inbox CROSS JOIN runs ON runs.key = inbox.run_key
+WHERE inbox.taken = 0 AND inbox.kind = 'cancel' AND runs.owner IS NULL
 
 -- 1 run, 2 epoch, 3 head before, 4 head after, 5 status, 6 at_ms: only a run that nobody owns and that is as it was read.
 -- name: end_run
@@ -411,6 +425,9 @@ DELETE FROM inbox WHERE run_key IN ({keys})
 
 -- name: drop_tags
 DELETE FROM run_tags WHERE run_key IN ({keys})
+
+-- name: drop_holds
+DELETE FROM holds WHERE run_key IN ({keys})
 
 -- name: drop_outbox
 DELETE FROM outbox WHERE run_key IN ({keys})

@@ -11,13 +11,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import StoreError
-from outlast.storage.base import GraphKey, Head, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
+from outlast.storage.base import GraphKey, GraphRow, Head, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
 from outlast.storage.sqlite.connection import translate
 from outlast.storage.sqlite.recording import JSON
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 from outlast.storage.sqlite.thread import LoopThread, post
 
-__all__ = ["Readers", "inbox_row", "read_events", "read_heads", "read_journals", "record_of", "run_row"]
+__all__ = ["Readers", "graph_row", "inbox_row", "read_events", "read_heads", "read_journals", "record_of", "run_row"]
 
 T = TypeVar("T")
 
@@ -126,6 +126,12 @@ def run_row(row: tuple[Any, ...]) -> RunRow:
         created_at_ms=row[11],
         updated_at_ms=row[12],
     )
+
+
+def graph_row(row: tuple[Any, ...]) -> GraphRow:
+    """Read a row of `graphs`, without its document."""
+    key, workflow_id, fingerprint = row
+    return GraphRow(key=GraphKey(key), workflow_id=workflow_id, fingerprint=fingerprint)
 
 
 def inbox_row(row: tuple[Any, ...]) -> InboxRow:

@@ -131,6 +131,8 @@ def _record_appends(
             asking.append(write)
         if write.inbox_taken:
             taken += write.inbox_taken
+        if write.hold is not None:
+            connection.execute(one("hold_run"), (write.run, write.hold))
     for start, size in chunks(len(taken)):
         connection.execute(many("take_inbox", size), taken[start : start + size])
     if asking:
@@ -223,7 +225,8 @@ def _join(group: list[Append]) -> Append | None:
         records += write.records
         taken += write.inbox_taken
     outbox = [each for write in group for each in write.outbox]
-    return replace(last, records=records, inbox_taken=taken, outbox=outbox)
+    hold = next((write.hold for write in reversed(group) if write.records or write.hold is not None), None)
+    return replace(last, records=records, inbox_taken=taken, outbox=outbox, hold=hold)
 
 
 # ---- Inserts

@@ -45,7 +45,7 @@ from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import EnsureGraph, Operation, Post
 from outlast.storage.sqlite.outbox import ClaimDeliveries, EndDelivery, delivery_row
 from outlast.storage.sqlite.place import DEFAULT_LEAST_FREE, Room
-from outlast.storage.sqlite.readers import inbox_row, read_events, read_heads, read_journals, run_row
+from outlast.storage.sqlite.readers import graph_row, inbox_row, read_events, read_heads, read_journals, run_row
 from outlast.storage.sqlite.refusals import dead, forked, not_open
 from outlast.storage.sqlite.renewer import nanoseconds
 from outlast.storage.sqlite.reopening import Reopen
@@ -56,9 +56,9 @@ from outlast.storage.sqlite.workers import (
     Register,
     Retire,
     life_path,
-    read_lives,
+    read_dead,
+    read_workers,
     remove_lives,
-    worker_row,
 )
 
 __all__ = ["SqliteStore"]
@@ -210,6 +210,11 @@ class SqliteStore:
         row = await self._read_one("find_run", run_id)
         return None if row is None else run_row(row)
 
+    async def find_hold(self, run: RunKey) -> str | None:
+        """Return why nothing is done about a run for now, if whoever drove it last said so."""
+        row = await self._read_one("find_hold", run)
+        return None if row is None else str(row[0])
+
     async def load_records(
         self,
         run: RunKey,
@@ -269,10 +274,7 @@ class SqliteStore:
     async def list_graphs(self, *, after: GraphKey | None = None) -> list[GraphRow]:
         """Return the graphs with a number over `after`, in order of their numbers."""
         rows = await self._read_all("list_graphs", 0 if after is None else after)
-        return [
-            GraphRow(key=GraphKey(key), workflow_id=workflow_id, fingerprint=fingerprint)
-            for key, workflow_id, fingerprint in rows
-        ]
+        return [graph_row(row) for row in rows]
 
     async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
@@ -289,6 +291,10 @@ class SqliteStore:
     async def list_requests(self, run: RunKey) -> list[InboxRow]:
         """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
         return [inbox_row(row) for row in await self._read_all("list_requests", run)]
+
+    async def list_left_cancels(self) -> list[str]:
+        """Return the ids of the runs that nobody owns and that somebody asked to cancel, without an answer so far."""
+        return [run_id for (run_id,) in await self._read_all("list_left_cancels")]
 
     async def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
@@ -390,21 +396,17 @@ class SqliteStore:
     async def bury_dead_workers(self, *, now_ms: int) -> int:
         """End the lives whose process is gone or whose lease is over; their runs become claimable at `now_ms`."""
         path = self._path
-        dead = await self._usable().readers.read(
-            lambda connection: [life for life in read_lives(connection) if life.is_dead(path)]
-        )
-        if not dead:
+        gone = await self._usable().readers.read(lambda connection: read_dead(connection, path))
+        if not gone:
             return 0
-        bury = Bury(path, dead, now_ms=now_ms)
+        bury = Bury(path, gone, now_ms=now_ms)
         freed = await self._perform(bury)
         await self._usable().readers.call(lambda: remove_lives(path, bury.buried))
         return freed
 
     async def list_workers(self) -> list[WorkerRow]:
         """Return the workers that were registered and not yet retired or buried."""
-        return await self._usable().readers.read(
-            lambda connection: [worker_row(life, self._path) for life in read_lives(connection)]
-        )
+        return await self._usable().readers.read(lambda connection: read_workers(connection, self._path))
 
     def try_take_turn(self) -> bool:
         """Take the turn of the suspects, if nobody on this machine has it."""

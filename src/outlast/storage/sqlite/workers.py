@@ -15,7 +15,18 @@ from outlast.storage.sqlite.locks import is_life_over
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["Bury", "Claim", "Life", "Register", "Retire", "life_path", "read_lives", "remove_lives", "worker_row"]
+__all__ = [
+    "Bury",
+    "Claim",
+    "Life",
+    "Register",
+    "Retire",
+    "life_path",
+    "read_dead",
+    "read_lives",
+    "read_workers",
+    "remove_lives",
+]
 
 
 class Life(NamedTuple):
@@ -58,8 +69,17 @@ def remove_lives(path: str, lives: Sequence[Life]) -> None:
         Path(life_path(path, life.incarnation)).unlink(missing_ok=True)
 
 
-def worker_row(life: Life, path: str) -> WorkerRow:
-    """Return what others may know of a life."""
+def read_dead(connection: sqlite3.Connection, path: str) -> list[Life]:
+    """Read the lives that are over."""
+    return [life for life in read_lives(connection) if life.is_dead(path)]
+
+
+def read_workers(connection: sqlite3.Connection, path: str) -> list[WorkerRow]:
+    """Read what others may know of all lives."""
+    return [_worker_row(life, path) for life in read_lives(connection)]
+
+
+def _worker_row(life: Life, path: str) -> WorkerRow:
     return WorkerRow(
         key=life.key,
         pid=life.pid,

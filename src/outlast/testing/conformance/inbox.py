@@ -152,6 +152,31 @@ class InboxContract(StoreScenario):
             assert [row.key for row in mine] == sorted({row.key for row in mine})
             assert [row.topic for row in theirs] == ["t2"]
 
+    async def test_cancels_of_runs_that_nobody_owns_are_listed(self) -> None:
+        """Runs that nobody owns and that somebody asked to cancel, without an answer so far."""
+        async with self.process() as store, self.process() as other:
+            owned, free, resumed = [await hold(store, name) for name in ("owned", "free", "resumed")]
+            for run_id, kind, topic in (
+                ("owned", "cancel", "c"),
+                ("free", "resume", "r"),
+                ("free", "cancel", "c"),
+                ("free", "cancel", "c-2"),
+                ("resumed", "resume", "r"),
+            ):
+                await store.post(run_id, kind=kind, topic=topic, at_ms=NOW, body=b"{}")
+            assert await other.list_left_cancels() == []
+
+            await free.release(None)
+            await resumed.release(None)
+
+            assert await other.list_left_cancels() == ["free"]
+            requests = [row.key for row in await store.list_inbox(owned.worker)]
+            await owned.release(None, inbox_taken=requests)
+            assert await other.list_left_cancels() == ["free"]
+            (claimed,) = await store.claim(free.worker, graphs=[free.graph], now_ms=NOW, limit=1)
+            assert claimed.key == free.key
+            assert await other.list_left_cancels() == []
+
     async def test_taken_rows_are_never_listed_again(self) -> None:
         """Inbox rows that became events with this write: they are never listed again, whoever owns the run."""
         async with self.process() as store, self.process() as other:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from outlast.core.status import RunStatus
 from outlast.storage.base import InboxKey, Receipt
 from outlast.testing.conformance.scenario import LEASE, NOW, Held, StoreScenario, append, find, hold, records
@@ -122,6 +124,49 @@ class ReleaseContract(StoreScenario):
             await held.release(NOW + 60_000, inbox_seen=[first.key])
 
             assert len(await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=9)) == 1
+
+    async def test_reason_of_the_latest_write_is_told(self) -> None:
+        """The latest `hold` that a write named; a write without any event may name one, too."""
+        async with self.process() as store, self.process() as other:
+            held = await hold(store)
+            assert await other.find_hold(held.key) is None
+
+            await append(store, held.write(hold="first"))
+            await append(store, held.write(3, 0, hold="it waits for 'its' turn"))
+
+            assert await other.find_hold(held.key) == "it waits for 'its' turn"
+            await held.release(NOW, first=3)
+            assert await other.find_hold(held.key) is None
+
+    async def test_reason_of_a_release_counts_until_somebody_takes_the_run(self) -> None:
+        """As long as nobody took the run since; what is asked of it meanwhile changes nothing."""
+        async with self.process() as store:
+            held = await hold(store)
+            await held.release(NOW, hold="not here")
+
+            await store.post("run", kind="resume", topic="a", at_ms=NOW, body=b"{}")
+
+            assert await store.find_hold(held.key) == "not here"
+            await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=1)
+            assert await store.find_hold(held.key) is None
+
+    async def test_refused_write_leaves_no_reason(self) -> None:
+        """If run, owner and epoch do not all match the row, it changes nothing."""
+        async with self.process() as store:
+            held = await hold(store)
+
+            await append(store, held.write(hold="stale", epoch=held.epoch + 1))
+
+            assert await store.find_hold(held.key) is None
+
+    async def test_several_writes_of_one_commit_leave_the_latest_reason(self) -> None:
+        """Writes settle in the order in which they were handed over."""
+        async with self.process() as store:
+            held = await hold(store)
+            writes = [held.write(2, hold="old"), held.write(3), held.write(4, 0, hold="new"), held.write(4, 0)]
+            await asyncio.gather(*(append(store, write) for write in writes))
+
+            assert await store.find_hold(held.key) == "new"
 
     async def test_inbox_rows_unknown_to_the_run_are_no_error(self) -> None:
         """Inbox rows that became events with this write: they are never listed again. Naming them twice is harmless."""

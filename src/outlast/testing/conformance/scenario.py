@@ -136,9 +136,9 @@ class Held:
         }
         return Append(**(fields | changes))
 
-    def release(self, ready_at_ms: int | None, **changes: Any) -> Answer:  # noqa: ANN401
+    def release(self, ready_at_ms: int | None, *, first: int = 2, **changes: Any) -> Answer:  # noqa: ANN401
         """Hand over the write that gives the run up, with one event."""
-        write = self.write(status=RunStatus.SUSPENDED, is_released=True, ready_at_ms=ready_at_ms, **changes)
+        write = self.write(first, status=RunStatus.SUSPENDED, is_released=True, ready_at_ms=ready_at_ms, **changes)
         return append(self.store, write)
 
 

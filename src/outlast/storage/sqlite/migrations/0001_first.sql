@@ -48,6 +48,15 @@ CREATE TABLE start_deadlines (
   PRIMARY KEY (due_at_ms, run_key)
 ) WITHOUT ROWID;
 
+-- Why nothing is done about a run for now, in words. A table of its own, for the few that are held; a row counts as long
+-- as the run is as it was then, so that nothing has to be taken back when somebody goes on with it.
+CREATE TABLE holds (
+  run_key INTEGER PRIMARY KEY,
+  epoch   INTEGER NOT NULL,
+  head    INTEGER NOT NULL,
+  reason  TEXT NOT NULL
+);
+
 -- The journals. body and payload begin with one byte that names their encoding: 0 is JSON.
 CREATE TABLE events (
   run_key   INTEGER NOT NULL,
