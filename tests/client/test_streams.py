@@ -128,6 +128,25 @@ async def test_live_run_is_watched_and_resumed():
     assert later == second
 
 
+async def test_one_client_observes_500_runs():
+    async with served() as (url, app), Client(url) as client:
+        runs = [await (await app.create_run(APPROVAL)).start(input_data=str(n)) for n in range(500)]
+        last: dict[str, object] = {}
+
+        async def watch(run_id: str, after: int) -> None:
+            async for event in client.run(run_id).observe_stream(after=after):
+                last[run_id] = event.payload.get("result")
+
+        heads = {each.run_id: [event.seq async for event in app.run(each.run_id).events()][-1] for each in runs}
+        watching = [asyncio.create_task(watch(run_id, head)) for run_id, head in heads.items()]
+        for run_id in heads:
+            await app.run(run_id).resume_async(True)
+        await asyncio.gather(*watching)
+
+    assert list(last.values()).count(None) == 0
+    assert len(last) == 500
+
+
 async def test_reader_that_follows_sees_a_later_execution():
     async with served() as (url, _), Client(url) as client:
         run = await client.create_run(BREAKS)

@@ -64,6 +64,16 @@ async def test_observe_shows_all_of_a_run_that_rested_on_the_way_each_event_once
     assert len({event["seq"] for event in whole}) == len(whole)
 
 
+async def test_observe_ends_at_once_if_the_run_rests_and_the_reader_knows_all():
+    async with site() as s:
+        run_id = (await s.started(APPROVAL))["runId"]
+        events = await streamed(s, f"/workflows/approval/observe?runId={run_id}")
+        path = f"/workflows/approval/observe?runId={run_id}"
+        nothing = await streamed(s, path, headers={"last-event-id": str(events[-1]["seq"])})
+
+    assert nothing == []
+
+
 async def test_server_sent_events_go_on_after_the_last_id():
     async with site() as s:
         events = await streamed(s, "/workflows/greet/stream?runId=r", {"inputData": "ada"})

@@ -17,6 +17,7 @@ from outlast.values import InvalidValueError, JsonValue, decode, encode
 __all__ = ["Transport"]
 
 _ATTEMPTS: Final = 4
+_MOST_CONNECTIONS: Final = 2_000
 _FIRST_PAUSE: Final = 0.1
 _PATIENCE: Final = 15.0
 """Seconds to wait for an answer beyond those that the server was asked to wait."""
@@ -37,7 +38,11 @@ class Transport:
 
     def __init__(self, url: str, *, token: str | None, transport: httpx.AsyncBaseTransport | None) -> None:
         headers = {"accept": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, transport=transport, follow_redirects=False)
+        # A stream holds its connection for as long as it is read: the default of 100 would let the next one wait.
+        limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=20)
+        self._http = httpx.AsyncClient(
+            base_url=url, headers=headers, transport=transport, limits=limits, follow_redirects=False
+        )
         self._random = Random()  # noqa: S311 - it spreads repetitions, and hides nothing
 
     async def __aenter__(self) -> Self:

@@ -13,11 +13,13 @@ __all__ = ["replay", "skip"]
 
 async def replay(handle: RunHandle[Any], *, after: int = 0) -> AsyncIterator[StreamEvent]:
     """Yield what is recorded, and then, unless the run rests there, what comes until it does; each event once."""
-    last, is_rest = after, False
+    last, is_over = after, False
     async for event in handle.events(after=after):
-        last, is_rest = event.seq, event.type == "workflow-finish"
+        last, is_over = event.seq, event.type == "workflow-finish"
         yield event
-    if not is_rest:
+    if last == after:  # the reader knows all that there is: only the run itself tells whether more may come
+        is_over = (await handle.status()).is_rest
+    if not is_over:
         async for event in handle.observe_stream(after=last):
             yield event
 
