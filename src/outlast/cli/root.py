@@ -10,6 +10,8 @@ import typer
 from outlast.cli.command import command, make_group
 from outlast.cli.commands import db, run, workflow
 from outlast.cli.commands.check import check
+from outlast.cli.commands.dev import dev
+from outlast.cli.commands.new import new
 from outlast.cli.commands.serve import serve
 from outlast.cli.commands.worker import worker
 
@@ -34,6 +36,8 @@ def root(
     """Durable background workflows: run workers, look at runs, keep the store in order."""
 
 
+command(app, "new")(new)
+command(app, "dev")(dev)
 command(app, "serve")(serve)
 command(app, "worker")(worker)
 command(app, "check")(check)
