@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -69,6 +69,15 @@ def wait_in_thread(x: int, ctx: StepContext) -> int:
 
 
 @step
+async def wait_for_flag(x: int, ctx: StepContext) -> int:
+    """Wait until somebody cancels the run, and tell that it was seen."""
+    _began(ctx)
+    await ctx.canceled
+    tell("flag", run_id=ctx.run_id)
+    return x + 1
+
+
+@step
 async def settle(x: int, ctx: StepContext) -> int:
     _began(ctx)
     return x + 1
@@ -97,6 +106,9 @@ async def chatter(x: int, ctx: StepContext) -> int:
 CHATTER = Workflow("chatter", input=list[int]).foreach(chatter, concurrency=3).commit()
 HELD = Workflow("held", input=int, output=int).then(wait_async).then(settle).commit()
 HELD_IN_THREAD = Workflow("held_in_thread", input=int, output=int).then(wait_in_thread).then(settle).commit()
+FLAGGED = Workflow("flagged", input=int, output=int).then(wait_for_flag).then(settle).commit()
+ASLEEP = Workflow("asleep", input=int, output=int).sleep(3600).then(settle).commit()
+ASKS = Workflow("asks", input=int).wait_for("answer").commit()
 POISON = Workflow("poison", input=int, output=int).then(kill_process).commit()
 PAIR = Workflow("pair", input=int, output=int).then(add_one).then(double).commit()
 
@@ -136,6 +148,9 @@ WORKFLOWS = {
         CHATTER,
         HELD,
         HELD_IN_THREAD,
+        FLAGGED,
+        ASLEEP,
+        ASKS,
         POISON,
         PAIR,
         DEADLY_START,
@@ -203,6 +218,7 @@ class Child:
             "start": self._start,
             "start_all": self._start_all,
             "result": self._result,
+            "cancel": self._cancel,
             "open_gate": lambda _, **options: self._open_gate(options),
             "fork": self._fork,
         }
@@ -227,9 +243,19 @@ class Child:
         await asyncio.gather(*starts)
         self.tell("started_all")
 
-    async def _result(self, app: Outlast, *, run_id: str, timeout: float = 20.0) -> None:  # noqa: ASYNC109
-        result = await app.run(run_id).result(timeout=timeout)
+    async def _result(
+        self,
+        app: Outlast,
+        *,
+        run_id: str,
+        timeout: float = 20.0,  # noqa: ASYNC109
+        until: Literal["rest", "end"] = "rest",
+    ) -> None:
+        result = await app.run(run_id).result(timeout=timeout, until=until)
         self.tell("result", run_id=run_id, status=result.status, result=result.result)
+
+    async def _cancel(self, app: Outlast, *, run_id: str) -> None:
+        self.tell("canceled_run", run_id=run_id, outcome=await app.run(run_id).cancel())
 
     def _open_gate(self, options: Command) -> None:
         gate(options["name"]).set()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from outlast.graph.schema import Schema
@@ -44,6 +44,26 @@ class Holder:
     leaf: Leaf
 
 
+class Model(BaseModel):
+    leaf: Leaf
+
+
+class StrictModel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    leaf: Leaf
+
+
+class Outer(BaseModel):
+    model: Model
+
+
+def grown() -> Model:
+    """Make a model whose typed dict got a key that it does not declare after it was validated."""
+    model = Model(leaf={"a": 1})
+    model.leaf["b"] = 2  # type: ignore[typeddict-unknown-key]
+    return model
+
+
 @pytest.mark.parametrize(
     ("annotation", "value", "path"),
     [
@@ -77,6 +97,35 @@ def test_declared_keys_come_back(annotation: Any, value: object):
     schema = Schema.of(annotation)
 
     assert schema.decode(schema.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "path"),
+    [
+        (Model, grown(), "leaf"),
+        (list[Model], [grown()], "[0].leaf"),
+        (Outer, Outer.model_construct(model=grown()), "model.leaf"),
+        (Model, Model.model_construct(leaf={"a": 1, "b": 2}), "leaf"),
+    ],
+)
+def test_model_that_holds_an_undeclared_key_is_refused_with_its_path(annotation: Any, value: object, path: str):
+    """5.9: what is in the value that a step returns and would not come back fails the step, in a model too."""
+    with pytest.raises(InvalidValueError) as caught:
+        Schema.of(annotation).encode(value)
+
+    assert [(problem.path, problem.reason) for problem in caught.value.problems] == [
+        (path, "the key 'b' does not come back")
+    ]
+
+
+def test_model_made_from_a_dict_follows_its_own_configuration():
+    """5.9: making a model is pydantic's work, as in the author's own code: by default it drops what is not declared."""
+    value = {"leaf": {"a": 1, "b": 2}}
+
+    assert Schema.of(Model).encode(value) == Schema.of(Model).encode(Model(**value)) == b'{"leaf":{"a":1}}'
+    with pytest.raises(InvalidValueError) as caught:
+        Schema.of(StrictModel).encode(value)
+    assert [(problem.path, problem.reason) for problem in caught.value.problems] == [("leaf.b", REASON)]
 
 
 def test_author_may_say_that_undeclared_keys_are_dropped():
