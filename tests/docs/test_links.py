@@ -1,4 +1,4 @@
-"""Links between pages lead somewhere."""
+"""Links between pages lead somewhere, and the index leads to all pages."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def test_links_lead_somewhere(page: Path):
 
         assert target.exists(), f"{link[0]} leads nowhere"
         assert not link["anchor"] or link["anchor"] in anchors_of(target), f"{link[0]} has no such heading"
+
+
+def test_index_leads_to_every_page():
+    index = ROOT / "docs" / "index.md"
+    linked = {(index.parent / link["path"]).resolve() for link in LINK.finditer(index.read_text())}
+
+    assert set((ROOT / "docs").rglob("*.md")) - {index} == linked
+
+
+def test_design_notes_are_numbered_without_gaps():
+    notes = sorted((ROOT / "docs" / "design").glob("*.md"))
+
+    assert [int(note.name[:4]) for note in notes] == list(range(1, len(notes) + 1))
+    assert all(note.read_text().startswith(f"# {note.name[:4]}: ") for note in notes)
