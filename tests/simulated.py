@@ -6,7 +6,7 @@ What steps and maps do, and when timers fire, is for the test to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from outlast.core.advance import apply, decide
 from outlast.core.backoff import retry_at
@@ -174,7 +174,8 @@ class SimulatedRun:
         resumed = None if resume is None else refs.pop(0)
         past = fold_past(self.state.graph, self.records)
         request = RewindRequest(to, input, resumed, dict(zip(context, refs, strict=True)))
-        seed = plan_rewind(past, request)
+        given_at = self.state.last_seq + 1
+        seed = plan_rewind(past, request, measure=measure_in(self.payloads | {given_at: encode(values)}))
         data = past.state_after(seed) if state is None else state
         event = RunRewound(self.now_ms, self.execution + 1, to, seed, data, state is not None, per_step=per_step)
         self.execution += 1
@@ -386,3 +387,13 @@ def nodes_of(node: Node) -> Iterator[Node]:
             inner = ()
     for each in inner:
         yield from nodes_of(each)
+
+
+def measure_in(payloads: Mapping[int, bytes]) -> Callable[[Ref], int | None]:
+    """Return what says how long a list among these payloads is."""
+
+    def measure(ref: Ref) -> int | None:
+        value = decode(Resolver(payloads).resolve(ref))
+        return len(value) if isinstance(value, list) else None
+
+    return measure

@@ -9,13 +9,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextvars import Token
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from outlast.beginning import Run
-from outlast.checking import Finding, check_graphs
-from outlast.core.status import RunStatus
 from outlast.declared import Declared
 from outlast.engines.base import CreateRequest, Engine, EngineChoice
 from outlast.engines.local.engine import LocalEngine
@@ -25,17 +23,15 @@ from outlast.errors import (
     ForkedAppError,
     InputError,
     Problem,
-    RunNotFoundError,
     UnattachedWorkflowError,
 )
+from outlast.finding import Findable
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
 from outlast.graph.schema import JSON
 from outlast.ids import run_ids
 from outlast.known import check_committed, known_workflows
 from outlast.location import make_store
 from outlast.mark import Mark
-from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
-from outlast.results import RunResult, read_result
 from outlast.run import RunHandle
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
@@ -50,7 +46,7 @@ _log = logging.getLogger("outlast")
 _apps: weakref.WeakSet[Outlast] = weakref.WeakSet()
 
 
-class Outlast:
+class Outlast(Findable):
     """An app, used as `async with Outlast([workflow, ...]) as app:`.
 
     Inside the block this process is a worker: it drives the runs it starts, those that other processes leave to it, and
@@ -339,132 +335,6 @@ class Outlast:
         self._check_open()
         known = mark or Mark()
         return RunHandle(self._engine, run_id, JSON, self._declared, after=known.after, answered=known.answered)
-
-    async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
-        """Return what is known of a run of this workflow at this moment, or None if there is none.
-
-        Raises:
-            ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app does not know this workflow, or is not open.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        self._check_open()
-        self._check_attached(workflow)
-        history = await self._engine.load_history(run_id)
-        if history is None or history.workflow_id != workflow.id:
-            return None
-        return read_result(history, workflow.output)
-
-    async def find_details(
-        self, workflow: CommittedWorkflow[In, Out], run_id: str, fields: Sequence[Field] | None
-    ) -> RunDetails[Out] | None:
-        """Return a run of this workflow with the parts asked for, or None if there is none.
-
-        Raises:
-            ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app does not know this workflow, or is not open.
-            InputError: `fields` names something that is not there.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        self._check_open()
-        self._check_attached(workflow)
-        return await find_details(self._engine, workflow.id, run_id, workflow.output, fields)
-
-    async def delete_found(self, workflow: CommittedWorkflow[Any, Any], run_id: str) -> None:
-        """Delete a run of this workflow that has ended.
-
-        Raises:
-            RunNotFoundError: No kept run of this workflow has this id.
-            RunStateError: The run has not ended; cancel it first.
-            ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app does not know this workflow, or is not open.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        self._check_open()
-        self._check_attached(workflow)
-        summary = await self._engine.summarize_run(run_id)
-        if summary is None or summary.workflow_id != workflow.id:
-            raise RunNotFoundError(run_id)
-        await self._engine.delete_run(run_id)
-
-    async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
-        self,
-        workflow: CommittedWorkflow[Any, Any] | str | None = None,
-        *,
-        status: StatusFilter = None,
-        resource_id: str | None = None,
-        from_date: datetime | None = None,
-        to_date: datetime | None = None,
-        tags: Sequence[str] = (),
-        search: str | None = None,
-        after: str | None = None,
-        per_page: int = 50,
-    ) -> RunPage:
-        """Return a page of the runs in the store, those recorded last first.
-
-        Args:
-            workflow: Only runs of this workflow, or of this workflow id; None for all.
-            status: One status or several.
-            resource_id: Only runs of this resource.
-            from_date: Only runs recorded at this time or later.
-            to_date: Only runs recorded at this time or earlier.
-            tags: Only runs that have all of these tags.
-            search: Only runs whose id, resource id or one of whose tags begins so.
-            after: `RunPage.after` of the page before. Pages neither repeat nor leave out a run when others come.
-            per_page: How many runs a page has at most, up to 1,000.
-
-        Raises:
-            InputError: A condition cannot be meant; names it.
-            ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app is not open.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        self._check_open()
-        query = make_query(
-            workflow_id=workflow.id if isinstance(workflow, CommittedWorkflow) else workflow,
-            status=status,
-            resource_id=resource_id,
-            from_date=from_date,
-            to_date=to_date,
-            tags=tags,
-            search=search,
-            after=after,
-            per_page=per_page,
-        )
-        return await list_runs(self._engine, query)
-
-    async def counts(
-        self, workflow: CommittedWorkflow[Any, Any] | str | None = None
-    ) -> Mapping[str, Mapping[RunStatus, int]]:
-        """Return how many runs of which workflow have which status. What is not there is not named.
-
-        It is exact and looks at every row: half a second for a million runs, off the event loop.
-
-        Raises:
-            ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app is not open.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        self._check_open()
-        workflow_id = workflow.id if isinstance(workflow, CommittedWorkflow) else workflow
-        counts: dict[str, dict[RunStatus, int]] = {}
-        for each in await self._engine.count_runs(workflow_id):
-            counts.setdefault(each.workflow_id, {})[each.status] = each.count
-        return counts
-
-    async def check(self) -> list[Finding]:
-        """Compare the workflows of this app with the graphs of the runs in flight, as before a deploy (rule 12.5).
-
-        A run keeps the graph that it was started on: a deploy changes the bodies of its functions and nothing else.
-        Open the app with `worker=False` to ask without driving anything. An empty list means that no run would notice.
-
-        Raises:
-            ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app is not open.
-            StoreUnavailableError: The store did not answer; try again.
-        """
-        self._check_open()
-        return check_graphs(await self._engine.list_in_flight(), self._workflows)
 
     def _check_open(self) -> None:
         if self._state == "forked":

@@ -118,8 +118,7 @@ class Draft:
         )
 
     def _resolver(self) -> Resolver:
-        payloads = {record.seq: record.payload for record in self.records if record.payload is not None}
-        return Resolver(payloads | {self.seq: join_list(self.values)})
+        return _resolver(self.records, self.seq, self.values)
 
 
 def make_draft(history: History, wish: Wish, declared: Declared, *, is_unstarted: bool = False) -> Draft:
@@ -145,7 +144,7 @@ def make_draft(history: History, wish: Wish, declared: Declared, *, is_unstarted
     given = _Given(history, wish, declared)
     request = given.request(is_unstarted=is_unstarted)
     try:
-        seed = plan_rewind(past, request)
+        seed = plan_rewind(past, request, measure=given.measure)
     except RewindRefusedError as error:
         raise InputError(error.subject, (Problem(error.path, error.reason),)) from None
     types = declared.workflows.get(history.workflow_id)
@@ -179,6 +178,7 @@ class _Given:
 
     def __init__(self, history: History, wish: Wish, declared: Declared) -> None:
         self._root = history.graph.root
+        self._records = history.records
         self._wish = wish
         self._declared = declared
         self._event = Recorded(history.head + 1)
@@ -193,6 +193,13 @@ class _Given:
         if wish.resume_data is not None:
             resume = self._put(JSON if node is None else declared.resume_of(node), wish.resume_data, "resume_data")
         return RewindRequest(wish.to, input, resume, self._context(), is_unstarted)
+
+    def measure(self, ref: Ref) -> int | None:
+        """Return how many items a recorded or given value has; None if it is no list."""
+        try:
+            return len(_resolver(self._records, self._event.seq, self.values).split(ref))
+        except InvalidValueError:
+            return None
 
     def _context(self) -> dict[str, Ref]:
         context: dict[str, Ref] = {}
@@ -209,3 +216,9 @@ class _Given:
 
 def _payload(values: Sequence[bytes]) -> bytes | None:
     return join_list(values) if values else None
+
+
+def _resolver(records: Sequence[Record], seq: int, values: Sequence[bytes]) -> Resolver:
+    """Return what resolves values of a journal, and those that the event after it carries."""
+    payloads = {record.seq: record.payload for record in records if record.payload is not None}
+    return Resolver(payloads | {seq: join_list(values)})

@@ -18,6 +18,7 @@ from outlast.ids import run_ids
 from outlast.repair import Wish, make_draft
 from outlast.results import fold_history
 from outlast.starting import check_text
+from outlast.stream import RunStream, View
 from outlast.values import JsonValue, encode
 
 if TYPE_CHECKING:
@@ -148,6 +149,41 @@ class Repairable(ABC, Generic[Out_co]):
             per_step=per_step,
         )
         return await self.rewind("time travel", wish)
+
+    def time_travel_stream(
+        self,
+        step: Target,
+        *,
+        input_data: object = None,
+        resume_data: object = None,
+        initial_state: object = None,
+        context: Mapping[str, object] | None = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+        per_step: bool = False,
+    ) -> RunStream[Out_co]:
+        """Let a run that rests go on from a node when the first event is asked for, and show what it does from then on.
+
+        Takes what `time_travel_async` takes, and raises the same, with the first event (rule 14.2). It begins with the
+        `workflow-start` and `workflow-rewound` of the new execution.
+
+        Raises:
+            InputError: `step` names no node in any way.
+        """
+        wish = Wish(
+            to=path_of(step),
+            input_data=input_data,
+            resume_data=resume_data,
+            initial_state=initial_state,
+            context=context,
+            request_context=request_context,
+            per_step=per_step,
+        )
+
+        async def begin() -> View[Out_co]:
+            started = await self.rewind("time travel", wish)
+            return View(started, started.mark.last_event)
+
+        return RunStream(self._engine, self.run_id, begin)
 
     async def fork(
         self,

@@ -21,6 +21,7 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.engines.capability import Capability
 
 
 @step
@@ -200,6 +201,39 @@ async def test_stream_ends_at_a_suspension_and_another_one_shows_the_rest(bench:
         assert second[1].payload["resume_payload"] == "yes"
         assert (await after.result()).result == "yes"
         assert await read(app.run("run").events()) == first + second
+
+
+@pytest.mark.requires(Capability.REWINDING)
+async def test_stream_of_a_time_travel_shows_the_new_execution(bench: Bench) -> None:
+    """14.2: `time_travel_stream()` shows the new execution, and leaves out what happened before."""
+    async with bench.app(ASKING) as app:
+        before = await read((await app.create_run(ASKING, run_id="run")).stream(input_data=1))
+
+        stream = app.run("run").time_travel_stream("ask", resume_data="yes")
+        events = await read(stream)
+
+        assert short(events) == ["start", "rewound", "step-start ask", "step-result ask", "finish"]
+        assert {event.execution for event in events} == {1}
+        result = await stream.result()
+        assert (result.execution, result.result) == (1, "yes")
+        assert await read(app.run("run").events()) == before + events
+
+
+@pytest.mark.requires(Capability.REWINDING)
+async def test_stream_of_a_time_travel_on_a_run_that_never_ran_shows_all_of_it(bench: Bench) -> None:
+    """12.3, 14.2: nothing is recorded before the first event is asked for."""
+    async with bench.app(ASKING) as app:
+        run = await app.create_run(ASKING, run_id="run")
+        stream = run.time_travel_stream("ask", input_data=1, resume_data="yes")
+        with pytest.raises(RunNotFoundError):
+            await app.run("run").status()
+
+        events = await read(stream)
+
+        assert (await stream.result()).result == "yes"
+        assert events == await read(app.run("run").events())
+        with pytest.raises(InputError, match="no node of this run"):
+            await read(run.time_travel_stream("nowhere"))
 
 
 async def test_reader_of_a_suspended_run_waits_for_what_follows(bench: Bench) -> None:

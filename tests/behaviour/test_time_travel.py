@@ -257,6 +257,21 @@ async def test_run_that_never_ran_takes_outputs_from_the_caller(bench: Bench) ->
     assert (result.status, result.result) == ("success", 17)
 
 
+async def test_item_that_a_list_does_not_have_is_refused_also_on_a_run_that_never_ran(bench: Bench) -> None:
+    """12.3: what is handed over for no item is never ignored; nothing is recorded."""
+    workflow = Workflow("lists", input=int).map(lambda ctx: [1, 2], id="list").foreach(add, id="items").commit()
+    async with bench.app(workflow) as app:
+        run = await app.create_run(workflow)
+        with pytest.raises(InputError, match="'items' has 3 items; there is none with index 3"):
+            await run.time_travel("items[3]", input_data=1, context={"list": [7, 8, 9]})
+        with pytest.raises(RunNotFoundError):
+            await app.run(run.run_id).status()
+
+        result = await run.time_travel("items[1]", input_data=1, context={"list": [7, 8]})
+
+    assert (result.status, result.result) == ("success", [8, 2])
+
+
 async def test_recorded_run_that_never_ran_begins_at_the_target(bench: Bench) -> None:
     """2.1, 12.3: a run that was recorded to be started later may begin anywhere, once."""
     async with bench.app(NESTED) as app:

@@ -187,13 +187,19 @@ async def test_runs_are_repaired_as_in_process():
         handle = client.run(run.run_id)
         restarted = await handle.restart()
         travelled = await handle.time_travel(talk, input_data=5)
+        stream = handle.time_travel_stream(talk, input_data=6)
+        shown = [event async for event in stream]
         forked = await handle.fork("breaks", context={"talk": 7}, run_id="forked")
         first = await handle.result(execution=0)
         never = await (await client.create_run(BREAKS)).time_travel("breaks", input_data=9)
+        begun = (await client.create_run(BREAKS)).time_travel_stream("breaks", input_data=9)
+        from_the_start = [event.type async for event in begun]
 
     assert (failed.status, first.status) == ("failed", "failed")
     assert (restarted.result, restarted.execution) == ("mended 1", 1)
     assert (travelled.result, travelled.execution) == ("mended 5", 2)
+    assert ({event.execution for event in shown}, shown[-1].payload["result"]) == ({3}, "mended 6")
+    assert (from_the_start[0], from_the_start[-1]) == ("workflow-start", "workflow-finish")
     assert forked.run_id == "forked"
     assert never.status == "failed"
 

@@ -377,6 +377,44 @@ def test_target_item_keeps_the_other_items():
     assert run.result == ["y0", "new", "y2"]
 
 
+def test_item_past_the_end_of_a_list_that_was_given_is_refused():
+    """12.3: on a run that never ran, too: nothing that was handed over is ignored."""
+    run = SimulatedRun(a_graph(a_step("a"), a_foreach(a_step("each"))))
+    run.start()
+
+    with pytest.raises(RewindRefusedError, match="'each' has 2 items; there is none with index 2") as refused:
+        run.rewind("each[2]", context={"a": [1, 2]})
+    assert refused.value.subject == "step"
+
+
+def test_output_of_an_item_past_the_end_is_refused():
+    run = begun(a_foreach(a_step("each"), concurrency=2), a_step("after"), input=[1, 2])
+    run.succeed("each[0]")
+    run.fail("each[1]")
+
+    with pytest.raises(RewindRefusedError, match="'each' has 2 items; there is none with index 5") as refused:
+        run.rewind("each[1]", context={"each[5]": "lost"})
+    assert (refused.value.subject, refused.value.path) == ("context", "each[5]")
+
+
+def test_items_of_what_is_no_list_are_refused():
+    run = SimulatedRun(a_graph(a_step("a"), a_foreach(a_step("each"))))
+    run.start()
+
+    with pytest.raises(RewindRefusedError, match="'each' receives no list"):
+        run.rewind("each[0]", context={"a": "text"})
+
+
+def test_item_that_only_a_given_list_has_can_be_the_target():
+    run = begun(a_step("a"), a_foreach(a_step("each"), concurrency=2))
+    run.succeed("a", [1])
+    run.fail("each[0]")
+
+    commands = run.rewind("each[1]", context={"a": [7, 8]})
+
+    assert paths(commands) == ["each[0]", "each[1]"]
+
+
 def test_target_foreach_runs_all_items_again():
     run = begun(a_foreach(a_step("each"), concurrency=3), input=[1, 2])
     run.succeed("each[0]")

@@ -198,6 +198,22 @@ async def test_worker_that_lost_its_lease_begins_again_although_the_store_fails(
         assert (await started.result(timeout=5)).result == 3
 
 
+async def test_fault_that_lasts_is_told_once_and_its_end_too(
+    database: MemoryDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that is away for a while does not fill the log with one sentence, and nobody has to guess its return."""
+    store = Unreliable(database)
+    async with Outlast([COUNT], store=store) as app:
+        store.fail("next_ready_at", 3)
+        run_ids = await leave_runs(database, 1)
+        assert (await app.run(run_ids[0]).result(timeout=5)).result == 3
+        await eventually(lambda: "the store answers again" in caplog.text)
+
+    assert store.faults["next_ready_at"] == 0
+    assert caplog.text.count("the store did not answer, trying again: the disk is away") == 1
+    assert caplog.text.count("the store answers again") == 1
+
+
 async def test_failed_renewal_is_tried_again(database: MemoryDatabase, caplog: pytest.LogCaptureFixture) -> None:
     """12.1: one renewal that fails costs nothing."""
     store = Unreliable(database)

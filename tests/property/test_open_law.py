@@ -74,6 +74,7 @@ from outlast.graph.retry import RetryRule
 from outlast.values import JsonValue, decode, encode
 from property.graphs import graphs
 from property.meaning import Ended, HealedWorld, Meaning, Nature, World, slot_of
+from simulated import measure_in
 
 EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "100"))
 MANY_EXAMPLES = max(EXAMPLES, 500)
@@ -138,7 +139,8 @@ class RandomEngine:
     def rewind_to(self, target: str, given: JsonValue | None = None) -> None:
         past = fold_past(self.graph, self.records)
         seq = self.state.last_seq + 1
-        seed = plan_rewind(past, RewindRequest(target, None if given is None else Item(Recorded(seq), 0)))
+        request = RewindRequest(target, None if given is None else Item(Recorded(seq), 0))
+        seed = plan_rewind(past, request, measure=measure_in(self.payloads | {seq: encode([given])}))
         per_step = self.random.random() < 0.3
         self.execution += 1
         self.record(

@@ -214,6 +214,36 @@ class RemoteRun(Generic[In, Out_co]):
             per_step=per_step,
         )
 
+    def time_travel_stream(
+        self,
+        step: Target,
+        *,
+        input_data: object = None,
+        resume_data: object = None,
+        initial_state: object = None,
+        context: Mapping[str, object] | None = None,
+        request_context: object = None,
+        per_step: bool = False,
+    ) -> RemoteStream[Out_co]:
+        """Begin the run at a node when the first event is asked for, and show what it does.
+
+        Takes what `time_travel_async` takes, and raises the same, with the first event.
+        """
+
+        async def begin() -> RemoteView[Out_co]:
+            started = await self.time_travel_async(
+                step,
+                input_data=input_data,
+                resume_data=resume_data,
+                initial_state=initial_state,
+                context=context,
+                request_context=request_context,
+                per_step=per_step,
+            )
+            return RemoteView(started, started.mark.last_event)
+
+        return RemoteStream(self._transport, self.run_id, begin)
+
     async def record(self) -> None:
         """Record the run as `pending`, to be started by anybody; nothing changes if it is recorded already."""
         body: dict[str, JsonValue] = {} if self.resource_id is None else {"resourceId": self.resource_id}

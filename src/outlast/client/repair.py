@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from outlast.addressing import Target
 from outlast.client.encode import travel_body
+from outlast.client.stream import RemoteStream, RemoteView
+from outlast.client.transport import Transport
 from outlast.results import RunResult
 from outlast.values import JsonValue
 
@@ -25,6 +27,9 @@ class RemoteRepairable(ABC, Generic[Out_co]):
     All raise what they raise in process, and `ServerUnavailableError` if the server did not answer: then the status and
     the execution of the run tell what became of it.
     """
+
+    _transport: Transport
+    run_id: str
 
     async def restart(
         self, *, request_context: Mapping[str, JsonValue] | None = None, per_step: bool = False
@@ -87,6 +92,36 @@ class RemoteRepairable(ABC, Generic[Out_co]):
             per_step=per_step,
         )
         return await self._ask("/time-travel", body)
+
+    def time_travel_stream(
+        self,
+        step: Target,
+        *,
+        input_data: object = None,
+        resume_data: object = None,
+        initial_state: object = None,
+        context: Mapping[str, object] | None = None,
+        request_context: Mapping[str, JsonValue] | None = None,
+        per_step: bool = False,
+    ) -> RemoteStream[Out_co]:
+        """Let a run that rests go on from a node when the first event is asked for, and show what it does from then on.
+
+        Takes what `time_travel_async` takes, and raises the same, with the first event.
+        """
+
+        async def begin() -> RemoteView[Out_co]:
+            started = await self.time_travel_async(
+                step,
+                input_data=input_data,
+                resume_data=resume_data,
+                initial_state=initial_state,
+                context=context,
+                request_context=request_context,
+                per_step=per_step,
+            )
+            return RemoteView(started, started.mark.last_event)
+
+        return RemoteStream(self._transport, self.run_id, begin)
 
     async def fork(
         self,

@@ -6,7 +6,7 @@ The plan is made once, from the journal, and recorded as a `Seed`: the fold foll
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import assert_never
 
@@ -62,16 +62,21 @@ class RewindRequest:
     """Whether the run never ran: then nobody has given it an input."""
 
 
-def plan_rewind(past: Past, request: RewindRequest) -> Seed:
+def plan_rewind(past: Past, request: RewindRequest, *, measure: Callable[[Ref], int | None]) -> Seed:
     """Return what the next execution begins with.
 
     Results are kept of the nodes before the target, and of the finished children, items and passes beside it. Without
     a target everything that ended well is kept. What nobody needs on the way is not named.
 
+    Args:
+        past: What the journal remembers.
+        request: Where to go on, and with what.
+        measure: Says how many items a value has; None if it is no list. Asked only for lists whose items are named.
+
     Raises:
         RewindRefusedError: There is no such node, its input is not known, or a given output belongs nowhere.
     """
-    planner = _Planner(past, request)
+    planner = _Planner(past, request, measure)
     planner.plan()
     return planner.seed
 
@@ -99,9 +104,10 @@ def detach(seed: Seed, *, seq: int) -> tuple[Seed, list[Ref]]:
 class _Planner:
     """Walks from the root to the target, or to all that is not finished."""
 
-    def __init__(self, past: Past, request: RewindRequest) -> None:
+    def __init__(self, past: Past, request: RewindRequest, measure: Callable[[Ref], int | None]) -> None:
         self._past = past
         self._request = request
+        self._measure = measure
         self._way = dict.fromkeys(prefixes_of(request.to), True) if request.to else {}
         self._is_found = False
         self._kept: dict[str, Ref] = {}
@@ -291,17 +297,32 @@ class _Planner:
         if value is None:
             raise _unknown_input(path)
         self._keep_answer(f"{path}?concurrency")
-        length = self._past.lengths.get(path)
-        target = self._number_on_way(path, r"\[(\d+)\]")
-        if length is not None and target is not None and target >= length:
-            raise RewindRefusedError("step", f"'{path}' has {length} items; there is none with index {target}")
-        wanted = dict.fromkeys(range(length or 0), True)
-        pattern = re.compile(re.escape(path) + r"\[(\d+)\]")
-        for matched in map(pattern.match, (*self._request.context, *self._way)):
-            if matched is not None:
-                wanted[int(matched[1])] = True
-        for index in wanted:
+        wanted = dict.fromkeys(range(self._past.lengths.get(path, 0)), True)
+        named = self._items_named(path)
+        if named:
+            self._check_items(path, named, self._measure(value))
+        for index in (*wanted, *(each for each in named if each not in wanted)):
             self._enter(node.body, f"{path}[{index}]", item_of(value, index))
+
+    def _items_named(self, path: str) -> dict[int, str]:
+        """Return the items of a foreach that the caller names, each with a path of the context; empty: the target's."""
+        pattern = re.compile(re.escape(path) + r"\[(\d+)\]")
+        named: dict[int, str] = {}
+        for each in self._request.context:
+            if (matched := pattern.match(each)) is not None:
+                named.setdefault(int(matched[1]), each)
+        target = self._number_on_way(path, r"\[(\d+)\]")
+        if target is not None:
+            named[target] = ""
+        return named
+
+    def _check_items(self, path: str, named: Mapping[int, str], length: int | None) -> None:
+        """Refuse items that the list does not have: what was given for them would be lost without a word."""
+        for index, given in named.items():
+            if length is None or index >= length:
+                has = "receives no list" if length is None else f"has {length} items"
+                reason = f"'{path}' {has}; there is none with index {index}"
+                raise RewindRefusedError("context" if given else "step", reason, path=given)
 
     def _enter_loop(self, node: LoopNode, path: str, value: Ref | None) -> None:
         number = self._number_on_way(path, r"#(\d+)")

@@ -12,6 +12,7 @@ from typing import Any
 from outlast.core.events import Fact
 from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
+from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.pending import pending_run
@@ -378,11 +379,13 @@ class LocalEngine:
         self._woken.set()
 
     async def _look_for_ever(self) -> None:
+        complaint = Complaint(self._loop.time)
         while True:
             try:
                 await self._look()
+                complaint.end()
             except StoreError as error:
-                _log.warning("the store did not answer, trying again: %s", error)
+                complaint.note(error)
                 self._is_stale = True  # the change that led here is not dealt with, and the store tells of it once
                 await asyncio.sleep(_IDLE_LOOK)
             except Exception:  # noqa: BLE001 - the worker's outer loop: it must go on whatever happened
