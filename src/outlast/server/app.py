@@ -73,7 +73,7 @@ def create_app(
     guard = Middleware(
         Guard, asks_for_tokens=asks, allowed_hosts=options.allowed_hosts, allowed_origins=options.allowed_origins
     )
-    routes = [*health_routes(service), Route("/swagger-ui", _swagger_ui(options)), Mount(options.prefix, api)]
+    routes = [*health_routes(service, find), Route("/swagger-ui", _swagger_ui(options)), Mount(options.prefix, api)]
     app = Starlette(
         routes=routes, middleware=[guard], exception_handlers={HTTPException: _plain}, lifespan=_lifespan(service)
     )

@@ -20,6 +20,7 @@ from outlast.mark import Mark
 from outlast.results import CancelOutcome, read_result
 from outlast.run import RunHandle, StartedRun
 from outlast.server.auth import Principal
+from outlast.server.metrics import Metrics
 from outlast.server.problem import Refusal
 from outlast.server.streaming import Streams
 from outlast.server.wire.body import IdempotencyBody, ResumeBody, StartBody
@@ -58,6 +59,8 @@ class Service:
         """Set when the server is to stop: what waits answers, streams end."""
         self.streams = Streams(limit=self.limits.most_streams, stopping=self.stopping)
         """The open streams."""
+        self.metrics = Metrics()
+        """What was answered."""
 
     def workflow(self, workflow_id: str) -> CommittedWorkflow[Any, Any]:
         """Return a workflow.

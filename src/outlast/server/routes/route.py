@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -86,6 +87,14 @@ class JsonRoute(APIRoute):
         """Wrap the handler that FastAPI makes."""
         handle = super().get_route_handler()
 
+        async def handle_and_count(request: Request) -> Response:
+            begun = time.perf_counter()
+            response = await handle_or_refuse(request)
+            took = time.perf_counter() - begun
+            service: Service = request.app.state.service
+            service.metrics.note(request.method, self.path_format, response.status_code, took)
+            return response
+
         async def handle_or_refuse(request: Request) -> Response:
             try:
                 request.state.principal = await request.app.state.authenticate(request)
@@ -99,7 +108,7 @@ class JsonRoute(APIRoute):
             except Exception as error:  # noqa: BLE001 - the server's outermost handler: its text must not leak
                 return answer_problem(_fault(request, error))
 
-        return handle_or_refuse
+        return handle_and_count
 
 
 def _fault(request: Request, error: Exception) -> Refusal:
