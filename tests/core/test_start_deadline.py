@@ -9,6 +9,7 @@ import pytest
 from outlast.core.commands import Command
 from outlast.core.events import CancelRequested, RunStarted, StartTimedOut
 from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
+from outlast.core.standing import Standing
 from outlast.core.status import RunStatus
 from outlast.core.why import explain
 from outlast.graph.nodes import Node
@@ -85,6 +86,6 @@ def test_why_tells_the_deadline(owner: str | None):
     """4: `why` names the time."""
     run, _ = to_begin(a_step("a"))
 
-    why = explain(run.view, status=RunStatus.PENDING, workflow_id="w", owner=owner, candidates=0)
+    why = explain(run.view, status=RunStatus.PENDING, workflow_id="w", standing=Standing(owner=owner, candidates=0))
 
     assert "it fails unless a worker begins it until 2026-01-01T00:01:00.000+00:00" in why
