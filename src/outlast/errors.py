@@ -175,12 +175,15 @@ class StreamWriteError(OutlastError):
     """What a body says with `ctx.write`, `ctx.progress` or `ctx.emit` cannot be taken; the message says why."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"step '{path}': {reason}")
-        self.args = (path, reason)
+        super().__init__(path, reason)
         self.path = path
         """Path of the step."""
         self.reason = reason
         """Why it cannot be taken."""
+
+    def __str__(self) -> str:
+        """Render both."""
+        return f"step '{self.path}': {self.reason}"
 
 
 class OutputError(_ValueError):

@@ -48,11 +48,23 @@ def test_every_error_is_exported():
     assert {error.__name__ for error in CLASSES} <= set(errors.__all__)
 
 
-@pytest.mark.parametrize("error", CLASSES)
-def test_error_survives_pickling(error: type[errors.OutlastError]):
+def example_of(error: type[errors.OutlastError]) -> errors.OutlastError:
     hints = typing.get_type_hints(error.__init__)
     hints.pop("return", None)
-    original = error(**{name: EXAMPLES[hint] for name, hint in hints.items()}) if hints else error("what happened")
+    return error(**{name: EXAMPLES[hint] for name, hint in hints.items()}) if hints else error("what happened")
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_error_reads_as_a_sentence(error: type[errors.OutlastError]):
+    example = example_of(error)
+
+    assert str(example)
+    assert str(example) != str(example.args), "its message is the tuple of its arguments; it needs a __str__"
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_error_survives_pickling(error: type[errors.OutlastError]):
+    original = example_of(error)
 
     copy = pickle.loads(pickle.dumps(original))
 
