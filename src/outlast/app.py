@@ -35,6 +35,7 @@ from outlast.mark import Mark
 from outlast.run import RunHandle
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
+from outlast.storage.memory import MemoryStore
 from outlast.storage.sqlite import SqliteStore
 
 __all__ = ["Outlast"]
@@ -147,6 +148,11 @@ class Outlast(Findable):
     def location(self) -> str | None:
         """Path of the SQLite file that keeps the runs; None if they are kept elsewhere."""
         return self._store.path if isinstance(self._store, SqliteStore) else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes can find its runs: not those in a store in memory."""
+        return not isinstance(self._store, MemoryStore)
 
     def with_options(
         self,

@@ -113,3 +113,15 @@ def test_terminal_that_cannot_show_a_character_gets_an_escape(terminal: Terminal
     )
 
     assert (done.returncode, "\\xe9" in done.stdout) == (Exit.DONE, True)
+
+
+def test_shell_completes_commands_and_options(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
+    def complete(line: str) -> list[str]:
+        words = {"_OUTLAST_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        with monkeypatch.context() as shell:
+            for name, value in words.items():
+                shell.setenv(name, value)
+            return terminal.type().out.split()
+
+    assert complete("outlast run re") == ["resume", "restart"]
+    assert complete("outlast run show --trace") == ["--traceback"]

@@ -222,3 +222,24 @@ def test_a_file_that_is_no_store_is_left_alone(terminal: Terminal):
 
     assert answer.exit == Exit.UNAVAILABLE
     assert "is not an Outlast store" in answer.err
+
+
+def test_idempotency_key_gives_the_run_that_it_started(terminal: Terminal):
+    words = ("run", "start", "order", "-i", '{"n": 1}', "--idempotency-key", "may", *APP)
+
+    first, second = terminal.type(*words), terminal.type(*words)
+    other = terminal.type("run", "start", "order", "-i", '{"n": 2}', "--idempotency-key", "may", *APP)
+
+    assert (first.out, other.exit) == (second.out, Exit.REFUSED)
+    assert terminal.type("run", "list", "--json", *FILE).json["total"] == 1
+
+
+def test_run_goes_on_step_by_step(terminal: Terminal):
+    paused = terminal.type(
+        "run", "start", "order", "--id", "o1", "-i", '{"n": 1}', "--per-step", "--work", "--json", *APP
+    )
+    stepped = terminal.type("run", "step", "o1", "--to-end", "--json", *FILE)
+    terminal.type("worker", "shop", "--until-idle", "--log-level", "error")
+
+    assert (paused.exit, stepped.json) == (Exit.PAUSED, {"runId": "o1", "outcome": "stepped"})
+    assert terminal.type("run", "show", "o1", "--json", *FILE).json["status"] == "success"

@@ -129,7 +129,7 @@ def check_shared(app: Outlast) -> None:
     Raises:
         Complaint: It keeps them in memory.
     """
-    if app.location is None:
+    if not app.is_shared:
         raise Complaint(
             "the app keeps its runs in memory, where no other process sees them", hint="name a file: --store outlast.db"
         )

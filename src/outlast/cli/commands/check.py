@@ -28,7 +28,9 @@ async def check(
     Runs keep the graph that they were started on; they need its functions. The exit code is 8 if runs would wait.
     """
     place = Place(app=app, store=store)
-    existing(place.load(purpose="a check").location or "", hint="name the file of the runs: --store FILE")
+    location = place.load(purpose="a check").location
+    if location is not None:
+        existing(location, hint="name the file of the runs: --store FILE")
     async with place.open() as opened:
         findings = await opened.check()
     counted = [finding for finding in findings if strict or finding.kind.is_blocking]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from outlast.cli.command import command, make_group
 from outlast.cli.commands.run_change import cancel, delete, resume
 from outlast.cli.commands.run_read import list_runs, show, watch, why
-from outlast.cli.commands.run_repair import fork, restart, time_travel
+from outlast.cli.commands.run_repair import fork, restart, step, time_travel
 from outlast.cli.commands.run_start import start
 
 __all__ = ["group"]
@@ -21,4 +21,5 @@ command(group, "cancel")(cancel)
 command(group, "restart")(restart)
 command(group, "time-travel")(time_travel)
 command(group, "fork")(fork)
+command(group, "step")(step)
 command(group, "delete")(delete)

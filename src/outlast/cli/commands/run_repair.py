@@ -1,4 +1,4 @@
-"""`outlast run restart`, `time-travel` and `fork`: the next execution of a run, or a new run from its middle."""
+"""`outlast run restart`, `time-travel`, `fork` and `step`: runs go on from a place that somebody chose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outlast.cli.screen import Screen
 from outlast.cli.values import parse_json, parse_object
 from outlast.cli.waiting import wait_and_show
 
-__all__ = ["fork", "restart", "time_travel"]
+__all__ = ["fork", "restart", "step", "time_travel"]
 
 Step = Annotated[
     str, typer.Argument(metavar="STEP", help="Path of the step, as fetch, child.fetch or each[3].", show_default=False)
@@ -88,6 +88,21 @@ async def fork(  # noqa: PLR0913 - one parameter for each option
             screen.say(handle.run_id)
             return None
         return await _tell(screen, handle, "forked", wait=wait, timeout=timeout)
+
+
+async def step(
+    screen: Screen,
+    place: Place,
+    run_id: RunId,
+    *,
+    to_end: Annotated[bool, typer.Option("--to-end", help="Do not pause again.")] = False,
+    wait: Wait = False,
+    timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
+) -> Exit | None:
+    """Let a paused run do its next step."""
+    async with place.connect() as app:
+        handle = await app.run(run_id).step_async(per_step=not to_end)
+        return await _tell(screen, handle, "stepped", wait=wait, timeout=timeout)
 
 
 def _given(

@@ -38,6 +38,11 @@ async def start(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     delay: Annotated[str | None, typer.Option("--delay", metavar="TIME", help="Start so much later, as 5m.")] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="DATE", help="Start then, as 2026-05-01T12:30.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="Start once: the same key gives the same run."),
+    ] = None,
+    per_step: Annotated[bool, typer.Option("--per-step", help="Pause after each step; see run step.")] = False,
     wait: Wait = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show what happens until the run ends or rests.")] = False,
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
@@ -65,12 +70,14 @@ async def start(  # noqa: PLR0913 - one parameter for each option
             tags=tag or (),
             delay=None if delay is None else parse_span(delay, "--delay"),
             start_at=None if at is None else parse_moment(at, "--at"),
+            idempotency_key=key,
+            per_step=per_step,
         )
         if not (watch or wait or work or timeout is not None):
             await _show_started(screen, app, started, place)
             return None
         if not screen.is_json:
-            screen.note(f"started {run.run_id}")
+            screen.note(f"started {started.run_id}")
             await _note_lack_of_worker(screen, app, started, place)
         if watch:
             return await watch_and_show(screen, started)

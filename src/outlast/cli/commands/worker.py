@@ -70,7 +70,8 @@ async def _work(screen: Screen, app: Outlast, *, until_idle: bool) -> None:
     with stop_signals(ask_to_stop):
         async with app:
             workflows = ", ".join(app.workflows) or "none"
-            tell(screen, "ready", f"process {os.getpid()} drives {workflows} on {app.location}")
+            where = "" if app.location is None else f" on {app.location}"
+            tell(screen, "ready", f"process {os.getpid()} drives {workflows}{where}")
             waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
             if until_idle:
                 waits.append(asyncio.create_task(app.until_idle()))
