@@ -11,6 +11,7 @@ import pytest
 
 from eventually import eventually
 from outlast import Outlast, StepContext, Workflow, step
+from outlast.engines.local.lost import LostRuns
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import Append, NewRun, Receipt, Settle, WorkerKey
 from outlast.storage.memory import MemoryDatabase, MemoryStore
@@ -311,3 +312,56 @@ async def test_crash_whose_count_could_not_be_recorded_is_counted_later(database
         types = [record.type for record in await store.load_records(row.key)]
 
     assert (result.result, store.has_refused, types.count("run-crashed")) == (3, True, 1)
+
+
+class RefusesOutcomes(MemoryStore):
+    """Never takes the outcome of a step."""
+
+    refused = 0
+
+    def append(self, write: Append, settle: Settle) -> None:
+        if any(record.type == "step-succeeded" for record in write.records):
+            self.refused += 1
+            asyncio.get_running_loop().call_soon(settle, FAULT)
+        else:
+            super().append(write, settle)
+
+
+async def test_write_that_is_refused_again_and_again_is_tried_with_growing_pauses(
+    database: MemoryDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """12.1: each try runs the body again, so a store that refuses for good must not be asked at full speed."""
+    store = RefusesOutcomes(database)
+    loop = asyncio.get_running_loop()
+    async with Outlast([COUNT], store=store, drain=timedelta(seconds=1)) as app:
+        before = loop.time()
+        await (await app.create_run(COUNT, run_id="run")).start_async(input_data=1)
+        await eventually(lambda: store.refused >= 4)
+
+        assert loop.time() - before > 0.3  # none before the second try, then 0.1 s and 0.2 s
+        assert sum("is read again" in record.message for record in caplog.records) == 1
+
+
+def test_pauses_of_a_refused_run_grow_up_to_a_bound_and_end_with_its_success() -> None:
+    """12.1: the first refusal costs no pause; a run that went on for long begins anew."""
+    now = 0.0
+    lost = LostRuns(lambda: now)
+
+    def pause_after_refusal() -> float:
+        nonlocal now
+        lost.add("run", has_crashed=False, reason="disk full")
+        before = now
+        while not lost.due():
+            now += 0.05
+        lost.take("run")
+        return round(now - before, 3)
+
+    pauses = [pause_after_refusal() for _ in range(12)]
+    lost.forget("run")
+    after_success = pause_after_refusal()
+    pause_after_refusal()
+    now += 100
+
+    assert pauses[:5] == pytest.approx([0, 0.1, 0.2, 0.4, 0.8], abs=0.051)
+    assert pauses[-1] == pytest.approx(10, abs=0.051)
+    assert (after_success, pause_after_refusal()) == (0, 0)

@@ -162,7 +162,7 @@ async def test_named_host_is_served():
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1.evil", ""]
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1.evil", "http://[", ""]
 )
 async def test_foreign_origin_is_refused(origin: str):
     """A page of another site, in a browser on this machine."""

@@ -10,7 +10,7 @@ import pytest
 
 from eventually import eventually
 from outlast import StepContext, Workflow, step
-from outlast.server import ServerOptions, create_app
+from outlast.server import ServerOptions, Token, create_app
 from server.site import APPROVAL, GREET, Site, site
 
 
@@ -242,3 +242,28 @@ async def test_many_observers_of_one_run_get_all_of_it(count: int):
     bodies = {b"".join(reader.sent) for reader in readers}
     assert len(bodies) == 1
     assert types(records(bodies.pop().decode()))[-1] == "workflow-finish"
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "text/event-stream"])
+async def test_tracebacks_in_streams_are_shown_to_admins_only(accept: str):
+    """A stream tells readers no more of the code than a result does."""
+
+    @step
+    async def fail(_: str) -> str:
+        raise RuntimeError("no such luck") from KeyError("why")
+
+    workflow = Workflow("fails", input=str, output=str).then(fail).commit()
+    secrets = {scope: f"secret-of-{scope}-0123456789" for scope in ("admin", "run")}
+    tokens = [Token.of(secret, name=scope, scope=scope) for scope, secret in secrets.items()]
+    async with site(workflow, tokens=tokens) as s:
+        shown: dict[str, list[str]] = {"admin": [], "run": []}
+        for scope, texts in shown.items():
+            headers = {"authorization": f"Bearer {secrets[scope]}", "accept": accept}
+            started = await s.post("/workflows/fails/stream", {"inputData": "x"}, headers=headers)
+            run_id = (await s.app.list_runs()).runs[0].run_id
+            observed = await s.post(f"/workflows/fails/observe?runId={run_id}", headers=headers)
+            plain = await s.get(f"/runs/{run_id}/events", headers=headers)
+            texts += [started.text, observed.text, plain.text]
+
+    assert all("no such luck" in text and "Traceback" in text for text in shown["admin"])
+    assert all("no such luck" in text and "Traceback" not in text for text in shown["run"])

@@ -80,7 +80,12 @@ class Guard:
 
     def _may_call(self, origin: str, host: str) -> bool:
         """Say whether a page of this origin may call: our own pages and those that are named."""
-        return origin.lower() in self._origins or urlsplit(origin).netloc.lower() == host.lower() != ""
+        if origin.lower() in self._origins:
+            return True
+        try:
+            return urlsplit(origin).netloc.lower() == host.lower() != ""
+        except ValueError:  # no browser sends such a thing
+            return False
 
 
 def is_loopback(name: str) -> bool:

@@ -7,9 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from outlast.core.status import RunStatus
 from outlast.storage.base import Receipt
 from outlast.storage.sqlite import SqliteStore
+from outlast.storage.sqlite.locks import WriterLock
+from outlast.storage.sqlite.upkeep import vacuum
 from outlast.testing.conformance.scenario import LEASE, NOW, Held, append, insert, new_run, records
 
 LATER = NOW + 1_000
@@ -76,3 +80,29 @@ async def test_spare_pages_are_kept_for_the_next_runs(tmp_path: Path) -> None:
 
     await store.close()
     assert [(step.deleted, step.freed_bytes, step.is_done) for step in steps if step] == [(20, 0, False), (0, 0, True)]
+
+
+async def test_vacuum_holds_the_writers_up_for_few_large_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step gives many pages back: one page each time would take the writer lock a million times for 4 GB."""
+    path = tmp_path / "outlast.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE ballast (data BLOB)")
+        connection.execute("INSERT INTO ballast VALUES (zeroblob(10000000))")
+        connection.commit()
+        connection.execute("DROP TABLE ballast")
+        connection.commit()
+    held = WriterLock.held
+    times: list[float] = []
+
+    def counted(lock: WriterLock, *, within: float) -> Any:
+        times.append(within)
+        return held(lock, within=within)
+
+    monkeypatch.setattr(WriterLock, "held", counted)
+    gained = vacuum(str(path))
+
+    assert gained > 9_000_000
+    assert len(times) <= 4

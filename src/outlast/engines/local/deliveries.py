@@ -33,6 +33,7 @@ _log = logging.getLogger("outlast.worker")
 _AT_A_TIME = 16
 _MAX_TRIES = 5
 _STORE_PAUSE = 0.1
+_LONGEST_STORE_PAUSE = 5.0
 
 
 def deliveries_of(graph: Graph, status: RunStatus, *, seq: int, execution: int, now_ms: int) -> Sequence[NewDelivery]:
@@ -164,12 +165,15 @@ class Deliveries:
         self, worker: WorkerKey, delivery: Delivery, *, failure: bytes | None, due_at_ms: int | None
     ) -> None:
         """Record what became of it, again and again until the store answers: a second time changes nothing."""
+        pause = _STORE_PAUSE
         while True:
             try:
                 is_ours = await self._store.end_delivery(worker, delivery.key, failure=failure, due_at_ms=due_at_ms)
             except StoreError as error:
-                _log.warning("could not record a delivery of run %s, trying again: %s", delivery.run_id, error)
-                await asyncio.sleep(_STORE_PAUSE)
+                if pause == _STORE_PAUSE:
+                    _log.warning("could not record a delivery of run %s, trying again: %s", delivery.run_id, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_STORE_PAUSE)
             else:
                 if not is_ours:
                     _log.warning("hook '%s' of run %s is told by another worker too", delivery.kind, delivery.run_id)

@@ -18,6 +18,7 @@ from outlast.engines.base import StartRequest
 from outlast.engines.local.driver import Driver
 from outlast.engines.local.heartbeat import Heartbeat
 from outlast.engines.local.live import LiveRun
+from outlast.engines.local.lost import LostRuns
 from outlast.engines.local.memory import collector_paused
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
@@ -58,8 +59,7 @@ class Worker:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._heartbeat: Heartbeat | None = None
-        self._lost_runs: dict[str, bool] = {}
-        """Runs to be read again, and whether a crash of the last owner is not counted yet."""
+        self._lost_runs = LostRuns(self._loop.time)
         self._has_lost_lease = False
         self._has_backlog = False
         self._inserting = 0
@@ -146,7 +146,8 @@ class Worker:
             else:
                 self.driver.discard(run)
                 if isinstance(result, StoreError):
-                    self._lost_runs[run.run_id] = False  # it may be recorded as ours all the same
+                    # It may be recorded as ours all the same.
+                    self._lost_runs.add(run.run_id, has_crashed=False, reason=str(result))
                 self._wake()
             settle(result if isinstance(result, OutlastError) else None)
 
@@ -158,7 +159,7 @@ class Worker:
             self._heartbeat.pulse()
         if self._has_lost_lease:
             await self._begin_again()
-        for run_id in list(self._lost_runs):
+        for run_id in self._lost_runs.due():
             await self._reload(run_id)
         while self.free > 0 and next_ready_at is not None and next_ready_at <= self._now_ms():
             limit = min(self.free, _CLAIM_AT_ONCE)
@@ -225,8 +226,11 @@ class Worker:
             journals = await self._store.load_journals([each.key for each in claimed])
             requests = await self._list_requests()
         except StoreError as error:
-            _log.warning("%d claimed runs could not be read yet, trying again: %s", len(claimed), error)
-            self._lost_runs.update((each.run_id, each.has_crashed) for each in claimed)
+            news = [
+                self._lost_runs.add(each.run_id, has_crashed=each.has_crashed, reason=str(error)) for each in claimed
+            ]
+            if any(news):
+                _log.warning("%d claimed runs could not be read yet, trying again: %s", len(claimed), error)
             return
         with collector_paused():
             for each in claimed:
@@ -293,6 +297,7 @@ class Worker:
     def _released(self, run: LiveRun) -> None:
         """A write that gave the run up is durable."""
         self._forget(run)
+        self._lost_runs.forget(run.run_id)
         if run.state.finished is not None and self.driver.is_draining:
             self._ended_while_draining.add(run.run_id)
         self._on_rest(run)
@@ -306,8 +311,9 @@ class Worker:
         if isinstance(error, StaleRunError):
             _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
         else:
-            _log.warning("run %s is read again from the journal: %s", run.run_id, error)
-            self._lost_runs[run.run_id] = run.crash_seq > run.durable_seq
+            is_uncounted = run.crash_seq > run.durable_seq
+            if self._lost_runs.add(run.run_id, has_crashed=is_uncounted, reason=str(error)):
+                _log.warning("run %s is read again from the journal: %s", run.run_id, error)
             self._wake()
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
@@ -351,7 +357,7 @@ class Worker:
             row = await self._store.find_run(run_id)
         except StoreError:
             return  # the next look tries again; the first failure is logged
-        has_crashed = self._lost_runs.pop(run_id, False)
+        has_crashed = self._lost_runs.take(run_id)
         if row is not None and row.owner == self.key and not row.status.is_terminal and run_id not in self.live:
             claimed = ClaimedRun(
                 key=row.key,

@@ -67,10 +67,12 @@ async def stream(
     full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
     handle = await service.start_or_find(workflow_id, principal, full, run_id=run_id, key=key)
     if body.close_on_suspend:
-        return EventResponse(aiter(handle.observe_stream()), framing=framing_of(accept), streams=service.streams)
+        return EventResponse(
+            aiter(handle.observe_stream()), framing=framing_of(accept, principal), streams=service.streams
+        )
     return EventResponse(
         aiter(handle.observe_stream(follow=True)),
-        framing=framing_of(accept),
+        framing=framing_of(accept, principal),
         streams=service.streams,
         is_shown=lambda event: not _is_rest(event) or _is_end(event),
         is_last=_is_end,
@@ -90,7 +92,7 @@ async def observe(
     """All events of a run, from the first on, and then those that come until it rests."""
     await service.find(run_id, principal, workflow_id=workflow_id)
     events = replay(service.outlast.run(run_id), after=last_event_id or 0)
-    return EventResponse(skip(events, offset), framing=framing_of(accept), streams=service.streams)
+    return EventResponse(skip(events, offset), framing=framing_of(accept, principal), streams=service.streams)
 
 
 @router.post(
@@ -112,7 +114,7 @@ async def resume_stream(
     full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
     handle = await service.resume(workflow_id, run_id, principal, full)
     events = aiter(handle.observe_stream(after=handle.mark.last_event))
-    return EventResponse(events, framing=framing_of(accept), streams=service.streams)
+    return EventResponse(events, framing=framing_of(accept, principal), streams=service.streams)
 
 
 @router.get("/runs/{run_id:path}/events", response_class=Response, responses=_FIND, summary="Watch any run")
@@ -131,7 +133,7 @@ async def events(
     await service.find(run_id, principal)
     handle, place = service.outlast.run(run_id), last_event_id or after
     shown = handle.observe_stream(after=place, follow=follow) if wait else handle.events(after=place)
-    framing = framing_of(accept, plain_event)
+    framing = framing_of(accept, principal, plain_event)
     return EventResponse(aiter(shown), framing=framing, streams=service.streams)
 
 

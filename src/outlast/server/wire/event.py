@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from outlast.instant import to_ms
+from outlast.server.auth import Principal, Scope
+from outlast.server.wire.whole import strip_tracebacks
 from outlast.stream import StreamEvent
 from outlast.values import JsonValue, encode
 
@@ -27,16 +29,26 @@ class Framing:
     """What may be sent when nothing happens; empty for nothing."""
 
 
-def framing_of(accept: str, render: Callable[[StreamEvent], dict[str, JsonValue]] = StreamEvent.to_dict) -> Framing:
+def framing_of(
+    accept: str,
+    principal: Principal,
+    render: Callable[[StreamEvent], dict[str, JsonValue]] = StreamEvent.to_dict,
+) -> Framing:
     """Return the framing that a reader asks for with its `Accept` header.
 
     Args:
         accept: The header.
+        principal: Who reads; tracebacks are shown to those with scope `admin`.
         render: How one event looks: as in the reference, or in our own form.
     """
+
+    def show(event: StreamEvent) -> dict[str, JsonValue]:
+        wire = render(event)
+        return wire if principal.scope.includes(Scope.ADMIN) else _without_tracebacks(wire)
+
     if "text/event-stream" in accept:
-        return Framing("text/event-stream", lambda event: _server_sent(event, render), b": still here\n\n")
-    return Framing("text/plain", lambda event: encode(render(event)) + _SEPARATOR)
+        return Framing("text/event-stream", lambda event: _server_sent(event, show), b": still here\n\n")
+    return Framing("text/plain", lambda event: encode(show(event)) + _SEPARATOR)
 
 
 def plain_event(event: StreamEvent) -> dict[str, JsonValue]:
@@ -50,6 +62,16 @@ def plain_event(event: StreamEvent) -> dict[str, JsonValue]:
         "from": event.source,
         "payload": dict(event.payload),
     }
+
+
+def _without_tracebacks(wire: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Empty the tracebacks of the failure that a rendered event tells of; at the end of a run it is in two places."""
+    payload = wire["payload"]
+    if isinstance(payload, dict) and str(wire["from"]).lower() == "workflow":
+        strip_tracebacks(payload.get("error"))
+        metadata = payload.get("metadata") if wire["type"] == "workflow-finish" else None
+        strip_tracebacks(metadata.get("error") if isinstance(metadata, dict) else None)
+    return wire
 
 
 def _server_sent(event: StreamEvent, render: Callable[[StreamEvent], dict[str, JsonValue]]) -> bytes:

@@ -9,17 +9,17 @@ from outlast.instant import to_ms
 from outlast.results import HookDelivery, read_result
 from outlast.values import JsonValue
 
-__all__ = ["whole_result", "wire_delivery"]
+__all__ = ["strip_tracebacks", "whole_result", "wire_delivery"]
 
 
 def whole_result(history: History, *, with_tracebacks: bool) -> dict[str, JsonValue]:
     """Return all that is known of a run; tracebacks only for those who may see the code."""
     wire = read_result(history, JSON).to_dict()
     if not with_tracebacks:
-        _strip(wire.get("error"))
+        strip_tracebacks(wire.get("error"))
         steps = wire["steps"]
         for step in steps.values() if isinstance(steps, dict) else ():
-            _strip(step.get("error") if isinstance(step, dict) else None)
+            strip_tracebacks(step.get("error") if isinstance(step, dict) else None)
     wire["isAtRest"] = history.status.is_rest
     return wire
 
@@ -28,7 +28,7 @@ def wire_delivery(delivery: HookDelivery, *, with_tracebacks: bool) -> dict[str,
     """Return the call of a hook."""
     error: JsonValue = None if delivery.error is None else failure_to_json(delivery.error)
     if not with_tracebacks:
-        _strip(error)
+        strip_tracebacks(error)
     return {
         "hook": delivery.hook,
         "execution": delivery.execution,
@@ -38,7 +38,7 @@ def wire_delivery(delivery: HookDelivery, *, with_tracebacks: bool) -> dict[str,
     }
 
 
-def _strip(failure: JsonValue) -> None:
+def strip_tracebacks(failure: JsonValue) -> None:
     """Empty the tracebacks of a failure and of those that led to it."""
     while isinstance(failure, dict):
         failure["traceback"] = ""

@@ -107,7 +107,8 @@ def vacuum(path: str) -> int:
         with _connected(path) as connection:
             while _pragma(connection, "freelist_count"):
                 with lock.held(within=_PATIENCE_S):
-                    connection.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
+                    # As a script: it moves a page with each step, and `execute` makes one step only.
+                    connection.executescript(f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({_STEP_PAGES}); COMMIT")
             with lock.held(within=_PATIENCE_S):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
