@@ -139,16 +139,71 @@ def a_graph(*nodes: Node) -> Graph:
     return Graph(root=WorkflowNode(id="w", workflow="w", nodes=nodes))
 
 
-class SimulatedRun:
-    """One run. Each method records one fact and returns the commands that follow and that blocks do not answer."""
+class SimulatedJournal:
+    """The journal of one run, as a store would keep it, and the state that follows from it."""
 
-    def __init__(self, graph: Graph, input: JsonValue = None) -> None:
+    def __init__(self, graph: Graph, *, now_ms: int = T0) -> None:
+        self.graph = graph
         self.state = RunState(graph)
         self.records: list[Record] = []
         self.payloads: dict[int, bytes] = {}
-        self.now_ms = T0
-        self.input = input
+        self.now_ms = now_ms
         self.execution = 0
+
+    def record_one(self, event: Event, payload: bytes | None = None) -> list[Command]:
+        """Record a fact and nothing else; return all commands that follow."""
+        seq = self.state.last_seq + 1
+        self.records.append(encode_event(event, seq=seq, execution=self.execution, payload=payload))
+        if payload is not None:
+            self.payloads[seq] = payload
+        apply(self.state, seq, event)
+        return decide(self.state)
+
+    def plan_next_execution(
+        self,
+        request: RewindRequest,
+        given: list[JsonValue],
+        *,
+        state: dict[str, JsonValue] | None = None,
+        per_step: bool = False,
+    ) -> RunRewound:
+        """Begin to count as the next execution, and return the event that opens it with the values that are given."""
+        past = fold_past(self.graph, self.records)
+        payloads = self.payloads | {self.state.last_seq + 1: encode(given)}
+        seed = plan_rewind(past, request, measure=_measure_in(payloads))
+        data = past.state_after(seed) if state is None else state
+        self.execution += 1
+        return RunRewound(self.now_ms, self.execution, request.to, seed, data, state is not None, per_step=per_step)
+
+    def is_collected(self, path: str) -> bool:
+        """Say whether a node is an item of a foreach that goes on when one fails."""
+        parent = self.state.frame(path).parent
+        return isinstance(parent, ForeachFrame) and parent.node.is_collecting
+
+    def due_of(self, path: str, attempt: int, failure: FailureInfo) -> int | None:
+        """Return when a step that failed just now is tried again; None if it is not."""
+        node = self.state.frame(path).node
+        rule = node.retry if isinstance(node, StepNode) else RetryRule()
+        now = self.now_ms
+        return retry_at(rule, run_id="r", path=path, attempt=attempt, first_at_ms=now, at_ms=now, failure=failure)
+
+    def value(self, ref: Ref | None) -> JsonValue:
+        """Return what a reference stands for."""
+        assert ref is not None
+        return decode(Resolver(self.payloads).resolve(ref))
+
+    @property
+    def view(self) -> RunView:
+        """The journal, folded for readers."""
+        return fold_view(self.graph, self.records)
+
+
+class SimulatedRun(SimulatedJournal):
+    """One run. Each method records one fact and returns the commands that follow and that blocks do not answer."""
+
+    def __init__(self, graph: Graph, input: JsonValue = None) -> None:
+        super().__init__(graph)
+        self.input = input
 
     def start(self, *, per_step: bool = False, state: dict[str, JsonValue] | None = None) -> list[Command]:
         event = RunStarted(self.now_ms, per_step=per_step, state=state or {})
@@ -172,13 +227,8 @@ class SimulatedRun:
         refs: list[Ref] = [Item(Recorded(self.state.last_seq + 1), index) for index in range(len(values))]
         input = refs.pop(0) if given else None
         resumed = None if resume is None else refs.pop(0)
-        past = fold_past(self.state.graph, self.records)
         request = RewindRequest(to, input, resumed, dict(zip(context, refs, strict=True)))
-        given_at = self.state.last_seq + 1
-        seed = plan_rewind(past, request, measure=measure_in(self.payloads | {given_at: encode(values)}))
-        data = past.state_after(seed) if state is None else state
-        event = RunRewound(self.now_ms, self.execution + 1, to, seed, data, state is not None, per_step=per_step)
-        self.execution += 1
+        event = self.plan_next_execution(request, values, state=state, per_step=per_step)
         return self.record(event, values, has_payload=bool(values))
 
     def go_on(self, *, per_step: bool = True) -> list[Command]:
@@ -237,17 +287,8 @@ class SimulatedRun:
 
     def fail(self, path: str, failure: FailureInfo = BOOM) -> list[Command]:
         self._begin_unless_begun(path)
-        node, attempt = self.state.frame(path).node, self.attempt_of(path)
-        rule = node.retry if isinstance(node, StepNode) else RetryRule()
-        due = retry_at(
-            rule,
-            run_id="r",
-            path=path,
-            attempt=attempt,
-            first_at_ms=self.now_ms,
-            at_ms=self.now_ms,
-            failure=failure,
-        )
+        attempt = self.attempt_of(path)
+        due = self.due_of(path, attempt, failure)
         issued = self.record_one(StepFailed(self.now_ms, path, attempt, failure, due), self._slot(path, failure))
         return self._settle(issued)
 
@@ -271,15 +312,6 @@ class SimulatedRun:
             else:
                 issued += self.record_one(answer, self._payload_of(command, answer))
         return left
-
-    def record_one(self, event: Event, payload: bytes | None = None) -> list[Command]:
-        """Record a fact and nothing else; return all commands that follow."""
-        seq = self.state.last_seq + 1
-        self.records.append(encode_event(event, seq=seq, execution=self.execution, payload=payload))
-        if payload is not None:
-            self.payloads[seq] = payload
-        apply(self.state, seq, event)
-        return decide(self.state)
 
     def answer(self, command: Command) -> Event | None:
         """Return what an engine answers at once; None if the answer takes user code or time."""
@@ -338,25 +370,15 @@ class SimulatedRun:
 
     def _slot(self, path: str, failure: FailureInfo) -> bytes | None:
         """Return what a failed item of a collecting foreach leaves in its place; None for all other nodes."""
-        parent = self.state.frame(path).parent
-        is_collected = isinstance(parent, ForeachFrame) and parent.node.is_collecting
-        return encode({"error": failure_to_json(failure)}) if is_collected else None
+        return encode({"error": failure_to_json(failure)}) if self.is_collected(path) else None
 
     def attempt_of(self, path: str) -> int:
         command = self.state.open[path]
         return command.attempt if isinstance(command, RunStep) else 0
 
-    def value(self, ref: Ref | None) -> JsonValue:
-        assert ref is not None
-        return decode(Resolver(self.payloads).resolve(ref))
-
     @property
     def result(self) -> JsonValue:
         return self.value(self.state.result)
-
-    @property
-    def view(self) -> RunView:
-        return fold_view(self.state.graph, self.records)
 
     @property
     def open_paths(self) -> list[str]:
@@ -389,7 +411,7 @@ def nodes_of(node: Node) -> Iterator[Node]:
         yield from nodes_of(each)
 
 
-def measure_in(payloads: Mapping[int, bytes]) -> Callable[[Ref], int | None]:
+def _measure_in(payloads: Mapping[int, bytes]) -> Callable[[Ref], int | None]:
     """Return what says how long a list among these payloads is."""
 
     def measure(ref: Ref) -> int | None:

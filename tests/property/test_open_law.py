@@ -15,9 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from outlast.core.advance import apply, decide, reissue
-from outlast.core.backoff import retry_at
-from outlast.core.codec import encode_event
+from outlast.core.advance import reissue
 from outlast.core.commands import (
     AwaitDeadline,
     AwaitResume,
@@ -49,6 +47,7 @@ from outlast.core.events import (
     RunStarted,
     RunTimedOut,
     SleepStarted,
+    StartTimedOut,
     StepCanceled,
     StepFailed,
     StepResumed,
@@ -58,23 +57,20 @@ from outlast.core.events import (
     SuspensionTimedOut,
     TimerFired,
 )
-from outlast.core.frames import ForeachFrame, LeafFrame
-from outlast.core.past import fold_past
-from outlast.core.record import Record
-from outlast.core.ref import Item, Recorded, Resolver
-from outlast.core.rewind import RewindRequest, plan_rewind
-from outlast.core.state import RunState
+from outlast.core.flow.ending import DEADLINE_PATH, START_PATH
+from outlast.core.frames import LeafFrame
+from outlast.core.ref import Item, Recorded
+from outlast.core.rewind import RewindRequest
 from outlast.core.status import RunStatus, StepStatus
 from outlast.core.view import fold_state, fold_view
 from outlast.failures import FailureInfo
 from outlast.graph.document import graph_from_json, graph_to_json
 from outlast.graph.merge import merge
-from outlast.graph.nodes import ForeachNode, Graph, StepNode, WaitNode, walk
-from outlast.graph.retry import RetryRule
+from outlast.graph.nodes import ForeachNode, Graph, WaitNode, walk
 from outlast.values import JsonValue, decode, encode
 from property.graphs import graphs
 from property.meaning import Ended, HealedWorld, Meaning, Nature, World, slot_of
-from simulated import measure_in
+from simulated import SimulatedJournal
 
 EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "100"))
 MANY_EXAMPLES = max(EXAMPLES, 500)
@@ -83,35 +79,36 @@ MANY = 120
 """In a journal longer than this only some prefixes are folded from scratch."""
 
 
-class RandomEngine:
+class RandomEngine(SimulatedJournal):
     """Drives one run, answering what is open in random order."""
 
     def __init__(
         self, graph: Graph, world: World, random: Random, *, canceling: float = 0.0, rewinding: float = 0.0
     ) -> None:
-        self.graph = graph
+        super().__init__(graph, now_ms=1_000)
         self.world = world
         self.random = random
         self.canceling = canceling
         self.rewinding = rewinding
         """How likely a run that rests is rewound: at its end, or while nothing but waits is open."""
-        self.execution = 0
-        self.state = RunState(graph)
-        self.records: list[Record] = []
-        self.payloads: dict[int, bytes] = {}
         self.given: dict[str, Command] = {}
         """Commands given, less those answered and those given up, as an engine sees it."""
         self.data: Mapping[str, JsonValue] = {}
         """The state of the run, as the patches say in the order of the journal."""
-        self.now_ms = 1_000
 
     def run(self, value: JsonValue, check: Callable[[RandomEngine], None]) -> None:
-        deadline = (
-            self.now_ms + 60 * self.random.randrange(1, 80) if self.random.random() < self.canceling * 20 else None
+        event = RunStarted(
+            self.now_ms,
+            deadline_ms=self.draw_deadline(80),
+            per_step=self.random.random() < self.rewinding,
+            start_deadline_ms=self.draw_deadline(3),
         )
-        per_step = self.random.random() < self.rewinding
-        self.record(RunStarted(self.now_ms, deadline_ms=deadline, per_step=per_step), value)
+        self.record(event, value)
         self.drive(check)
+
+    def draw_deadline(self, most: int) -> int | None:
+        """Draw one now and then, where a run may end before its graph does."""
+        return self.now_ms + 60 * self.random.randrange(1, most) if self.random.random() < self.canceling * 20 else None
 
     def drive(self, check: Callable[[RandomEngine], None]) -> None:
         """Go on until the run has ended and nobody rewinds it any more."""
@@ -137,15 +134,9 @@ class RandomEngine:
         self.rewind_to(target, self.random.choice([None, [1, 2]]) if target else None)
 
     def rewind_to(self, target: str, given: JsonValue | None = None) -> None:
-        past = fold_past(self.graph, self.records)
-        seq = self.state.last_seq + 1
-        request = RewindRequest(target, None if given is None else Item(Recorded(seq), 0))
-        seed = plan_rewind(past, request, measure=measure_in(self.payloads | {seq: encode([given])}))
+        input = None if given is None else Item(Recorded(self.state.last_seq + 1), 0)
         per_step = self.random.random() < 0.3
-        self.execution += 1
-        self.record(
-            RunRewound(self.now_ms, self.execution, target, seed, past.state_after(seed), per_step=per_step), [given]
-        )
+        self.record(self.plan_next_execution(RewindRequest(target, input), [given], per_step=per_step), [given])
 
     def choose(self) -> Command:
         """Take any command that is open, but resume what is suspended seldom while there is something else to do."""
@@ -154,21 +145,16 @@ class RandomEngine:
         return self.random.choice(busy if busy and self.random.random() < 0.8 else commands)
 
     def record(self, event: Event, payload: JsonValue | None = None) -> None:
-        seq = self.state.last_seq + 1
         raw = encode(payload) if _has_payload(event) else self._slot(event)
-        self.records.append(encode_event(event, seq=seq, execution=self.execution, payload=raw))
-        if raw is not None:
-            self.payloads[seq] = raw
         self._note_answer(event)
         if isinstance(event, StepSucceeded | StepSuspended):
             self.data = merge(self.data, event.patch)
         elif isinstance(event, RunRewound):
             self.data = event.state
-        apply(self.state, seq, event)
-        commands = decide(self.state)
+        commands = self.record_one(event, raw)
         for path in self.state.abandoned:
             given = self.given.pop(path, None)
-            assert given is None or isinstance(given, AwaitResume), "what can still go on was given up"
+            assert given is None or isinstance(given, AwaitResume) or path == START_PATH, "what can still go on"
         for command in commands:
             assert command.path not in self.given, "two open commands for one path"
             self.given[command.path] = command
@@ -180,9 +166,9 @@ class RandomEngine:
             case RunRewound():
                 self.given.clear()
             case RunFinished():
-                self.given.pop("?deadline", None)
+                self.given.pop(DEADLINE_PATH, None)
                 del self.given[""]
-            case CancelRequested() | RunTimedOut():
+            case CancelRequested() | RunTimedOut() | StartTimedOut():
                 self.given = {path: command for path, command in self.given.items() if _is_in_flight(command)}
             case StepStarted(path=path) | SleepStarted(path=path):
                 command = self.given[path]
@@ -195,8 +181,7 @@ class RandomEngine:
         """Return what a failed item leaves in the output of a collecting foreach."""
         if not isinstance(event, StepFailed | BlockFailed) or (isinstance(event, StepFailed) and event.retry_at_ms):
             return None
-        parent = self.state.frame(event.path).parent
-        if not isinstance(parent, ForeachFrame) or not parent.node.is_collecting:
+        if not self.is_collected(event.path):
             return None
         command, failure = self.state.open[event.path], event.failure
         if isinstance(command, CloseBlock) and command.cause is not None:
@@ -239,7 +224,7 @@ class RandomEngine:
                 return RunContinued(self.now_ms, path, per_step=self.random.random() < 0.7)
             case AwaitDeadline(path=path, due_at_ms=due):
                 self.now_ms = max(self.now_ms, due)
-                return RunTimedOut(self.now_ms, path)
+                return (StartTimedOut if path == START_PATH else RunTimedOut)(self.now_ms, path)
             case FinishRun():
                 return self._finish(command)
 
@@ -259,9 +244,7 @@ class RandomEngine:
         if not isinstance(outcome, FailureInfo):
             is_bail = isinstance(command, RunStep) and self.world.is_bail(path)
             return StepSucceeded(now, path, attempt, is_bail, self.world.patch(path)), outcome
-        rule = frame.node.retry if isinstance(frame.node, StepNode) else RetryRule()
-        due = retry_at(rule, run_id="r", path="p", attempt=attempt, first_at_ms=now, at_ms=now, failure=outcome)
-        return StepFailed(now, path, attempt, outcome, due), None
+        return StepFailed(now, path, attempt, outcome, self.due_of(path, attempt, outcome)), None
 
     def _evaluate(self, command: Evaluate) -> Event:
         is_condition = command.purpose == "condition"
@@ -283,7 +266,7 @@ class RandomEngine:
     def _open(self, command: OpenBlock) -> Event:
         now, path = self.now_ms, command.path
         if command.concurrency is not None:
-            value = decode(Resolver(self.payloads).resolve(command.input))
+            value = self.value(command.input)
             if isinstance(value, list):
                 return BlockOpened(now, path, len(value), command.concurrency)
             return BlockFailed(now, path, None, FailureInfo(type="InputError", message="not a list"))
@@ -310,8 +293,8 @@ class RandomEngine:
         assert self.state.status().is_terminal
         assert not self.state.open
         if self.state.result is not None:
-            return Ended(decode(Resolver(self.payloads).resolve(self.state.result)))
-        failure = fold_view(self.graph, self.records).failure
+            return Ended(self.value(self.state.result))
+        failure = self.view.failure
         assert failure is not None
         return Ended(failed_at=failure.path, kind=failure.failure.type)
 
