@@ -365,3 +365,12 @@ def test_pauses_of_a_refused_run_grow_up_to_a_bound_and_end_with_its_success() -
     assert pauses[:5] == pytest.approx([0, 0.1, 0.2, 0.4, 0.8], abs=0.051)
     assert pauses[-1] == pytest.approx(10, abs=0.051)
     assert (after_success, pause_after_refusal()) == (0, 0)
+
+
+def test_run_that_waits_to_be_read_again_is_not_forgotten_when_a_later_write_is_taken() -> None:
+    """3.1: of two writes in flight the first may be refused although it was recorded; the run is read again."""
+    lost = LostRuns(lambda: 0.0)
+    lost.add("run", has_crashed=True, reason="disk full")
+    lost.forget("run")
+
+    assert (bool(lost), lost.due(), lost.take("run")) == (True, ["run"], True)

@@ -79,5 +79,10 @@ class LostRuns:
         return lost.has_crashed
 
     def forget(self, run_id: str) -> None:
-        """Note that a run was given up in good order."""
-        self._runs.pop(run_id, None)
+        """Note that a write of a run was taken that gave it up; one that waits to be read again goes on waiting.
+
+        Two writes may be in flight: of the first nobody knows whether it was recorded, and the second is taken.
+        """
+        lost = self._runs.get(run_id)
+        if lost is not None and not lost.is_waiting:
+            del self._runs[run_id]
