@@ -9,7 +9,7 @@ CORE := .venv/.core
 DEV := .venv/.dev
 
 .NOTPARALLEL:
-.PHONY: help demo test quick bench bench-peers crash soak lint types pyright imports
+.PHONY: help demo test quick bench bench-peers bench-temporal crash soak lint types pyright imports
 
 help:
 	@echo "make demo    run the example workflow"
@@ -17,6 +17,7 @@ help:
 	@echo "make quick   the developers' loop: style, types, fast tests"
 	@echo "make bench   measure"
 	@echo "make bench-peers  measure beside DBOS, LangGraph and Temporal"
+	@echo "make bench-temporal  measure beside hand-written Temporal workflows"
 	@echo "make crash   every kind of workflow with a crash at each of its commits"
 	@echo "make soak    kill and stop processes at random for ten minutes, and count what is lost"
 
@@ -40,6 +41,9 @@ bench-peers: $(CORE) .venv-peers/.ready
 	$(BIN)/python -m venv --clear .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable . -r benchmarks/peers/requirements.txt
 	@touch $@
+
+bench-temporal: $(DEV)
+	$(BIN)/python -m benchmarks.temporal
 
 crash: $(CORE)
 	PYTHONPATH=tests $(BIN)/python -m crash

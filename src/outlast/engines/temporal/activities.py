@@ -118,9 +118,9 @@ class Activities:
 
     async def _beat(self, past: Past) -> None:
         """Tell the server that this worker lives, and learn from its answers of a cancel; less often if many do."""
-        while True:
-            activity.heartbeat(*past.details)
+        while True:  # a body that ends soon costs no heartbeat
             await asyncio.sleep(min(_LONGEST_BEAT, max(_SHORTEST_BEAT, self._in_flight * _BEAT_PER_BODY)))
+            activity.heartbeat(*past.details)
 
     def _reply(self, outcome: Outcome | Verdict, past: Past) -> RawValue:
         message = Reply(self._now_ms(), outcome, past.restarts, past.crashes).to_bytes()

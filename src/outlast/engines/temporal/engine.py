@@ -14,7 +14,7 @@ from typing import Any, Final
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventFilterType
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
@@ -31,7 +31,7 @@ from outlast.engines.temporal.messages import Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
-from outlast.engines.temporal.reading import Reading, is_cut_off, is_missing
+from outlast.engines.temporal.reading import Reading, is_missing
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import PayloadTooLargeError, RunExistsError, RunNotFoundError, StoreUnavailableError
 from outlast.graph.committed import CommittedWorkflow
@@ -43,7 +43,12 @@ __all__ = ["BoundEngine"]
 
 _RPC: Final = timedelta(seconds=10)
 _STARTS_AT_ONCE: Final = 50
-_TRIES: Final = 20
+_FIRST_LOOK: Final = 0.05
+"""Seconds until a waiter looks whether the run is suspended; that it has ended, the server tells at once."""
+_LONGEST_LOOK: Final = 2.0
+"""Seconds between two looks at most."""
+_SHARE_OF_LOOKING: Final = 10
+"""A waiter looks for at most a tenth of the time."""
 _STARTS_AT: Final = "outlast-starts-at-ms"
 """Entry of the memo of a run that is to start later."""
 _FRESH: Final = 60.0
@@ -224,19 +229,26 @@ class BoundEngine:
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
-        for _ in range(_TRIES):
-            reading = self._reading(run_id)
-            with translated(run_id):
-                try:
-                    async for _ in reading.follow():
-                        history = reading.history()
-                        if history is not None and _has_come_to_rest(history, after):
-                            return history
-                except RPCError as error:
-                    if not is_cut_off(error):
-                        raise
-        message = f"the history of run {run_id} cannot be followed; try again"
-        raise StoreUnavailableError(message)
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_LOOK
+        closing = asyncio.create_task(self._until_closed(run_id), name=f"outlast wait for {run_id}")
+        try:
+            while True:
+                await asyncio.wait([closing], timeout=pause)
+                began = loop.time()
+                reading = await self._read(run_id)
+                history = None if reading is None else reading.history()
+                if history is None:
+                    raise RunNotFoundError(run_id)
+                if _has_come_to_rest(history, after):
+                    return history
+                if closing.done():
+                    closing.result()
+                    closing = asyncio.create_task(self._until_closed(run_id), name=f"outlast wait for {run_id}")
+                pause = min(_LONGEST_LOOK, max(1.5 * pause, _SHARE_OF_LOOKING * (loop.time() - began)))
+        finally:
+            closing.cancel()
+            await asyncio.wait([closing])
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
         """Return nothing: workflows with hooks are refused."""
@@ -281,6 +293,15 @@ class BoundEngine:
                     return None
                 raise
         return reading
+
+    async def _until_closed(self, run_id: str) -> None:
+        """Wait until the workflow is closed: one question to the server, however long it takes."""
+        with translated(run_id):
+            events = self._handle(run_id).fetch_history_events(
+                wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+            )
+            async for _ in events:
+                return
 
     async def _is_known(self, run_id: str) -> bool:
         with translated(run_id):
