@@ -58,6 +58,8 @@ from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
 from outlast.run import RunHandle, StartedRun
 from outlast.starting import Idempotency
 from outlast.stream import RunStream, StreamEvent
+from outlast.trace import TraceContext
+from outlast.tracing import TracingOptions
 from outlast.values import JsonValue
 
 __all__ = [
@@ -127,6 +129,8 @@ __all__ = [
     "StoreUnavailableError",
     "StreamEvent",
     "StreamWriteError",
+    "TraceContext",
+    "TracingOptions",
     "UnattachedWorkflowError",
     "Union",
     "UnreadableRunError",

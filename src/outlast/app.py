@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import Token
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -37,6 +38,7 @@ from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
 from outlast.storage.memory import MemoryStore
 from outlast.storage.sqlite import SqliteStore
+from outlast.telemetry.choice import TracingChoice, find_tracer
 
 __all__ = ["Outlast"]
 
@@ -76,6 +78,7 @@ class Outlast(Findable):
         hook_timeout: timedelta = timedelta(seconds=30),
         retention: timedelta | None = timedelta(days=30),
         identity_ttl: timedelta = timedelta(days=30),
+        tracing: TracingChoice = None,
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -102,6 +105,8 @@ class Outlast(Findable):
             retention: How long runs are kept after they ended; None for ever. Workers delete older ones in the
                 background.
             identity_ttl: How long the id of a deleted run cannot be started again.
+            tracing: The OpenTelemetry `TracerProvider` that takes the spans of runs. None: the one that the program has
+                configured globally when the app is entered, if any. True: the same, and there must be one. False: none.
 
         Raises:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
@@ -121,6 +126,8 @@ class Outlast(Findable):
             hook_timeout=hook_timeout,
             retention=retention,
             identity_ttl=identity_ttl,
+            must_trace=tracing not in (None, False),
+            find_tracer=partial(find_tracer, tracing),
         )
         self._durability: Literal["full", "normal"] = durability or "full"
         if engine is not None and (store is not None or durability is not None):

@@ -20,6 +20,7 @@ from outlast.results import RunResult
 from outlast.run import StartedRun
 from outlast.starting import Idempotency, check_context, check_state, make_request
 from outlast.stream import RunStream, View
+from outlast.tracing import TracingOptions
 
 __all__ = ["OutputOptions", "Run"]
 
@@ -61,6 +62,7 @@ class Run(Generic[In, Out_co]):
         start_within: timedelta | float | None = None,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
+        tracing_options: TracingOptions | None = None,
     ) -> StartedRun[Out_co]:
         """Start the run and return at once, without waiting for any step.
 
@@ -80,6 +82,7 @@ class Run(Generic[In, Out_co]):
             idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id. A
                 text, or an `Idempotency` with a scope, a time and policies.
             per_step: Pause after each node of the workflow; `step` lets it go on.
+            tracing_options: The trace that it joins, and what its spans show.
 
         Raises:
             InputError: The input, state, context or another option does not fit; names each path. Nothing was recorded.
@@ -100,6 +103,7 @@ class Run(Generic[In, Out_co]):
             start_within=start_within,
             idempotency_key=idempotency_key,
             per_step=per_step,
+            tracing_options=tracing_options,
         )
         return await self._start(request)
 
@@ -116,6 +120,7 @@ class Run(Generic[In, Out_co]):
         start_within: timedelta | float | None = None,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
+        tracing_options: TracingOptions | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
@@ -137,6 +142,7 @@ class Run(Generic[In, Out_co]):
             start_within=start_within,
             idempotency_key=idempotency_key,
             per_step=per_step,
+            tracing_options=tracing_options,
         )
         return await started.result()
 
@@ -153,6 +159,7 @@ class Run(Generic[In, Out_co]):
         start_within: timedelta | float | None = None,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
+        tracing_options: TracingOptions | None = None,
     ) -> RunStream[Out_co]:
         """Start the run when the first event or the result is asked for, and show what it does (rule 14.2).
 
@@ -174,6 +181,7 @@ class Run(Generic[In, Out_co]):
             start_within=start_within,
             idempotency_key=idempotency_key,
             per_step=per_step,
+            tracing_options=tracing_options,
         )
 
         async def begin() -> View[Out_co]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from outlast.addressing import plain_context
@@ -93,7 +93,8 @@ class Draft:
             raise PayloadTooLargeError("results that the fork keeps", size, _MOST_COPIED)
         root = view.state.root
         value = self.seed.inputs.get("", root.input if root is not None else None)
-        start = RunStarted(now_ms, view.request_context, self.state, view.include_state)
+        tracing = replace(view.tracing, trace_id=None, parent_span_id=None)  # another run has a trace of its own
+        start = RunStarted(now_ms, view.request_context, self.state, view.include_state, tracing=tracing)
         raw = b"null" if value is None else resolver.resolve(value)
         return [(start, raw), (self._event(0, now_ms, seed), _payload(values))]
 

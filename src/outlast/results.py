@@ -34,6 +34,7 @@ from outlast.errors import (
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms, render_ms, to_ms
+from outlast.trace import UNTRACED, Tracing, run_trace
 from outlast.values import InvalidValueError, JsonValue, decode
 
 __all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "at_execution", "fold_history", "read_result"]
@@ -124,6 +125,18 @@ class RunResult(Generic[Out_co]):
     """With status `canceled`: the words of who canceled it, if there are any."""
     skipped: Sequence[str] = ()
     """Of a `resume`: paths of the suspended items that somebody else had resumed meanwhile."""
+    tracing: Tracing = field(default=UNTRACED, repr=False, compare=False)
+    """What the caller of the start asked of its trace."""
+
+    @property
+    def trace_id(self) -> str:
+        """Id of the trace that the run belongs to, 32 hex digits; the same whether its spans are exported or not."""
+        return run_trace(self.run_id, self.execution, self.tracing).trace_id
+
+    @property
+    def span_id(self) -> str:
+        """Id of the span of this execution of the run, 16 hex digits."""
+        return run_trace(self.run_id, self.execution, self.tracing).span_id
 
     def unwrap(self) -> Out_co:
         """Return the result.
@@ -160,6 +173,8 @@ class RunResult(Generic[Out_co]):
             "status": self.status.value,
             "input": self.input,
             "steps": {path: step.to_dict() for path, step in self.steps.items()},
+            "traceId": self.trace_id,
+            "spanId": self.span_id,
         }
         if self.status is RunStatus.SUCCESS:
             wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
@@ -269,9 +284,10 @@ def read_result(history: History, output: Schema[Any], *, with_state: bool = Fal
 
 def _read(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunResult[Any]:
     history = reading.history
-    ended = None if with_state else _ended_of(history)
-    if ended is None:
+    ends = None if with_state else _ends_of(history)
+    if ends is None:
         return _read_by_fold(reading, output, with_state=with_state)
+    started, ended = ends
     is_success = ended.status is RunStatus.SUCCESS
     return RunResult(
         run_id=history.run_id,
@@ -284,18 +300,19 @@ def _read(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunRes
         result=output.decode(reading.payloads[ended.output_seq]) if is_success and ended.output_seq else None,
         error=ended.failure,
         error_path=ended.cause or "",
+        tracing=started.tracing,
     )
 
 
-def _ended_of(history: History) -> RunFinished | None:
-    """Return the last event if it alone tells how the run ended; what else there is to say is folded."""
+def _ends_of(history: History) -> tuple[RunStarted, RunFinished] | None:
+    """Return the start and the end if they alone tell how the run ended; what else there is to say is folded."""
     if len(history.records) < _LEAST_RECORDS or history.records[-1].type != "run-finished" or history.execution:
         return None
     started, ended = decode_event(_start_of(history)), decode_event(history.records[-1])
     if not isinstance(ended, RunFinished) or not isinstance(started, RunStarted) or started.include_state:
         return None
     tells_all = ended.failure is not None or ended.output_seq is not None
-    return ended if tells_all else None
+    return (started, ended) if tells_all else None
 
 
 _LEAST_RECORDS: Final = 2
@@ -324,6 +341,7 @@ def _read_by_fold(reading: _Reading, output: Schema[Any], *, with_state: bool) -
         suspend_payload={each.path: reading.json(each.payload) for each in suspensions},
         state=view.state.data if with_state or view.include_state else None,
         cancel_reason=view.cancel_reason,
+        tracing=view.tracing,
     )
 
 

@@ -17,6 +17,8 @@ from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
 from outlast.instant import to_ms
 from outlast.storage.identity import Identity, WhenFinished, WhileRunning
+from outlast.trace import UNTRACED
+from outlast.tracing import TracingOptions, check_tracing
 from outlast.values import InvalidValueError, JsonValue, decode
 
 __all__ = [
@@ -50,6 +52,7 @@ _OPTIONS: Final = (
     "start_at",
     "start_within",
     "idempotency_key",
+    "tracing_options",
 )
 """What an item of `start_many` may hold."""
 
@@ -91,6 +94,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     start_within: timedelta | float | None = None,
     idempotency_key: str | Idempotency | None = None,
     per_step: bool = False,
+    tracing_options: TracingOptions | None = None,
 ) -> StartRequest:
     """Check everything about a start.
 
@@ -118,6 +122,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         start_within_ms=None if start_within is None else _start_within_ms(start_within),
         identity=identity,
         per_step=per_step,
+        tracing=UNTRACED if tracing_options is None else check_tracing(tracing_options),
     )
 
 

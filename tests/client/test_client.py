@@ -29,11 +29,13 @@ from outlast import (
     RunNotFoundError,
     RunStateError,
     StepFailedError,
+    TracingOptions,
     Workflow,
     step,
 )
 from outlast.client import Client, RemoteRun, RemoteRunHandle, RemoteStartedRun
 from outlast.server import Token, create_app
+from outlast.tracing import check_tracing
 from server.site import APPROVAL, GREET, approve
 
 INTERNAL = {"as_started", "rewind"}
@@ -79,6 +81,16 @@ async def test_run_is_started_and_waited_for():
         result = await run.start(input_data="ada")
 
     assert (result.unwrap(), result.run_id, result.resource_id) == ("hello ada", run.run_id, "ada")
+
+
+async def test_trace_of_a_start_is_kept_with_the_run():
+    async with connected() as (client, app):
+        options = TracingOptions(trace_id="ab", tags=["x"], metadata={"a": 1}, hide_input=True, is_sampled=False)
+        there = await (await client.create_run(GREET)).start(input_data="ada", tracing_options=options)
+        here = await app.run(there.run_id).result()
+
+    assert (there.trace_id, there.span_id) == (here.trace_id, here.span_id)
+    assert here.tracing == check_tracing(options)
 
 
 async def test_results_are_those_in_process():

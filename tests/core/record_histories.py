@@ -40,6 +40,7 @@ from outlast.graph.source import from_input
 from outlast.graph.source import value as literal
 from outlast.graph.step import step
 from outlast.graph.workflow import Workflow
+from outlast.trace import Tracing
 from outlast.values import JsonValue, decode, encode
 from simulated import T0, SimulatedRun
 
@@ -609,6 +610,23 @@ def poisoned() -> SimulatedRun:
     return run
 
 
+def traced() -> SimulatedRun:
+    run = SimulatedRun(CHAIN.graph)
+    asked = Tracing(
+        trace_id="0" * 31 + "a",
+        parent_span_id="0" * 15 + "b",
+        metadata={"tenant": "acme"},
+        tags=("night",),
+        root_span_name="nightly",
+        request_context_keys=("user.id",),
+        hide_input=True,
+        hide_output=True,
+        is_sampled=False,
+    )
+    run.record_one(RunStarted(T0, tracing=asked), encode("https://example.org"))
+    return run
+
+
 def given_up() -> SimulatedRun:
     run = chain_in_flight()
     run.record(RunGivenUp(T0 + 2, FailureInfo(type="WorkflowTerminatedError", message="by hand", is_retryable=False)))
@@ -815,6 +833,7 @@ SCENARIOS: dict[str, Callable[[], SimulatedRun]] = {
         suspension_abandoned,
         suspension_timed_out,
         timed_out,
+        traced,
         wait_defaulted,
         wait_resumed,
         wait_timed_out,

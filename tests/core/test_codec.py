@@ -46,6 +46,7 @@ from outlast.core.seed import Seed
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.patch import Operation, PatchVerb
+from outlast.trace import Tracing
 
 CAUSE = FailureInfo(type="KeyError", message="'id'", traceback="Traceback ...")
 FAILURE = FailureInfo(
@@ -98,6 +99,8 @@ EVENTS: dict[str, Event] = {
     "run paused": RunPaused(5, "?pause"),
     "run continued": RunContinued(5, "?pause", per_step=False),
     "run started with a deadline of its start": RunStarted(5, start_deadline_ms=1_767_225_600_000),
+    "run started in a trace": RunStarted(5, tracing=Tracing(trace_id="0" * 31 + "a", tags=("x",), metadata={"a": [1]})),
+    "run started hidden": RunStarted(5, tracing=Tracing(hide_input=True, hide_output=True, is_sampled=False)),
     "hook started": HookStarted(5, "?on_start"),
     "hook returned": HookEnded(5, "?on_start", None),
     "hook raised": HookEnded(5, "?on_start", FailureInfo(type="ValueError", message="no")),

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from engines.place import Place, one_step
 from outlast import ReadContext, StepContext, Workflow, step
+from outlast.trace import UNTRACED, attempt_trace, run_trace
 
 
 class Order(BaseModel):
@@ -236,7 +237,9 @@ async def test_step_context_has_every_field(place: Place, is_async: bool) -> Non
     def look(order: Order, ctx: StepContext) -> int:
         for name in ("run_id", "workflow_id", "resource_id", "path", "execution", "attempt", "input", "recovered"):
             seen[name] = getattr(ctx, name)
-        seen.update(key=ctx.idempotency_key, context=dict(ctx.request_context), logger=ctx.logger.extra)
+        seen.update(
+            key=ctx.idempotency_key, context=dict(ctx.request_context), logger=ctx.logger.extra, trace=ctx.trace
+        )
         return order.id
 
     async def look_async(order: Order, ctx: StepContext) -> int:
@@ -245,6 +248,7 @@ async def test_step_context_has_every_field(place: Place, is_async: bool) -> Non
     workflow = Workflow("w", input=Order).then(step(id="look")(look_async if is_async else look)).commit()
     await place.run(workflow, {"id": 5}, run_id="run", resource_id="mine", request_context={"a": [1]})
 
+    trace = attempt_trace(run_trace("run", 0, UNTRACED), "run", 0, "look", call=(0, 0))
     assert seen == {
         "run_id": "run",
         "workflow_id": "w",
@@ -256,7 +260,14 @@ async def test_step_context_has_every_field(place: Place, is_async: bool) -> Non
         "recovered": False,
         "key": "run:look",
         "context": {"a": [1]},
-        "logger": {"run_id": "run", "workflow_id": "w", "path": "look"},
+        "trace": trace,
+        "logger": {
+            "run_id": "run",
+            "workflow_id": "w",
+            "path": "look",
+            "trace_id": trace.trace_id,
+            "span_id": trace.span_id,
+        },
     }
 
 

@@ -63,10 +63,6 @@ class Unreliable(MemoryStore):
         self._check("list_graphs")
         return await super().list_graphs(**options)
 
-    async def load_graph(self, *args: Any) -> bytes:
-        self._check("load_graph")
-        return await super().load_graph(*args)
-
     async def claim(self, *args: Any, **options: Any) -> Any:
         self._check("claim")
         return await super().claim(*args, **options)
@@ -133,19 +129,6 @@ async def test_runs_are_taken_over_although_the_store_fails_meanwhile(
         await eventually(lambda: store.faults[method] == 0)
         for run_id in run_ids:
             assert (await app.run(run_id).result(timeout=5)).result == 3
-
-
-async def test_graph_that_could_not_be_read_at_first_is_read_later(database: MemoryDatabase) -> None:
-    """12.5: a run keeps the graph that it was started on; a fault while it is read strands none of its runs."""
-    older = Workflow("count", input=int, output=int).then(add_one).commit()
-    store = Unreliable(database)
-    async with Outlast([COUNT], store=store) as app:
-        store.fail("load_graph")
-        async with Outlast([older], store=MemoryStore(database), worker=False) as starter:
-            await (await starter.create_run(older, run_id="run")).start_async(input_data=1)
-        await eventually(lambda: store.faults["load_graph"] == 0)
-
-        assert (await app.run("run").result(timeout=5)).result == 2
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])

@@ -17,6 +17,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON
 from outlast.results import RunResult
 from outlast.starting import Idempotency
+from outlast.tracing import TracingOptions
 from outlast.values import JsonValue
 
 __all__ = ["RemoteRun"]
@@ -52,6 +53,7 @@ class RemoteRun(Generic[In, Out_co]):
         start_within: timedelta | float | None = None,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
+        tracing_options: TracingOptions | None = None,
     ) -> RemoteStartedRun[Out_co]:
         """Start the run and return once it is durable, without waiting for any step.
 
@@ -67,6 +69,7 @@ class RemoteRun(Generic[In, Out_co]):
             delay: How long it waits before it starts, as a timedelta or in seconds; it is `pending` until then.
             start_at: When it starts, an aware datetime; one in the past means at once.
             start_within: How long it may take until a worker begins it, as a timedelta or in seconds.
+            tracing_options: The trace that it joins, and what its spans show.
             idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id.
             per_step: Pause after each node of the workflow; `step` lets it go on.
 
@@ -88,6 +91,7 @@ class RemoteRun(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            tracing_options=tracing_options,
             idempotency=key,
             per_step=per_step,
         )
@@ -106,6 +110,7 @@ class RemoteRun(Generic[In, Out_co]):
         start_within: timedelta | float | None = None,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
+        tracing_options: TracingOptions | None = None,
     ) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
@@ -120,6 +125,7 @@ class RemoteRun(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            tracing_options=tracing_options,
             idempotency_key=idempotency_key,
             per_step=per_step,
         )
@@ -138,6 +144,7 @@ class RemoteRun(Generic[In, Out_co]):
         start_within: timedelta | float | None = None,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
+        tracing_options: TracingOptions | None = None,
     ) -> RemoteStream[Out_co]:
         """Start the run when the first event is asked for, and show what it does.
 
@@ -154,6 +161,7 @@ class RemoteRun(Generic[In, Out_co]):
                 delay=delay,
                 start_at=start_at,
                 start_within=start_within,
+                tracing_options=tracing_options,
                 idempotency_key=idempotency_key,
                 per_step=per_step,
             )

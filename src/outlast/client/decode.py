@@ -12,6 +12,7 @@ from outlast.graph.schema import Schema
 from outlast.instant import from_ms
 from outlast.reading import RunInfo, RunPage
 from outlast.results import HookDelivery, RunResult, StepResult
+from outlast.trace import Tracing
 from outlast.values import JsonValue, encode
 
 __all__ = ["decode_deliveries", "decode_page", "decode_result"]
@@ -42,6 +43,7 @@ def decode_result(wire: Mapping[str, JsonValue], output: Schema[Any]) -> RunResu
         state=_object(wire["state"]) if wire.get("state") is not None else None,
         cancel_reason=_text(wire.get("cancelReason")),
         skipped=cast("Sequence[str]", wire.get("skipped", ())),
+        tracing=Tracing(trace_id=_text(wire.get("traceId"))),
     )
 
 

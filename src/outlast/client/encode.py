@@ -13,6 +13,8 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
 from outlast.starting import Idempotency, encode_value
+from outlast.trace import Tracing
+from outlast.tracing import TracingOptions, check_tracing
 from outlast.values import JsonValue, decode
 
 __all__ = ["AnyWorkflow", "query_of", "resume_body", "start_body", "travel_body"]
@@ -35,6 +37,7 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
     start_within: timedelta | float | None,
     idempotency: Idempotency | None,
     per_step: bool,
+    tracing_options: TracingOptions | None,
 ) -> dict[str, JsonValue]:
     """Return the body of a start; what is not given is left out.
 
@@ -58,6 +61,8 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
     if request_context is not None:
         schema = known.request_context if known else JSON
         body["requestContext"] = _as_json(schema, request_context, "request_context")
+    if tracing_options is not None:
+        body["tracingOptions"] = _tracing(check_tracing(tracing_options))
     if idempotency is not None:
         body["idempotency"] = {
             "scope": idempotency.scope,
@@ -66,6 +71,21 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
             "whenFinished": idempotency.when_finished,
         }
     return {key: value for key, value in body.items() if value is not None}
+
+
+def _tracing(tracing: Tracing) -> dict[str, JsonValue]:
+    given: dict[str, JsonValue] = {
+        "traceId": tracing.trace_id,
+        "parentSpanId": tracing.parent_span_id,
+        "metadata": dict(tracing.metadata),
+        "tags": list(tracing.tags),
+        "rootSpanName": tracing.root_span_name,
+        "requestContextKeys": list(tracing.request_context_keys),
+        "hideInput": tracing.hide_input,
+        "hideOutput": tracing.hide_output,
+        "isSampled": None if tracing.is_sampled else False,
+    }
+    return {key: value for key, value in given.items() if value not in (None, [], {})}
 
 
 def resume_body(

@@ -46,6 +46,7 @@ from outlast.core.seed_codec import seed_from_json, seed_to_json
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
 from outlast.graph.patch import patch_from_json, patch_to_json
+from outlast.trace import UNTRACED, tracing_from_json
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["EVENT_VERSIONS", "UnknownEventError", "decode_event", "encode_event"]
@@ -339,6 +340,8 @@ def _start_body(event: RunStarted) -> bytes | None:
         fields["include_state"] = True
     if event.start_deadline_ms is not None:
         fields["start_deadline_ms"] = event.start_deadline_ms
+    if event.tracing is not UNTRACED and (tracing := event.tracing.to_json()):
+        fields["tracing"] = tracing
     return encode(fields) if fields else None
 
 
@@ -353,6 +356,7 @@ def _run_started(record: Record) -> RunStarted:
         _number(body.get("deadline_ms")),
         bool(body.get("per_step")),
         _number(body.get("start_deadline_ms")),
+        tracing_from_json(body["tracing"]) if "tracing" in body else UNTRACED,
     )
 
 

@@ -15,6 +15,7 @@ from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.patch import Patch
 from outlast.immutable import immutable
+from outlast.trace import UNTRACED, Tracing
 from outlast.values import JsonValue
 
 __all__ = [
@@ -88,6 +89,8 @@ class RunStarted:
     """Whether the run pauses after each node of the workflow (rule 12.6)."""
     start_deadline_ms: int | None = None
     """Until when a worker has to begin it, in milliseconds since 1970, UTC; None for whenever."""
+    tracing: Tracing = UNTRACED
+    """What the caller asked of its trace. The core keeps it for spans only."""
 
 
 @immutable

@@ -48,6 +48,7 @@ from outlast.core.state import RunState
 from outlast.core.status import StepStatus
 from outlast.failures import FailureInfo
 from outlast.graph.nodes import Graph, WaitNode
+from outlast.trace import UNTRACED, Tracing
 from outlast.values import JsonValue, encode
 
 __all__ = ["RunView", "StepView", "fold_state", "fold_view"]
@@ -112,6 +113,8 @@ class RunView:
     """What the caller told all steps."""
     include_state: bool = False
     """Whether results show the state."""
+    tracing: Tracing = UNTRACED
+    """What the caller asked of its trace."""
     failure: Cause | None = None
     """Why the run failed."""
     cancel_reason: str | None = None
@@ -194,6 +197,7 @@ def _note_run(view: RunView, event: RunStarted | CancelRequested | RunFinished) 
         case RunStarted():
             view.request_context = event.request_context
             view.include_state = event.include_state
+            view.tracing = event.tracing
         case CancelRequested():
             view.cancel_reason = event.reason
         case RunFinished():

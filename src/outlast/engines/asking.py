@@ -7,6 +7,7 @@ from outlast.core.events import CancelRequested, Fact, RunContinued, RunStarted,
 from outlast.core.flow.ending import START_PATH
 from outlast.core.flow.scope import PAUSE_PATH
 from outlast.core.state import RunState
+from outlast.trace import UNTRACED, tracing_from_json
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["fact_asked_for"]
@@ -46,6 +47,7 @@ def _start(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact |
         bool(fields.get("include_state")),
         None if timeout_ms is None else now_ms + timeout_ms,
         bool(fields.get("per_step")),
+        tracing=tracing_from_json(fields["tracing"]) if "tracing" in fields else UNTRACED,
     )
     return event, encode(fields.get("input"))
 

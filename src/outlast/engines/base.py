@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from outlast.core.events import Fact, RunCreated, RunStarted
@@ -17,6 +17,7 @@ from outlast.immutable import immutable
 from outlast.storage.identity import Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
+from outlast.trace import UNTRACED, Tracing
 from outlast.values import JsonValue
 
 __all__ = [
@@ -64,6 +65,20 @@ class StartRequest:
 
     per_step: bool = False
     """Whether it pauses after each node of the workflow."""
+    tracing: Tracing = UNTRACED
+    """What the caller asked of its trace."""
+
+    def placed(self, around: Tracing | None) -> StartRequest:
+        """Return it as a start within a span, unless it names a trace itself or there is no span."""
+        if around is None or self.tracing.trace_id is not None:
+            return self
+        tracing = replace(
+            self.tracing,
+            trace_id=around.trace_id,
+            parent_span_id=around.parent_span_id,
+            is_sampled=around.is_sampled and self.tracing.is_sampled,
+        )
+        return replace(self, tracing=tracing)
 
     @property
     def is_immediate(self) -> bool:
@@ -78,7 +93,14 @@ class StartRequest:
         """Return the first event of the run's journal; its payload is the input."""
         timeout_ms, start_within_ms = self.workflow.graph.root.timeout_ms, self.start_within_ms
         if timeout_ms is None and start_within_ms is None:
-            return RunStarted(now_ms, self.request_context, self.state, self.include_state, per_step=self.per_step)
+            return RunStarted(
+                now_ms,
+                self.request_context,
+                self.state,
+                self.include_state,
+                per_step=self.per_step,
+                tracing=self.tracing,
+            )
         starts_at_ms = max(now_ms, self.ready_at_ms(now_ms) or 0)  # both times count from when it may start
         return RunStarted(
             now_ms,
@@ -88,6 +110,7 @@ class StartRequest:
             deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
             per_step=self.per_step,
             start_deadline_ms=None if start_within_ms is None else starts_at_ms + start_within_ms,
+            tracing=self.tracing,
         )
 
 

@@ -34,5 +34,7 @@ class Capability(StrEnum):
     """Ending a run at once when it is canceled while no worker lives; else it ends when one comes."""
     RUN_SLOTS = "run-slots"
     """Driving at most `max_runs` runs at a time in a process, while others wait to be begun."""
+    TRACING = "tracing"
+    """Exporting spans, and letting runs join traces."""
     SUBSECOND_TIMERS = "subsecond-timers"
     """Sleeping, and waiting between attempts, to the millisecond."""

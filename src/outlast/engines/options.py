@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from outlast.engines.telemetry import Tracer
 from outlast.errors import ConfigurationError
 
 __all__ = ["DriveOptions", "wall_clock_ms"]
@@ -51,6 +52,10 @@ class DriveOptions:
     """How long ended runs are kept; None for ever."""
     identity_ttl: timedelta = timedelta(days=30)
     """How long the id of a deleted run cannot be started again."""
+    must_trace: bool = False
+    """Whether the app asks for spans, so that an engine without them has to refuse."""
+    find_tracer: Callable[[], Tracer | None] = lambda: None
+    """Finds what takes the spans, when the engine is opened; None for nobody."""
     now_ms: Callable[[], int] = wall_clock_ms
     """The clock."""
 

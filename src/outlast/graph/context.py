@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, Unpack, cast, overload
 
 from outlast.errors import InputError, Problem, RunExistsError, StreamWriteError
 from outlast.graph.cancel_flag import CancelFlag
+from outlast.graph.facts import AttemptFacts, RunFacts
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
 from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
 from outlast.ids import derive_run_id
+from outlast.trace import TraceContext, attempt_trace, run_trace
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 if TYPE_CHECKING:
@@ -43,22 +44,6 @@ In = TypeVar("In")
 T = TypeVar("T")
 ChildIn = TypeVar("ChildIn")
 ChildOut = TypeVar("ChildOut")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """What is the same for all contexts of one run in one workflow."""
-
-    run_id: str
-    """Id of the run."""
-    workflow_id: str
-    """Id of the workflow in which the node stands; of the nested one inside it."""
-    resource_id: str | None
-    """Whose run it is."""
-    execution: int
-    """Which execution of the run."""
-    request_context: bytes
-    """What the caller told all steps, as JSON."""
 
 
 class ContextLookup(Protocol):
@@ -183,14 +168,30 @@ class ReadContext(Generic[In]):
         return decode(raw) if isinstance(step, str) else step.output.decode(raw)
 
     @property
+    def trace(self) -> TraceContext:
+        """The span of the run, in whose trace this happens: hand `trace.traceparent` to outside services."""
+        run = self._run
+        return run_trace(run.run_id, run.execution, run.tracing, is_sampled=run.is_sampled)
+
+    @property
     def blocking(self) -> BlockingContext:
         """The same getters for sync bodies, which run in a thread and cannot await."""
         return BlockingContext(self, self._lookup)
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger named `outlast.run.<workflow id>` whose records carry `run_id`, `workflow_id` and `path`."""
-        extra = {"run_id": self.run_id, "workflow_id": self.workflow_id, "path": self.path}
+        """A logger named `outlast.run.<workflow id>`.
+
+        Its records carry `run_id`, `workflow_id` and `path`, and as `trace_id` and `span_id` those of `trace`.
+        """
+        trace = self.trace
+        extra = {
+            "run_id": self.run_id,
+            "workflow_id": self.workflow_id,
+            "path": self.path,
+            "trace_id": trace.trace_id,
+            "span_id": trace.span_id,
+        }
         return logging.LoggerAdapter(logging.getLogger(f"outlast.run.{self.workflow_id}"), extra)
 
 
@@ -239,26 +240,6 @@ class BlockingStepContext(BlockingContext):
         return self._lookup.run_blocking(start)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFacts:
-    """What is particular to one call of a body."""
-
-    attempt: int
-    """0 for the first try."""
-    is_recovered: bool
-    """Whether this attempt had started before and its worker was lost."""
-    canceled: CancelFlag
-    """Whether the run is being canceled."""
-    is_resumed: bool = False
-    """Whether it is called because somebody resumed it."""
-    is_timed_out: bool = False
-    """Whether it is called because its suspension timed out."""
-    suspend_data: bytes | None = None
-    """What it told when it suspended, as JSON."""
-    resume_data: bytes | None = None
-    """What it was resumed with, as JSON."""
-
-
 class StepContext(ReadContext[Any]):
     """What a step's body may ask for by annotating a parameter with this class."""
 
@@ -292,6 +273,12 @@ class StepContext(ReadContext[Any]):
     def attempt(self) -> int:
         """0 for the first try; a crash does not count as one."""
         return self._facts.attempt
+
+    @property
+    def trace(self) -> TraceContext:
+        """The span of this attempt: hand `trace.traceparent` to outside services."""
+        run, call = self._run, (self._facts.attempt, self._facts.suspensions)
+        return attempt_trace(super().trace, run.run_id, run.execution, self._path, call=call)
 
     @property
     def recovered(self) -> bool:
@@ -357,7 +344,7 @@ class StepContext(ReadContext[Any]):
             key: Names this start in place of its number; needed if the body may start runs in another order next time.
             resource_id: Whose run it is; that of this run unless given.
             options: As in `Run.start_async`: `initial_state`, `request_context`, `output_options`, `tags`, `delay`,
-                `start_at`, `start_within`, `per_step`.
+                `start_at`, `start_within`, `per_step`, `tracing_options`.
 
         Raises:
             InputError: The input or an option does not fit; names each path. Nothing was recorded.

@@ -13,6 +13,7 @@ from outlast.values import JsonValue
 if TYPE_CHECKING:
     from outlast.beginning import OutputOptions
     from outlast.results import RunResult
+    from outlast.tracing import TracingOptions
 
 __all__ = ["StartOptions", "WorkflowOptions"]
 
@@ -42,3 +43,4 @@ class StartOptions(TypedDict, total=False):
     start_at: datetime | None
     start_within: timedelta | float | None
     per_step: bool
+    tracing_options: TracingOptions | None

@@ -24,6 +24,7 @@ from outlast.server.metrics import Metrics
 from outlast.server.problem import Refusal
 from outlast.server.streaming import Streams
 from outlast.server.wire.body import IdempotencyBody, ResumeBody, StartBody
+from outlast.server.wire.tracing import join_trace
 from outlast.starting import Idempotency, check_text, encode_value
 from outlast.storage.listing import RunQuery, RunSummary
 from outlast.values import InvalidValueError, JsonValue, decode, encode
@@ -151,6 +152,7 @@ class Service:
         run_id: str | None,
         is_new: bool,
         key: str | None,
+        traceparent: str | None = None,
     ) -> str:
         """Start a run and return its id once it is durable.
 
@@ -161,6 +163,7 @@ class Service:
             run_id: Its id; a new run gets one if there is none.
             is_new: Whether a run with an unknown id is made; else it must have been created.
             key: An idempotency key: with it, a repeated request gets the first run.
+            traceparent: The trace that the request belongs to.
         """
         workflow = self.workflow(workflow_id)
         resource_id = principal.resource_id or body.resource_id
@@ -178,12 +181,21 @@ class Service:
             start_at=body.start_at,
             start_within=_milliseconds(body.start_within_ms),
             per_step=bool(body.per_step),
+            tracing_options=join_trace(body.tracing_options, traceparent),
             idempotency_key=None if key is None else _identity(key, body, principal),
         )
         return started.run_id
 
     async def start_named(
-        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str, is_new: bool, key: str | None
+        self,
+        workflow_id: str,
+        principal: Principal,
+        body: StartBody,
+        *,
+        run_id: str,
+        is_new: bool,
+        key: str | None,
+        traceparent: str | None = None,
     ) -> str:
         """Start the run with an id. Its id is a key already: with a key, a repeated request is answered as the first.
 
@@ -192,7 +204,9 @@ class Service:
             IdempotencyConflictError: It was started before, with other input.
         """
         try:
-            return await self.start(workflow_id, principal, body, run_id=run_id, is_new=is_new, key=None)
+            return await self.start(
+                workflow_id, principal, body, run_id=run_id, is_new=is_new, key=None, traceparent=traceparent
+            )
         except RunExistsError:
             if key is None:
                 raise
@@ -204,7 +218,14 @@ class Service:
         return run_id
 
     async def start_or_find(
-        self, workflow_id: str, principal: Principal, body: StartBody, *, run_id: str | None, key: str | None = None
+        self,
+        workflow_id: str,
+        principal: Principal,
+        body: StartBody,
+        *,
+        run_id: str | None,
+        key: str | None = None,
+        traceparent: str | None = None,
     ) -> RunHandle[Any]:
         """Start a run, or find the one in flight, so that a repeated request is safe.
 
@@ -213,9 +234,13 @@ class Service:
         """
         try:
             if run_id is None:
-                run_id = await self.start(workflow_id, principal, body, run_id=None, is_new=True, key=key)
+                run_id = await self.start(
+                    workflow_id, principal, body, run_id=None, is_new=True, key=key, traceparent=traceparent
+                )
             else:
-                await self.start_named(workflow_id, principal, body, run_id=run_id, is_new=True, key=key)
+                await self.start_named(
+                    workflow_id, principal, body, run_id=run_id, is_new=True, key=key, traceparent=traceparent
+                )
         except RunExistsError as error:
             run_id = error.run_id
             found = await self.find(run_id, principal, workflow_id=workflow_id)

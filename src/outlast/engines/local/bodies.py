@@ -80,12 +80,15 @@ class Bodies:
         """Call the body of a command whose start is durable."""
         body = Body(run, command, timeout_ms)
         run.bodies[command.path] = body
+        context = self._context.copy()
+        if run.trail is not None:
+            context.run(run.trail.enter, run.place_of(command))
         if call.function.is_async:
             name = f"outlast {run.run_id} {command.path}"
-            body.task = self._loop.create_task(self._perform(body, call), name=name, context=self._context.copy())
+            body.task = self._loop.create_task(self._perform(body, call), name=name, context=context)
             self._tasks.add(body)
         else:
-            self._threads.submit(partial(self._perform_in_thread, body, call), self._context.copy())
+            self._threads.submit(partial(self._perform_in_thread, body, call), context)
         if timeout_ms is not None:
             body.timer = self._loop.call_later(timeout_ms / 1000, self._took_too_long, body)
 

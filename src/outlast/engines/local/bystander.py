@@ -17,6 +17,7 @@ from outlast.core.view import fold_state
 from outlast.engines.asking import fact_asked_for
 from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.telemetry import Tracer, export_ended
 from outlast.graph.document import UnknownGraphError
 from outlast.storage.base import Ending, InboxRow, RunRow, Store
 
@@ -42,6 +43,8 @@ class Bystander:
         self._store = store
         self._shelf = shelf
         self._now_ms = now_ms
+        self.tracer: Tracer | None = None
+        """Takes the spans that end with the runs; None for nobody."""
         self._next_start_by: int | None = None
         self.is_stale = True
         """Whether the store may know of a start that is late earlier than the one known here."""
@@ -122,7 +125,8 @@ class Bystander:
         asked = [*((request.kind, request.body) for request in requests), *more]
         try:
             graph = await self._shelf.load_graph(row.graph)
-            state = fold_state(graph, await self._store.load_facts(row.key, until=row.head))
+            earlier = await self._store.load_facts(row.key, until=row.head)
+            state = fold_state(graph, earlier)
             facts = end_from_outside(state, _facts_of(state, asked, self._now_ms()))
         except (UnknownEventError, UnknownGraphError, JournalMismatchError) as error:
             _log.warning("run %s is left to a worker that can read it: %s", row.run_id, error)
@@ -130,20 +134,24 @@ class Bystander:
         if facts is None:
             return False
         status, now, execution = state.status(), self._now_ms(), row.execution
-        return await self._store.end_run(
+        records = [
+            encode_event(event, seq=seq, execution=execution, payload=payload)
+            for seq, (event, payload) in enumerate(facts, start=row.head + 1)
+        ]
+        was_ended = await self._store.end_run(
             Ending(
                 run=row.key,
                 epoch=row.epoch,
                 head=row.head,
-                records=[
-                    encode_event(event, seq=seq, execution=execution, payload=payload)
-                    for seq, (event, payload) in enumerate(facts, start=row.head + 1)
-                ],
+                records=records,
                 status=status,
                 inbox_taken=[request.key for request in requests],
                 outbox=deliveries_of(graph, status, seq=row.head + len(facts), execution=execution, now_ms=now),
             )
         )
+        if was_ended and self.tracer is not None:
+            export_ended(self.tracer, row.run_id, graph, [*earlier, *records], after=row.head)
+        return was_ended
 
 
 def _facts_of(state: RunState, asked: Sequence[_Asked], now_ms: int) -> Iterator[Fact]:

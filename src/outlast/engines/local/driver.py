@@ -117,7 +117,7 @@ class Driver:
 
         A first step starts within the same commit. Anything else that comes first may take long and waits.
         """
-        run.merge_request_context(event.request_context)
+        run.began(event)
         facts: deque[Fact] = deque()
         for command in self._fold(run, event, payload):
             if isinstance(command, RunStep) and not self.is_draining and self.bodies.take_slot():
@@ -260,6 +260,8 @@ class Driver:
         seq = run.record(event, payload)
         apply(run.state, seq, event)
         commands = decide(run.state)
+        if run.trail is not None:
+            run.trail.note(seq, event, commands)
         for path in run.state.abandoned:
             self._timers.cancel(run, path)
         return commands

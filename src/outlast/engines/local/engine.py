@@ -23,6 +23,7 @@ from outlast.engines.local.standing import standing_of
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
 from outlast.engines.options import DriveOptions
+from outlast.engines.telemetry import Tracer
 from outlast.errors import (
     InputError,
     OutlastError,
@@ -64,6 +65,7 @@ class LocalEngine:
         self._now_ms = self._options.now_ms
         self._shelf = ProgramShelf(store, workflows)
         self._bystander = Bystander(store, self._shelf, self._now_ms)
+        self._tracer: Tracer | None = None
         self._worker: Worker | None = None
         self._deliveries: Deliveries | None = None
         self._background: list[asyncio.Task[None]] = []
@@ -90,6 +92,7 @@ class LocalEngine:
         """Open the store, register as a worker unless told otherwise, and take over what is claimable."""
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
+        self._tracer = self._bystander.tracer = self._options.find_tracer()
         await self._store.open()
         try:
             await self._shelf.open()
@@ -149,6 +152,7 @@ class LocalEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
+        request = self._placed(request)
         try:
             await self._start_new(request)
         except RunExistsError:
@@ -174,6 +178,8 @@ class LocalEngine:
             "include_state": request.include_state,
             "per_step": request.per_step,
         }
+        if tracing := request.tracing.to_json():
+            body["tracing"] = tracing
         return await self.post(request.run_id, kind="start", topic="start", body=encode(body))
 
     async def _start_new(self, request: StartRequest) -> None:
@@ -191,8 +197,9 @@ class LocalEngine:
         if request.identity is None:
             await self.start(request)
             return request.run_id
+        new = self._pending(self._placed(request))
         async with self._start_places:
-            admission = await self._store.insert_once(self._pending(request), request.identity)
+            admission = await self._store.insert_once(new, request.identity)
         if admission.replaced is not None:  # its end is asked for; see to it at once where that is possible
             if self._worker is not None and self._is_live(admission.replaced):
                 await self._worker.look_into_inbox()
@@ -221,9 +228,13 @@ class LocalEngine:
             return await self.start_once(request)
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
-        self._insert(request, partial(self._start_settled, settled))
+        self._insert(self._placed(request), partial(self._start_settled, settled))
         await settled
         return request.run_id
+
+    def _placed(self, request: StartRequest) -> StartRequest:
+        """Let the run join the trace of whoever starts it, unless it is given another one."""
+        return request if self._tracer is None else request.placed(self._tracer.current())
 
     async def load_history(self, run_id: str) -> History | None:
         """Return what is recorded of a run, or None if its id is not known."""
@@ -273,7 +284,9 @@ class LocalEngine:
 
     async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
         """Open the next execution of a run that rests; it is claimable at once."""
-        was_reopened = await reopen(self._store, history, facts(self._now_ms()), execution=execution)
+        was_reopened = await reopen(
+            self._store, history, facts(self._now_ms()), execution=execution, tracer=self._tracer
+        )
         self._wake()
         return was_reopened
 
@@ -332,6 +345,7 @@ class LocalEngine:
             on_rest=self._rests.came_to_rest,
             on_recorded=self._watch.recorded,
             wake=self._wake,
+            tracer=self._tracer,
         )
 
     def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:

@@ -10,15 +10,18 @@ from typing import Any, TypeVar, cast
 from outlast.core.chunk import StreamEntry, encode_entry
 from outlast.core.codec import encode_event
 from outlast.core.commands import Evaluate, RunMap, RunStep
-from outlast.core.events import Event
+from outlast.core.events import Event, RunStarted
+from outlast.core.frames import LeafFrame
 from outlast.core.record import Record
 from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.answers import Side
 from outlast.engines.local.program import Program
+from outlast.engines.local.trail import Trail
 from outlast.engines.local.voice import Voice
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, check_value
+from outlast.engines.telemetry import Tracer
 from outlast.engines.values import RunValues
 from outlast.failures import FailureInfo
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
@@ -26,6 +29,7 @@ from outlast.graph.function import Function
 from outlast.graph.hook import StartInfo
 from outlast.graph.state import StateType
 from outlast.storage.base import InboxKey, RunKey, RunStore
+from outlast.trace import UNTRACED, TraceContext, attempt_trace, run_trace
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["Body", "LiveRun", "Lookup"]
@@ -87,12 +91,21 @@ class LiveRun:
         "state",
         "taken",
         "timers",
+        "tracing",
+        "trail",
         "values",
         "voice",
     )
 
     def __init__(
-        self, run_id: str, program: Program, *, store: RunStore, resource_id: str | None, created_at_ms: int
+        self,
+        run_id: str,
+        program: Program,
+        *,
+        store: RunStore,
+        resource_id: str | None,
+        created_at_ms: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self.run_id = run_id
         self.program = program
@@ -138,6 +151,10 @@ class LiveRun:
         """`seq` of the last event that is known to be durable."""
         self.crash_seq = 0
         """`seq` of the event that counts the crash of the last owner; 0 if there is none."""
+        self.trail = None if tracer is None else Trail(tracer)
+        """Follows its spans; None if nobody takes them."""
+        self.tracing = UNTRACED
+        """What its caller asked of its trace."""
         self._durable_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._facts: dict[str, RunFacts] = {}
 
@@ -169,6 +186,32 @@ class LiveRun:
             if len(self.records) > _KEPT_RECORDS:
                 self.records = None
 
+    def began(self, event: RunStarted) -> None:
+        """Note what the start of the run says to its steps and to tracing; called before the event is folded."""
+        self.merge_request_context(event.request_context)
+        self.tracing = event.tracing
+        if self.trail is not None:
+            self.trail.begin(self.run_id, event, self.state, read=self._at_hand)
+
+    def place_of(self, command: Calling) -> TraceContext:
+        """Return the span in which a call of user code happens."""
+        place = run_trace(self.run_id, self.execution, self.tracing, is_sampled=self._is_sampled)
+        if not isinstance(command, RunStep):
+            return place
+        call = (command.attempt, self._suspensions_of(command.path))
+        return attempt_trace(place, self.run_id, self.execution, command.path, call=call)
+
+    @property
+    def _is_sampled(self) -> bool:
+        return self.trail is None or self.trail.is_sampled
+
+    def _suspensions_of(self, path: str) -> int:
+        frame = self.state.frames.get(path)
+        return frame.suspensions if isinstance(frame, LeafFrame) else 0
+
+    def _at_hand(self, ref: Ref) -> bytes | None:
+        return None if self.values.missing(ref) else self.values.resolve(ref)
+
     async def _load_facts(self, after: int, until: int) -> Sequence[Record]:
         return await self._store.load_facts(self.key, after=after, until=until)
 
@@ -177,6 +220,8 @@ class LiveRun:
         self.durable_seq = max(seq, self.durable_seq)
         if self.voice is not None:
             self.voice.became_durable(seq)
+        if self.trail is not None:
+            self.trail.became_durable(self.durable_seq)
         if self._durable_waiters:
             for wanted, waiter in self._durable_waiters:
                 if wanted <= self.durable_seq and not waiter.done():
@@ -215,6 +260,7 @@ class LiveRun:
             canceled=CancelFlag(self.canceled),
             is_resumed=resumption is not None and resumption.resume_data is not None,
             is_timed_out=resumption is not None and resumption.resume_data is None,
+            suspensions=self._suspensions_of(command.path),
             suspend_data=self._resolve(resumption.suspend_payload if resumption else None),
             resume_data=self._resolve(resumption.resume_data if resumption else None),
         )
@@ -275,6 +321,8 @@ class LiveRun:
                 resource_id=self.resource_id,
                 execution=self.execution,
                 request_context=self.raw_request_context,
+                tracing=self.tracing,
+                is_sampled=self._is_sampled,
             )
         return facts
 

@@ -14,7 +14,7 @@ from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
 from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
-from outlast.storage.base import GraphKey, GraphRow, RunRow, RunStore, WorkerRow
+from outlast.storage.base import GraphKey, RunRow, RunStore, WorkerRow
 from outlast.storage.listing import RunIndex
 from outlast.values import decode
 
@@ -66,28 +66,26 @@ class ProgramShelf:
     async def look_for_new(self) -> None:
         """Look at the graphs that were stored since the last look, by whatever process."""
         for row in await self._store.list_graphs(after=self._last_key):
+            self._last_key = row.key
             workflow = self._workflows.get(row.workflow_id)
-            if workflow is not None and row.key not in self._programs:
-                await self._learn(row, workflow)
-            self._last_key = row.key  # only now: if the store did not answer, the next look begins here
-
-    async def _learn(self, row: GraphRow, workflow: CommittedWorkflow[Any, Any]) -> None:
-        """Read a graph, and keep it if this process has all that it refers to."""
-        try:
-            graph = await self.load_graph(row.key)
-        except UnknownGraphError as error:
-            _log.warning("runs of workflow '%s' wait for another worker: %s", row.workflow_id, error)
-            return
-        missing = sorted(_missing(graph, workflow))
-        if missing:
-            _log.warning(
-                "an older graph of workflow '%s' refers to functions that this process lacks (%s); "
-                "its runs wait for a worker that has them",
-                row.workflow_id,
-                ", ".join(missing),
-            )
-            return
-        self._put(row.key, _program(row.key, graph, workflow))
+            if workflow is None or row.key in self._programs:
+                continue
+            try:
+                graph = await self.load_graph(row.key)
+            except UnknownGraphError as error:
+                _log.warning("runs of workflow '%s' wait for another worker: %s", row.workflow_id, error)
+                continue
+            missing = sorted(_missing(graph, workflow))
+            if missing:
+                names = ", ".join(missing)
+                _log.warning(
+                    "an older graph of workflow '%s' refers to functions that this process lacks (%s); "
+                    "its runs wait for a worker that has them",
+                    row.workflow_id,
+                    names,
+                )
+                continue
+            self._put(row.key, _program(row.key, graph, workflow))
 
     @property
     def hooked(self) -> tuple[GraphKey, ...]:

@@ -36,7 +36,7 @@ class Requests:
         if isinstance(event, CancelRequested):
             self._stopping.begin(run)
         elif isinstance(event, RunStarted):
-            run.merge_request_context(event.request_context)
+            run.began(event)
             self._timers.cancel(run, START_PATH)
         elif isinstance(event, StepResumed):
             run.merge_request_context(event.request_context)

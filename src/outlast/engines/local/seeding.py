@@ -9,6 +9,7 @@ from outlast.core.events import Fact
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.engines.base import History, SeededStart
+from outlast.engines.telemetry import Tracer, export_ended
 from outlast.errors import RunNotFoundError
 from outlast.graph.document import fingerprint_of, graph_to_json
 from outlast.storage.base import NewRun, Reopening, RunStore
@@ -17,7 +18,9 @@ from outlast.values import encode
 __all__ = ["reopen", "seeded_run"]
 
 
-async def reopen(store: RunStore, history: History, facts: Sequence[Fact], *, execution: int) -> bool:
+async def reopen(
+    store: RunStore, history: History, facts: Sequence[Fact], *, execution: int, tracer: Tracer | None = None
+) -> bool:
     """Record the beginning of the next execution of a run; False if it does not rest as it was read.
 
     Raises:
@@ -28,7 +31,10 @@ async def reopen(store: RunStore, history: History, facts: Sequence[Fact], *, ex
     if row is None:
         raise RunNotFoundError(history.run_id)
     records = _records(facts, history.head + 1, execution)
-    return await store.reopen_run(Reopening(run=row.key, head=history.head, records=records))
+    was_reopened = await store.reopen_run(Reopening(run=row.key, head=history.head, records=records))
+    if was_reopened and tracer is not None:
+        export_ended(tracer, history.run_id, history.graph, [*history.records, *records], after=history.head)
+    return was_reopened
 
 
 async def seeded_run(store: RunStore, request: SeededStart, now_ms: int) -> NewRun:

@@ -23,6 +23,7 @@ from outlast.engines.local.memory import collector_paused
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
 from outlast.engines.options import DriveOptions
+from outlast.engines.telemetry import Tracer
 from outlast.errors import OutlastError, StaleRunError, StoreError
 from outlast.storage.base import Append, ClaimedRun, InboxKey, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
@@ -50,6 +51,7 @@ class Worker:
         on_rest: Callable[[LiveRun], None],
         on_recorded: Callable[[RunKey], None],
         wake: Callable[[], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._shelf = shelf
@@ -57,6 +59,7 @@ class Worker:
         self._now_ms = options.now_ms
         self._on_rest = on_rest
         self._wake = wake
+        self._tracer = tracer
         self._loop = asyncio.get_running_loop()
         self._heartbeat: Heartbeat | None = None
         self._lost_runs = LostRuns(self._loop.time)
@@ -121,7 +124,14 @@ class Worker:
         """Record a run as this worker's own and drive it; tell `settle` when it is durable or refused."""
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
-        run = LiveRun(request.run_id, program, store=self._store, resource_id=request.resource_id, created_at_ms=now)
+        run = LiveRun(
+            request.run_id,
+            program,
+            store=self._store,
+            resource_id=request.resource_id,
+            created_at_ms=now,
+            tracer=self._tracer,
+        )
         event = request.to_event(now)
         records = self.driver.begin(run, event, request.input)
         new = NewRun(
@@ -245,6 +255,7 @@ class Worker:
             store=self._store,
             resource_id=claimed.resource_id,
             created_at_ms=records[0].at_ms,
+            tracer=self._tracer,
         )
         run.key, run.epoch = claimed.key, claimed.epoch
         run.execution, run.head = records[-1].execution, claimed.head
@@ -404,7 +415,11 @@ def _fold(run: LiveRun, records: Sequence[Record]) -> None:
         run.keep(record)
         if record.is_fact:
             event = decode_event(record)
+            if isinstance(event, RunStarted):
+                run.began(event)
             apply(run.state, record.seq, event)
-            decide(run.state)
-            if isinstance(event, RunStarted | RunRewound | StepResumed):
+            commands = decide(run.state)
+            if run.trail is not None:
+                run.trail.note(record.seq, event, commands, is_ours=False)
+            if isinstance(event, RunRewound | StepResumed):
                 run.merge_request_context(event.request_context)

@@ -37,6 +37,7 @@ from outlast.errors import PayloadTooLargeError, RunExistsError, RunNotFoundErro
 from outlast.graph.committed import CommittedWorkflow
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
+from outlast.trace import UNTRACED
 from outlast.values import decode
 
 __all__ = ["BoundEngine"]
@@ -83,6 +84,8 @@ class BoundEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Start a workflow; the server has it on disk when this returns."""
+        if request.tracing is not UNTRACED:
+            raise lacking(Capability.TRACING)
         now_ms = self._options.now_ms()
         ready_at_ms = request.ready_at_ms(now_ms)
         delay_ms = 0 if ready_at_ms is None else max(0, ready_at_ms - now_ms)

@@ -23,6 +23,7 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.WORKER_INSIGHT: "the server knows which workers listen, and nothing of what they have",
     Capability.ENDING_WITHOUT_WORKER: "a worker ends the run; until one lives it is shown as it was",
     Capability.RUN_SLOTS: "workers begin every run at once and hold as many in memory as `max_runs` says",
+    Capability.TRACING: "use the interceptors of Temporal's SDK, on a client of your own",
     Capability.SUBSECOND_TIMERS: "timers are those of the server, which fire up to a second late",
 }
 """By what is lacking: why, and what to do instead."""

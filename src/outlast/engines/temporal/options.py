@@ -71,6 +71,8 @@ class TemporalEngine:
         """
         if options.on_exit == "finish":
             raise lacking(Capability.IDLENESS)
+        if options.must_trace:
+            raise lacking(Capability.TRACING)
         if any(workflow.graph.hooks is not None for workflow in workflows):
             raise lacking(Capability.HOOKS)
         return BoundEngine(self._place, workflows, options)

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import Depends, Header, Path, Query, Request
@@ -26,6 +27,7 @@ __all__ = [
     "Driver",
     "IdempotencyKey",
     "JsonRoute",
+    "OfStart",
     "OptionalRunId",
     "Reader",
     "RunId",
@@ -182,6 +184,26 @@ IdempotencyKey: TypeAlias = Annotated[
         max_length=200,
     ),
 ]
+TraceParent: TypeAlias = Annotated[
+    str | None, Header(description="The trace that the request belongs to (W3C Trace Context): the run joins it.")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartHeaders:
+    """What the headers of a start say."""
+
+    key: str | None
+    """An idempotency key."""
+    traceparent: str | None
+    """The trace that the request belongs to."""
+
+
+async def _start_headers(key: IdempotencyKey = None, traceparent: TraceParent = None) -> StartHeaders:
+    return StartHeaders(key=key, traceparent=traceparent)
+
+
+OfStart: TypeAlias = Annotated[StartHeaders, Depends(_start_headers)]
 ContextQuery: TypeAlias = Annotated[
     str | None,
     Query(alias="requestContext", description="Entries over those of the body: JSON, or base64 of it."),

@@ -12,6 +12,7 @@ from outlast.server.routes.route import (
     Driver,
     IdempotencyKey,
     JsonRoute,
+    OfStart,
     OptionalRunId,
     ServiceOf,
     WorkflowId,
@@ -54,10 +55,10 @@ async def start(
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[StartBody, _START],
+    of_start: OfStart,
     run_id: OptionalRunId = None,
     create: Annotated[bool, Query(description="Start it also if no run has this id yet.")] = False,  # noqa: FBT002
     request_context: ContextQuery = None,
-    key: IdempotencyKey = None,
 ) -> Response:
     """Start a run and answer once it is durable: from then on it happens. It does not wait for any step.
 
@@ -65,9 +66,19 @@ async def start(
     """
     full = _with_context(body, request_context)
     if run_id is None or create:
-        started = await service.start(workflow_id, principal, full, run_id=run_id, is_new=True, key=key)
+        started = await service.start(
+            workflow_id, principal, full, run_id=run_id, is_new=True, key=of_start.key, traceparent=of_start.traceparent
+        )
     else:
-        started = await service.start_named(workflow_id, principal, full, run_id=run_id, is_new=False, key=key)
+        started = await service.start_named(
+            workflow_id,
+            principal,
+            full,
+            run_id=run_id,
+            is_new=False,
+            key=of_start.key,
+            traceparent=of_start.traceparent,
+        )
     return answer({"message": "Workflow run started", "runId": started})
 
 
@@ -82,16 +93,18 @@ async def start_async(
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[StartBody, _START],
+    of_start: OfStart,
     run_id: OptionalRunId = None,
     request_context: ContextQuery = None,
-    key: IdempotencyKey = None,
 ) -> Response:
     """Start a run and answer when it ends, is suspended or paused.
 
     A repeated request waits for the run in flight; a run that has ended is not started again.
     """
     full = _with_context(body, request_context)
-    handle = await service.start_or_find(workflow_id, principal, full, run_id=run_id, key=key)
+    handle = await service.start_or_find(
+        workflow_id, principal, full, run_id=run_id, key=of_start.key, traceparent=of_start.traceparent
+    )
     return answer(run_result(await service.rest(handle)))
 
 

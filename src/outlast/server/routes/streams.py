@@ -13,8 +13,8 @@ from outlast.server.routes.route import (
     AnyRunId,
     ContextQuery,
     Driver,
-    IdempotencyKey,
     JsonRoute,
+    OfStart,
     OptionalRunId,
     Reader,
     RunId,
@@ -55,9 +55,9 @@ async def stream(
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[StreamBody, _STREAM],
+    of_start: OfStart,
     run_id: OptionalRunId = None,
     request_context: ContextQuery = None,
-    key: IdempotencyKey = None,
     accept: Accept = "",
 ) -> Response:
     """Start a run and answer with its events. One in flight is watched from its beginning; one that ended is refused.
@@ -65,7 +65,9 @@ async def stream(
     The stream ends when the run ends, is suspended or paused; with `closeOnSuspend: false` only when it ends.
     """
     full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
-    handle = await service.start_or_find(workflow_id, principal, full, run_id=run_id, key=key)
+    handle = await service.start_or_find(
+        workflow_id, principal, full, run_id=run_id, key=of_start.key, traceparent=of_start.traceparent
+    )
     if body.close_on_suspend:
         return EventResponse(
             aiter(handle.observe_stream()), framing=framing_of(accept, principal), streams=service.streams

@@ -151,6 +151,10 @@ class RunOutcome(_Answer):
     """With status `suspended`: what they tell."""
     state: _Json | None = None
     """The state, if it was asked for at the start."""
+    trace_id: str
+    """Id of the trace that it belongs to."""
+    span_id: str
+    """Id of its span in that trace."""
 
 
 class WholeRun(_Answer):

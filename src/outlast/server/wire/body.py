@@ -19,6 +19,7 @@ __all__ = [
     "StepBody",
     "StreamBody",
     "TimeTravelBody",
+    "TracingBody",
 ]
 
 Step: TypeAlias = str | Annotated[list[str], Field(min_length=1, max_length=64)]
@@ -42,11 +43,34 @@ class CreateBody(_Body):
     """Whose run it is."""
 
 
+class TracingBody(_Body):
+    """The trace of a run. It wins over the header `traceparent`."""
+
+    trace_id: str | None = None
+    """The trace that it joins: 1 to 32 hex digits."""
+    parent_span_id: str | None = None
+    """The span in that trace under which it stands: 1 to 16 hex digits."""
+    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Attributes of the span of the run."""
+    tags: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list[str])
+    """Words on the span of the run."""
+    root_span_name: str | None = None
+    """Name of the span of the run."""
+    request_context_keys: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list[str])
+    """Places in the request context that become attributes of the span of the run."""
+    hide_input: bool = False
+    """Whether no span shows what went in."""
+    hide_output: bool = False
+    """Whether no span shows what came out."""
+    is_sampled: bool = True
+    """Whether the caller exports its part of the trace; if not, nor are the spans of the run."""
+
+
 class _Traced(_Body):
-    """An option of the reference that is not there yet: what would be ignored is refused."""
+    """A run keeps the trace that it was started in: what would be ignored is refused."""
 
     tracing_options: None = None
-    """Tracing is not supported yet."""
+    """Only a start takes tracing options; the run keeps them."""
 
 
 class IdempotencyBody(_Body):
@@ -62,7 +86,7 @@ class IdempotencyBody(_Body):
     """The same once it has ended."""
 
 
-class StartBody(_Traced):
+class StartBody(_Body):
     """What a run is started with."""
 
     model_config = ConfigDict(
@@ -89,6 +113,8 @@ class StartBody(_Traced):
     """When it starts, with a time zone; one in the past means at once."""
     start_within_ms: Milliseconds | None = None
     """How long it may take until a worker begins it; else it ends `failed`."""
+    tracing_options: TracingBody | None = None
+    """The trace that it joins, and what its spans show."""
     idempotency: IdempotencyBody | None = None
     """What the key in the header `Idempotency-Key` means; it has defaults."""
 

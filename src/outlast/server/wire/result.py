@@ -40,6 +40,8 @@ def run_result(history: History) -> dict[str, JsonValue]:
         "input": result.input,
         "steps": {"input": result.input, **_without_repetition(steps, path, result.input)},
         "stepExecutionPath": list(path),
+        "traceId": result.trace_id,
+        "spanId": result.span_id,
         **_outcome(result),
     }
     if result.state is not None:
