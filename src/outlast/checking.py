@@ -69,15 +69,16 @@ class Finding:
         """Say it in a sentence."""
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
         of = f"{runs} of workflow '{self.workflow_id}'"
+        at = f" at '{self.path}'" if self.path else ""
         match self.kind:
             case FindingKind.MISSING_WORKFLOW:
                 return f"{of} would wait: this code has no such workflow"
             case FindingKind.MISSING_FUNCTION:
-                return f"{of} would wait at '{self.path}': this code lacks '{self.reference}'"
+                return f"{of} would wait{at}: this code lacks '{self.reference}'"
             case FindingKind.UNREADABLE_GRAPH:
                 return f"{of} would wait: a newer version of outlast wrote the graph"
             case FindingKind.CHANGED_CODE:
-                return f"{of} would go on with changed code at '{self.path}' ({self.reference})"
+                return f"{of} would go on with changed code{at} ({self.reference})"
             case FindingKind.CHANGED_GRAPH:
                 return f"{of} keep the graph that they were started on; new runs have another one"
             case _:
@@ -107,12 +108,16 @@ def _check(each: GraphInFlight, workflow: CommittedWorkflow[Any, Any] | None) ->
         for reference in references_of(node):
             if reference not in functions and reference not in types:
                 yield found(FindingKind.MISSING_FUNCTION, path, reference)
-    now = _codes(workflow.graph)
-    for path, node in _with_paths(each.graph):
-        if isinstance(node, StepNode | MapNode) and node.info.code:
-            code = now.get(node.function, node.info.code)
-            if code != node.info.code:
-                yield found(FindingKind.CHANGED_CODE, path, node.function)
+    hooks = () if each.graph.hooks is None else each.graph.hooks.references
+    for reference in hooks:
+        if reference not in functions:
+            yield found(FindingKind.MISSING_FUNCTION, "", reference)
+    before, now = _codes(each.graph), _codes(workflow.graph)
+    used = [(path, reference) for path, node in _with_paths(each.graph) for reference in references_of(node)]
+    for path, reference in (*used, *(("", hook) for hook in hooks)):
+        code = before.get(reference, "")
+        if code and now.get(reference, code) != code:
+            yield found(FindingKind.CHANGED_CODE, path, reference)
     if _bare(each.graph.root) != _bare(workflow.graph.root):
         yield found(FindingKind.CHANGED_GRAPH)
 
@@ -146,7 +151,8 @@ def _under(node: Node, scope: str) -> Iterator[tuple[str, Node]]:
 
 def _codes(graph: Graph) -> dict[str, str]:
     """Return the names and hashes of the functions that a graph refers to."""
-    return {node.function: node.info.code for node in walk(graph.root) if isinstance(node, StepNode | MapNode)}
+    bodies = {node.function: node.info.code for node in walk(graph.root) if isinstance(node, StepNode | MapNode)}
+    return bodies | dict(graph.codes)
 
 
 def _bare(node: Node) -> Node:

@@ -79,6 +79,54 @@ async def test_changed_code_alone_is_no_other_graph(bench: Bench) -> None:
         assert kinds(await app.check()) == [("changed-code", "child.parse", 1)]
 
 
+def routed(*, limit: int, is_told: bool = True, word: str = "bye") -> Any:
+    """Return a workflow whose functions beside the steps can be changed one by one."""
+    if word == "bye":
+
+        def tell(result: Any) -> None:
+            print("bye")  # noqa: T201 - another constant, another code
+    else:
+
+        def tell(result: Any) -> None:
+            print("so long")  # noqa: T201
+
+    builder = Workflow("routed", input=int, on_finish=tell) if is_told else Workflow("routed", input=int)
+    if limit == 5:
+        routed = builder.branch([(lambda ctx: ctx.input > 5, fetch)], id="way")
+    else:
+        routed = builder.branch([(lambda ctx: ctx.input > 7, fetch)], id="way")
+    return routed.wait_for("ok").commit()
+
+
+@pytest.mark.requires(Capability.HOOKS)
+async def test_changed_conditions_and_hooks_are_found(bench: Bench) -> None:
+    """12.5: runs in flight go on with the conditions and hooks of the new code, too."""
+    async with bench.app(old := routed(limit=5)) as app:
+        await (await begin(app, old, 9)).result()
+    async with bench.app(routed(limit=5), worker=False) as app:
+        assert await app.check() == []
+    async with bench.app(routed(limit=7, word="so long"), worker=False) as app:
+        findings = await app.check()
+
+    assert [(str(each.kind), each.path, each.reference) for each in findings] == [
+        ("changed-code", "way", "routed/way?fetch"),
+        ("changed-code", "", "routed?on_finish"),
+    ]
+    assert str(findings[1]) == "1 run of workflow 'routed' would go on with changed code (routed?on_finish)"
+
+
+@pytest.mark.requires(Capability.HOOKS)
+async def test_missing_hook_is_found(bench: Bench) -> None:
+    """12.5, 13: a hook that the new code lacks is called by nobody."""
+    async with bench.app(old := routed(limit=5)) as app:
+        await (await begin(app, old, 9)).result()
+    async with bench.app(routed(limit=5, is_told=False), worker=False) as app:
+        findings = await app.check()
+
+    assert [(str(each.kind), each.reference) for each in findings] == [("missing-function", "routed?on_finish")]
+    assert str(findings[0]) == "1 run of workflow 'routed' would wait: this code lacks 'routed?on_finish'"
+
+
 async def test_missing_workflow_is_found(bench: Bench) -> None:
     """12.5: runs of a workflow that this code does not have would wait."""
     await in_flight(bench)

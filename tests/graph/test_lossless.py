@@ -46,7 +46,7 @@ SHARED = "annotate the type so that it is converted back"
         ([1], {"a": 1}, "", f"a list comes back as a dict; {SHARED}"),
         (deque([1]), [2], "[0]", "1 comes back as 2"),
         ({"x"}, ["x"], "", f"a set comes back as a list; {SHARED}"),
-        ({"x", "y"}, {"x"}, "", "2 items come back as 1"),
+        ({1, 2}, {1}, "", "2 items come back as 1"),
         ({"x"}, {"y"}, "", "the item 'x' does not come back"),
         (Cat(name="a"), Dog(name="a"), "", f"a Cat comes back as a Dog; {SHARED}"),
         (Names(["a"]), Names(["b"]), "[0]", "'a' comes back as 'b'"),

@@ -25,6 +25,8 @@ from outlast.graph.nodes import (
     Task,
     WaitNode,
     WorkflowNode,
+    references_of,
+    walk,
 )
 from outlast.graph.retry import Retry, to_rule
 from outlast.graph.schema import JSON, Schema
@@ -155,12 +157,20 @@ def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
     root = WorkflowNode(
         id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, timeout_ms=timeout_ms, info=info
     )
-    named, functions = name_hooks(workflow_id, hooks)
+    named, told = name_hooks(workflow_id, hooks)
     return Composition(
-        Graph(root=root, hooks=named),
-        {**work.functions, **functions},
+        Graph(
+            root=root, hooks=named, codes=_codes(root, work.functions) | {ref: each.code for ref, each in told.items()}
+        ),
+        {**work.functions, **told},
         {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared, Schema.of(request_context))},
     )
+
+
+def _codes(root: WorkflowNode, functions: Mapping[str, Function]) -> dict[str, str]:
+    """Return name and hash of the functions by which nodes decide; steps and maps carry their own."""
+    deciding = [node for node in walk(root) if isinstance(node, BranchNode | LoopNode | ForeachNode | SleepNode)]
+    return {reference: functions[reference].code for node in deciding for reference in references_of(node)}
 
 
 def _repeated_ids(placements: tuple[Placement, ...]) -> Iterator[str]:

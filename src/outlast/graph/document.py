@@ -50,6 +50,8 @@ def graph_to_json(graph: Graph) -> dict[str, JsonValue]:
     hooks = graph.hooks
     if hooks is not None:
         document["hooks"] = _given(on_start=hooks.on_start, on_finish=hooks.on_finish, on_error=hooks.on_error)
+    if graph.codes:
+        document["codes"] = dict(graph.codes)
     return document
 
 
@@ -67,7 +69,8 @@ def graph_from_json(document: JsonValue) -> Graph:
     if not isinstance(root, WorkflowNode):
         message = f"the root of a graph is a workflow, not a {type(root).__name__}"
         raise UnknownGraphError(message)
-    return Graph(root=root, hooks=_hooks(data["hooks"]) if "hooks" in data else None)
+    codes = {reference: _text(code) for reference, code in _object(data.get("codes", {})).items()}
+    return Graph(root=root, hooks=_hooks(data["hooks"]) if "hooks" in data else None, codes=codes)
 
 
 def _hooks(value: JsonValue) -> Hooks:

@@ -228,6 +228,8 @@ class Graph:
     """The workflow itself."""
     hooks: Hooks | None = None
     """Who is told of its runs; None for nobody. Those of nested workflows do not count: they have no runs."""
+    codes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Qualified name and hash of its hooks, conditions and the like, by reference; what `NodeInfo.code` is to steps."""
 
     @property
     def workflow_id(self) -> str:
