@@ -64,7 +64,7 @@ class Trace:
 
     async def finish(self, bench: Bench, workflow: Any) -> Any:
         async with bench.app(workflow) as app:
-            return await app.run("run").result(until="end", timeout=10)
+            return await app.run("run").result(until="end", timeout=30)
 
 
 async def assert_no_outcome_twice(bench: Bench) -> None:
@@ -230,7 +230,7 @@ async def test_resumed_step_in_flight_runs_again_with_its_resume_data(bench: Ben
         await eventually(lambda: seen)
     is_holding = False
     async with bench.app(workflow) as app:
-        result = await app.run("run").result(until="end", timeout=10)
+        result = await app.run("run").result(until="end", timeout=30)
 
     assert result.result == "data"
     assert seen == [("data", "payload", False), ("data", "payload", True)]
@@ -262,7 +262,7 @@ async def test_suspension_timeout_counts_on_while_no_app_is_open(bench: Bench) -
         before = await app.run("run").result()
     clock.offset += timedelta(days=1)
     async with bench.app(workflow, clock=clock) as app:
-        result = await app.run("run").result(until="end", timeout=10)
+        result = await app.run("run").result(until="end", timeout=30)
 
     assert (before.status, result.result) == ("suspended", "late")
 
@@ -276,7 +276,7 @@ async def test_sleeping_run_wakes_up_elsewhere(bench: Bench) -> None:
         await eventually(lambda: _is(started, "waiting"))
     clock.offset += timedelta(hours=1)
     async with bench.app(workflow, clock=clock) as app:
-        result = await app.run("run").result(timeout=10)
+        result = await app.run("run").result(timeout=30)
 
     assert (result.result, dict(trace.calls)) == (2, {"a": 1, "b": 1})
     await assert_no_outcome_twice(bench)
@@ -292,7 +292,7 @@ async def test_suspended_and_running_children_are_both_there_elsewhere(bench: Be
     workflow = Workflow("w", input=int).parallel([trace.ask(), trace.step()]).commit()
     await trace.hold(bench, workflow, 0, "work")
     async with bench.app(workflow) as app:
-        before = await app.run("run").result(timeout=10)
+        before = await app.run("run").result(timeout=30)
         result = await app.run("run").resume("data")
 
     assert (before.status, list(before.suspended)) == ("suspended", ["ask"])

@@ -60,6 +60,7 @@ async def test_worker_with_more_than_the_graph_names_is_counted(bench: Bench) ->
     assert "is missing" not in why
 
 
+@pytest.mark.requires(Capability.WORKER_INSIGHT)
 async def test_step_without_a_slot_says_how_many_there_are_and_how_many_wait(bench: Bench) -> None:
     """4, 19: the numbers are known in the process of the worker; others are told that it waits for a slot."""
     entered, gate = asyncio.Event(), asyncio.Event()
@@ -86,6 +87,7 @@ async def test_step_without_a_slot_says_how_many_there_are_and_how_many_wait(ben
     assert there.startswith("'hold' may start and waits for a free slot of its worker; driven by worker ")
 
 
+@pytest.mark.requires(Capability.WORKER_INSIGHT)
 async def test_run_that_a_worker_parked_says_which_one_and_why_in_any_process(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
