@@ -185,7 +185,7 @@ class Repairable(ABC, Generic[Out_co]):
 
         return RunStream(self._engine, self.run_id, begin)
 
-    async def fork(
+    async def fork(  # noqa: PLR0913 - the options of a time travel and two of a start, all by name
         self,
         step: Target,
         *,
@@ -196,6 +196,7 @@ class Repairable(ABC, Generic[Out_co]):
         request_context: Mapping[str, JsonValue] | None = None,
         per_step: bool = False,
         run_id: str | None = None,
+        resource_id: str | None = None,
     ) -> RunResult[Out_co]:
         """Do what `time_travel` does as a new run, and wait for that one; see `fork_async`.
 
@@ -213,10 +214,11 @@ class Repairable(ABC, Generic[Out_co]):
             request_context=request_context,
             per_step=per_step,
             run_id=run_id,
+            resource_id=resource_id,
         )
         return await forked.result()
 
-    async def fork_async(
+    async def fork_async(  # noqa: PLR0913 - as for `fork`
         self,
         step: Target,
         *,
@@ -227,6 +229,7 @@ class Repairable(ABC, Generic[Out_co]):
         request_context: Mapping[str, JsonValue] | None = None,
         per_step: bool = False,
         run_id: str | None = None,
+        resource_id: str | None = None,
     ) -> StartedRun[Out_co]:
         """Start a new run that goes on from a node of this one, and return a handle on it at once (rule 12.4).
 
@@ -242,6 +245,7 @@ class Repairable(ABC, Generic[Out_co]):
             request_context: Entries that win over those of this run.
             per_step: Pause after each node of the workflow.
             run_id: Id of the new run; a new one if none is given.
+            resource_id: Whose run it is; as this one if none is given.
 
         Raises:
             InputError: There is no such node, its input is not known, or something that was given does not fit.
@@ -252,6 +256,8 @@ class Repairable(ABC, Generic[Out_co]):
         """
         if run_id is not None:
             check_text(run_id, "run_id")
+        if resource_id is not None:
+            check_text(resource_id, "resource_id")
         wish = Wish(
             to=path_of(step),
             input_data=input_data,
@@ -265,7 +271,9 @@ class Repairable(ABC, Generic[Out_co]):
         draft = make_draft(history, wish, self._declared)
         new_id = run_id or run_ids.next()
         await self._engine.start_seeded(
-            SeededStart(run_id=new_id, resource_id=history.resource_id, graph=history.graph, facts=draft.to_fork)
+            SeededStart(
+                run_id=new_id, resource_id=resource_id or history.resource_id, graph=history.graph, facts=draft.to_fork
+            )
         )
         return self._handle_on(new_id)
 

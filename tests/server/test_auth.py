@@ -155,6 +155,19 @@ async def test_run_without_a_resource_is_open_to_all():
     assert response.status_code == 200
 
 
+async def test_fork_belongs_to_the_resource_of_the_token():
+    """What a bound token starts is its own, also from a run that belongs to nobody."""
+    async with site(tokens=TOKENS) as s:
+        run_id = await started_by(s, "driver")
+        body = {"step": "approve", "inputData": "secret", "runId": "forked", "resourceId": "eve"}
+        forked = await s.post(f"/runs/{run_id}/fork", body, headers=bearer("ada"))
+        seen = await s.get("/workflows/approval/runs/forked", headers=bearer("eve"))
+
+        assert forked.status_code == 200, forked.text
+        assert (await s.app.run("forked").snapshot()).resource_id == "ada"
+        assert (seen.status_code, seen.json()) == (403, DENIED)
+
+
 async def test_another_way_to_find_out_who_asks():
     async def by_header(connection: HTTPConnection) -> Principal | None:
         user = connection.headers.get("x-user")

@@ -316,3 +316,16 @@ async def test_options_of_a_start_are_those_in_process():
 
     assert (run["runId"], run["status"], run["tags"]) == (run_id, "pending", ["night"])
     assert "to start at" in why
+
+
+async def test_created_run_is_started_under_its_id_with_a_key_too():
+    async with site() as s:
+        run_id = await s.created(GREET)
+        path, headers = f"/workflows/greet/start?runId={run_id}&create=true", {"idempotency-key": "k"}
+        first = await s.post(path, {"inputData": "ada"}, headers=headers)
+        again = await s.post(path, {"inputData": "ada"}, headers=headers)
+        other = await s.post(path, {"inputData": "eve"}, headers=headers)
+        result = await s.app.run(run_id).result(timeout=10)
+
+    assert [each.status_code for each in (first, again, other)] == [200, 200, 409]
+    assert result.result == "hello ada"

@@ -123,7 +123,7 @@ class RemoteRepairable(ABC, Generic[Out_co]):
 
         return RemoteStream(self._transport, self.run_id, begin)
 
-    async def fork(
+    async def fork(  # noqa: PLR0913 - the options of a time travel and two of a start, all by name
         self,
         step: Target,
         *,
@@ -134,6 +134,7 @@ class RemoteRepairable(ABC, Generic[Out_co]):
         request_context: Mapping[str, JsonValue] | None = None,
         per_step: bool = False,
         run_id: str | None = None,
+        resource_id: str | None = None,
     ) -> RunResult[Out_co]:
         """Do what `time_travel` does as a new run, and wait for that one."""
         forked = await self.fork_async(
@@ -145,10 +146,11 @@ class RemoteRepairable(ABC, Generic[Out_co]):
             request_context=request_context,
             per_step=per_step,
             run_id=run_id,
+            resource_id=resource_id,
         )
         return await forked.result()
 
-    async def fork_async(
+    async def fork_async(  # noqa: PLR0913 - as for `fork`
         self,
         step: Target,
         *,
@@ -159,6 +161,7 @@ class RemoteRepairable(ABC, Generic[Out_co]):
         request_context: Mapping[str, JsonValue] | None = None,
         per_step: bool = False,
         run_id: str | None = None,
+        resource_id: str | None = None,
     ) -> RemoteStartedRun[Out_co]:
         """Start a new run that goes on from a node of this one, and return a handle on it once it is durable."""
         body = travel_body(
@@ -172,6 +175,8 @@ class RemoteRepairable(ABC, Generic[Out_co]):
         )
         if run_id is not None:
             body["runId"] = run_id
+        if resource_id is not None:
+            body["resourceId"] = resource_id
         return await self._ask("/fork", body)
 
     async def step(self, *, per_step: bool = True) -> RunResult[Out_co]:

@@ -186,6 +186,33 @@ class Service:
         )
         return started.run_id
 
+    async def start_new(
+        self,
+        workflow_id: str,
+        principal: Principal,
+        body: StartBody,
+        *,
+        run_id: str | None,
+        key: str | None,
+        traceparent: str | None = None,
+    ) -> str:
+        """Start a run whose id may be unknown; one that was created under the id is started too.
+
+        Raises:
+            RunExistsError: It was started before, and there is no key.
+            IdempotencyConflictError: The key, or the id, was used with other input.
+        """
+        try:
+            return await self.start(
+                workflow_id, principal, body, run_id=run_id, is_new=True, key=key, traceparent=traceparent
+            )
+        except RunExistsError:
+            if run_id is None or key is None:
+                raise
+        return await self.start_named(
+            workflow_id, principal, body, run_id=run_id, is_new=False, key=key, traceparent=traceparent
+        )
+
     async def start_named(
         self,
         workflow_id: str,

@@ -65,19 +65,12 @@ async def start(
     With `runId`, a run that was created before; without, a new one.
     """
     full = _with_context(body, request_context)
+    key, traceparent = of_start.key, of_start.traceparent
     if run_id is None or create:
-        started = await service.start(
-            workflow_id, principal, full, run_id=run_id, is_new=True, key=of_start.key, traceparent=of_start.traceparent
-        )
+        started = await service.start_new(workflow_id, principal, full, run_id=run_id, key=key, traceparent=traceparent)
     else:
         started = await service.start_named(
-            workflow_id,
-            principal,
-            full,
-            run_id=run_id,
-            is_new=False,
-            key=of_start.key,
-            traceparent=of_start.traceparent,
+            workflow_id, principal, full, run_id=run_id, is_new=False, key=key, traceparent=traceparent
         )
     return answer({"message": "Workflow run started", "runId": started})
 

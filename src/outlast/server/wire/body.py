@@ -185,6 +185,8 @@ class ForkBody(TimeTravelBody):
 
     run_id: str | None = None
     """Id of the new run."""
+    resource_id: str | None = None
+    """Whose run it is; by default that of the token, or as the run that it goes on from."""
 
 
 class StepBody(_Body):
