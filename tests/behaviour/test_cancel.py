@@ -147,7 +147,7 @@ async def test_thread_that_ignores_the_flag_does_not_hold_the_run(bench: Bench) 
             started = await begin(app, workflow)
             await asyncio.to_thread(entered.wait, 5)
             await started.cancel()
-            result = await started.result(timeout=5)
+            result = await started.result(timeout=30)
     finally:
         release.set()
 
@@ -362,7 +362,7 @@ async def test_result_after_cancel_is_the_end(bench: Bench) -> None:
         started = await begin(app, workflow)
         await started.result()
         await started.cancel("x")
-        result = await started.result(timeout=5)
+        result = await started.result(timeout=30)
 
     with pytest.raises(RunCanceledError):
         result.unwrap()
@@ -420,7 +420,7 @@ async def test_run_that_finishes_while_it_is_canceled_is_never_stuck(bench: Benc
         async def race(number: int) -> Any:
             started = await begin(app, workflow, number)
             outcome = await (other if number % 2 else app).run(started.run_id).cancel()
-            return outcome, await started.result(timeout=10)
+            return outcome, await started.result(timeout=30)
 
         races = await asyncio.gather(*(race(number) for number in range(60)))
         again = [await app.run(result.run_id).snapshot() for _, result in races]
@@ -456,8 +456,8 @@ async def test_steps_that_wait_for_a_slot_never_start(bench: Bench) -> None:
         started = await begin(app, workflow, [1, 2, 3, 4, 5])
         await eventually(lambda: body.entered == 2)
         await started.cancel()
-        result = await started.result(timeout=5)
-        following = await (await begin(app, other)).result(timeout=5)
+        result = await started.result(timeout=30)
+        following = await (await begin(app, other)).result(timeout=30)
 
     assert (result.status, body.entered, following.result) == ("canceled", 2, "quick")
 
@@ -477,7 +477,7 @@ async def test_async_function_in_flight_is_canceled(bench: Bench) -> None:
             started = await begin(app, workflow)
             await entered.wait()
             await started.cancel()
-            result = await started.result(timeout=5)
+            result = await started.result(timeout=30)
         entered.clear()
 
         assert result.status == "canceled"
@@ -493,6 +493,6 @@ async def test_cancel_from_within_a_step(bench: Bench) -> None:
 
     workflow = Workflow("w").then(give_up).then(never).commit()
     async with bench.app(workflow) as app:
-        result = await (await begin(app, workflow)).result(timeout=5)
+        result = await (await begin(app, workflow)).result(timeout=30)
 
     assert (result.status, result.cancel_reason) == ("canceled", "from inside")

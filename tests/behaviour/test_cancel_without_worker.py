@@ -79,7 +79,7 @@ async def test_resting_run_ends_at_once_without_a_worker(bench: Bench, add: Any)
     async with bench.app(workflow, worker=False) as app:
         outcome = await app.run("run").cancel("why")
         result = await app.run("run").snapshot()
-        waited = await app.run("run").result(timeout=5)
+        waited = await app.run("run").result(timeout=30)
 
     assert outcome is CancelOutcome.REQUESTED
     assert (result.status, result.cancel_reason, list(result.suspended)) == ("canceled", "why", [])
@@ -94,7 +94,7 @@ async def test_pending_run_ends_without_any_step(bench: Bench) -> None:
         started = await begin(app, workflow, run_id="run")
         await started.cancel("changed my mind")
         status = await started.status()
-        result = await started.result(timeout=5)
+        result = await started.result(timeout=30)
     async with bench.app(workflow):
         pass  # a worker that comes later finds nothing to do
 
@@ -107,7 +107,7 @@ async def test_waiter_in_another_process_learns_of_it(bench: Bench) -> None:
     workflow = Workflow("w").then(never).commit()
     async with bench.app(workflow, worker=False) as one, bench.app(workflow, worker=False) as other:
         started = await begin(one, workflow, run_id="run")
-        waiting = asyncio.create_task(started.result(timeout=5))
+        waiting = asyncio.create_task(started.result(timeout=30))
         await eventually(lambda: one._engine._rests.is_watching)  # type: ignore[attr-defined] # noqa: SLF001
         await other.run("run").cancel()
         result = await waiting

@@ -132,7 +132,7 @@ async def test_chunks_are_seen_while_the_body_runs(bench: Bench) -> None:
         for each in (app, other):
             assert said(await read(each.run("run").observe_stream(), count=3)) == ["begun"]
         gate.set()
-        await app.run("run").result(timeout=10)
+        await app.run("run").result(timeout=30)
 
 
 async def test_reader_goes_on_between_chunks(bench: Bench) -> None:
@@ -184,7 +184,7 @@ async def test_recovered_attempt_is_told_before_what_it_says(bench: Bench) -> No
         await read(app.run("run").observe_stream(), count=3)
     is_holding = False
     async with bench.app(workflow) as app:
-        assert (await app.run("run").result(timeout=10)).result == 1
+        assert (await app.run("run").result(timeout=30)).result == 1
         events = await read(app.run("run").events())
 
     starts = [event for event in events if event.type == "workflow-step-start"]
@@ -298,7 +298,7 @@ async def test_canceled_run_that_said_something_ends_from_outside(bench: Bench) 
         await (await app.create_run(workflow, run_id="run")).start(input_data=1)
     async with bench.app(workflow, worker=False) as other:
         await other.run("run").cancel()
-        result = await other.run("run").result(timeout=10)
+        result = await other.run("run").result(timeout=30)
         events = await read(other.run("run").events())
 
     assert result.status is RunStatus.CANCELED

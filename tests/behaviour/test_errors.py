@@ -645,7 +645,7 @@ async def test_base_exceptions_of_authors_are_failures_like_any_other(bench: Ben
     """9.5: nothing escapes, and nothing leaves the run behind without an outcome."""
     workflow = add(Workflow("w")).commit()
     async with bench.app(workflow, drain=timedelta()) as app:
-        result = await (await begin(app, workflow)).result(timeout=5)
+        result = await (await begin(app, workflow)).result(timeout=30)
 
     assert result.error is not None
     assert (result.status, result.error.type, result.error.message) == ("failed", "OwnError", "own")

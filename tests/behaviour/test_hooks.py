@@ -176,7 +176,7 @@ async def test_run_that_is_canceled_does_not_wait_for_on_start(bench: Bench) -> 
             + (await started.why()).partition("; ")[2]
         )
         await started.cancel()
-        result = await started.result(timeout=5)
+        result = await started.result(timeout=30)
         await asyncio.wait_for(ended.wait(), 5)
 
     assert (result.status, told.of) == ("canceled", [("on_finish", "canceled")])
@@ -199,7 +199,7 @@ async def test_on_start_that_was_called_is_not_called_again_by_a_later_process(b
         await eventually(lambda: _has_begun(bench))
     gate.set()
     async with bench.app(workflow) as app:
-        result = await app.run("run").result(timeout=5)
+        result = await app.run("run").result(timeout=30)
 
     assert (result.status, calls) == ("success", ["run"])
 
@@ -281,7 +281,7 @@ async def test_result_does_not_wait_for_a_hook(bench: Bench) -> None:
         await asyncio.Event().wait()
 
     async with bench.app(workflow := one(add_one, on_finish=on_finish), drain=AT_ONCE) as app:
-        result = await (await begin(app, workflow, 1, run_id="run")).result(timeout=5)
+        result = await (await begin(app, workflow, 1, run_id="run")).result(timeout=30)
         await asyncio.wait_for(hanging.wait(), 5)
 
     assert result.status == "success"
@@ -482,7 +482,7 @@ async def test_hook_may_start_another_workflow(bench: Bench) -> None:
     async with bench.app(first, second) as app, bench.app(first, second):
         await (await begin(app, first, 1)).result()
         await eventually(lambda: started)
-        result = await app.run(started[0]).result(timeout=5)
+        result = await app.run(started[0]).result(timeout=30)
 
     assert result.result == 3
 

@@ -221,9 +221,9 @@ async def test_run_that_another_process_drives_is_replaced(bench: Bench) -> None
 
         second = await start(caller, held, key=key)
 
-        assert (await first.result(timeout=5)).status is RunStatus.CANCELED
+        assert (await first.result(timeout=30)).status is RunStatus.CANCELED
         gate.set()
-        assert (await second.result(timeout=5)).status is RunStatus.SUCCESS
+        assert (await second.result(timeout=30)).status is RunStatus.SUCCESS
 
 
 async def test_policy_reject_when_finished(bench: Bench) -> None:

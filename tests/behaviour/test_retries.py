@@ -227,7 +227,7 @@ async def test_pause_survives_a_restart_and_keeps_its_due_time(bench: Bench) -> 
         await eventually(lambda: _waiting(app.run("run")))
     clock.offset += HOUR
     async with bench.app(workflow, clock=clock) as app:
-        result = await app.run("run").result(timeout=10)
+        result = await app.run("run").result(timeout=30)
 
     assert body.attempts == [0, 1, 2]
     assert result.result == 2

@@ -86,7 +86,7 @@ async def test_body_that_ignores_the_flag_is_ended_after_the_grace_period(bench:
 
     workflow = Workflow("w", timeout=SOON).then(deaf).then(never).commit()
     async with bench.app(workflow, grace=SHORT) as app:
-        result = await (await begin(app, workflow)).result(timeout=5)
+        result = await (await begin(app, workflow)).result(timeout=30)
 
     assert (result.status, result.steps["deaf"].status, ended) == ("failed", "canceled", ["canceled"])
 
@@ -102,7 +102,7 @@ async def test_thread_that_ignores_the_flag_is_left_behind(bench: Bench) -> None
 
     workflow = Workflow("w", timeout=SHORT).then(deaf).then(never).commit()
     async with bench.app(workflow, grace=SHORT) as app:
-        result = await (await begin(app, workflow, run_id="run")).result(timeout=5)
+        result = await (await begin(app, workflow, run_id="run")).result(timeout=30)
         before = await bench.journal("run")
         gate.set()
 
@@ -231,7 +231,7 @@ async def test_deadline_counts_from_the_start_also_after_a_restart(bench: Bench)
     async with bench.app(workflow, clock=clock) as app:
         await eventually(lambda: len(entered) == 2)
         after = await app.run("run").why()
-        result = await app.run("run").result(timeout=5)
+        result = await app.run("run").result(timeout=30)
 
     events = [decode_event(record) for record in await bench.journal("run")]
     started = next(event for event in events if isinstance(event, RunStarted))

@@ -132,7 +132,7 @@ async def test_restart_waits_only_for_what_is_left(bench: Bench) -> None:
         between = await app.run("run").status()
     clock.offset += HOUR
     async with bench.app(workflow, clock=clock) as app:
-        result = await app.run("run").result(timeout=10)
+        result = await app.run("run").result(timeout=30)
 
     assert between == "waiting"
     assert result.result == 1
@@ -148,7 +148,7 @@ async def test_sleep_that_is_over_while_no_app_was_open_ends_at_once(bench: Benc
         await eventually(lambda: _waits(started))
     clock.offset += 2 * YEARS
     async with bench.app(workflow, clock=clock) as app:
-        assert (await app.run("run").result(timeout=10)).result == 1
+        assert (await app.run("run").result(timeout=30)).result == 1
 
 
 async def test_forward_jump_of_the_clock_fires_timers(bench: Bench) -> None:
@@ -160,7 +160,7 @@ async def test_forward_jump_of_the_clock_fires_timers(bench: Bench) -> None:
         await eventually(lambda: _waits(started))
         clock.offset += HOUR
 
-        assert (await started.result(timeout=10)).result == 1
+        assert (await started.result(timeout=30)).result == 1
 
 
 async def test_backward_jump_of_the_clock_delays_them_and_keeps_the_order(bench: Bench) -> None:
@@ -174,7 +174,7 @@ async def test_backward_jump_of_the_clock_delays_them_and_keeps_the_order(bench:
         await eventually(lambda: not bench.live(app))
         before = await started.status()
         clock.offset += 2 * HOUR
-        result = await started.result(timeout=10)
+        result = await started.result(timeout=30)
 
     assert (before, result.result) == ("waiting", 1)
     assert [record.seq for record in await bench.journal("run")] == list(range(1, len(await bench.journal("run")) + 1))
@@ -196,7 +196,7 @@ async def test_duration_is_not_asked_again_after_a_restart(bench: Bench) -> None
         await eventually(lambda: _waits(started))
     clock.offset += HOUR
     async with bench.app(workflow, clock=clock) as app:
-        await app.run("run").result(timeout=10)
+        await app.run("run").result(timeout=30)
 
     assert calls == 1
 
@@ -213,7 +213,7 @@ async def test_sleeping_items_and_children_sleep_side_by_side(bench: Bench) -> N
         await eventually(lambda: _has_slept(started, 2))
         between = await started.snapshot()
         clock.offset += HOUR
-        result = await started.result(timeout=10)
+        result = await started.result(timeout=30)
 
     assert between.status == "waiting"
     assert result.result == [1, 2, 3]

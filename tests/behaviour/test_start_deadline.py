@@ -56,7 +56,7 @@ async def test_run_that_a_worker_begins_in_time_is_not_touched(bench: Bench) -> 
     async with bench.app(workflow, clock=clock) as app:
         started = await begin(app, workflow, run_id="run", start_within=HOUR)
         clock.offset = 2 * HOUR
-        result = await started.result(timeout=5)
+        result = await started.result(timeout=30)
 
     assert result.result == "done"
     assert [record.type for record in await bench.journal("run")].count("start-timed-out") == 0
@@ -67,7 +67,7 @@ async def test_run_fails_at_its_deadline_without_a_worker(bench: Bench) -> None:
     clock = Clock()
     async with bench.app(WORKFLOW, worker=False, clock=clock) as app:
         started = await begin(app, WORKFLOW, run_id="run", start_within=HOUR)
-        waiting = asyncio.create_task(started.result(timeout=5))
+        waiting = asyncio.create_task(started.result(timeout=30))
         before = await started.why()
         clock.offset = 2 * HOUR
         result = await waiting
@@ -101,7 +101,7 @@ async def test_worker_that_comes_too_late_calls_nothing(bench: Bench) -> None:
         await begin(app, WORKFLOW, run_id="run", start_within=HOUR)
     clock.offset = 2 * HOUR
     async with bench.app(WORKFLOW, clock=clock) as app:
-        result = await app.run("run").result(timeout=5)
+        result = await app.run("run").result(timeout=30)
 
     assert (_failure(result), CALLED) == (MISSED, [])
 
@@ -120,7 +120,7 @@ async def test_run_that_waits_for_a_slot_of_a_busy_worker_fails(bench: Bench, li
     async with bench.app(WORKFLOW, holding, **{limit: 1}) as app:
         first = await begin(app, holding)
         started = await begin(app, WORKFLOW, start_within=0.05)
-        result = await started.result(timeout=5)
+        result = await started.result(timeout=30)
         release.set()
         await first.result()
         after = await begin(app, WORKFLOW)
@@ -137,7 +137,7 @@ async def test_deadline_counts_from_when_a_delayed_run_may_start(bench: Bench) -
         clock.offset = 1.5 * HOUR
         waiting = await started.status()
     async with bench.app(WORKFLOW, clock=clock) as app:
-        result = await app.run("run").result(timeout=5)
+        result = await app.run("run").result(timeout=30)
 
     assert (waiting, result.result) == ("pending", "done")
 
@@ -166,7 +166,7 @@ async def test_recorded_run_that_nobody_starts_fails_without_a_worker(bench: Ben
     clock = Clock()
     async with bench.app(WORKFLOW, worker=False, clock=clock) as app:
         await app.record_run(WORKFLOW, run_id="run", start_within=HOUR)
-        waiting = asyncio.create_task(app.run("run").result(timeout=5))
+        waiting = asyncio.create_task(app.run("run").result(timeout=30))
         clock.offset = 2 * HOUR
         result = await waiting
 
@@ -183,7 +183,7 @@ async def test_recorded_run_that_was_started_in_time_is_not_ended_by_a_bystander
         clock.offset = 2 * HOUR
         status = await app.run("run").status()
     async with bench.app(WORKFLOW, clock=clock) as app:
-        result = await app.run("run").result(timeout=5)
+        result = await app.run("run").result(timeout=30)
 
     assert (status, result.result) == ("pending", "done")
 
@@ -213,7 +213,7 @@ async def test_run_recovered_after_its_own_deadline_calls_no_body(bench: Bench) 
         await eventually(lambda: entered)
     clock.offset = 2 * HOUR
     async with bench.app(workflow, clock=clock) as app:
-        result = await app.run("run").result(timeout=5)
+        result = await app.run("run").result(timeout=30)
 
     assert (_failure(result), entered) == (("failed", "RunTimedOutError", ""), [False])
     assert result.steps["hold"].status == "canceled"

@@ -41,7 +41,7 @@ async def test_step_starts_a_run_of_its_own(bench: Bench) -> None:
     async with bench.app(workflow, CHILD) as app, bench.app(workflow, CHILD):
         run = await app.create_run(workflow, run_id="run", resource_id="ada")
         run_id = (await run.start(input_data=1)).unwrap()
-        result = await app.run(run_id).result(timeout=5)
+        result = await app.run(run_id).result(timeout=30)
 
     assert (result.workflow_id, result.result, result.resource_id) == ("child", 2, "ada")
     assert run_id == derive_run_id("run", "start", "child", "number:0")
@@ -58,7 +58,7 @@ async def test_sync_step_starts_a_run(bench: Bench) -> None:
     workflow = parent(start)
     async with bench.app(workflow, CHILD) as app, bench.app(workflow, CHILD):
         run_id = (await (await begin(app, workflow, 1)).result()).unwrap()
-        result = await app.run(run_id).result(timeout=5)
+        result = await app.run(run_id).result(timeout=30)
 
     assert (result.result, result.resource_id) == (2, "eve")
 
@@ -80,7 +80,7 @@ async def test_calls_of_one_body_start_one_run_each(bench: Bench) -> None:
     workflow = parent(start)
     async with bench.app(workflow, CHILD, OTHER) as app:
         run_ids = (await (await begin(app, workflow, 1, run_id="run")).result()).unwrap()
-        results = [await app.run(run_id).result(timeout=5) for run_id in run_ids]
+        results = [await app.run(run_id).result(timeout=30) for run_id in run_ids]
 
     assert [each.result for each in results] == [2, 3, 4, 5, 5]
     names = [("child", "number:0"), ("other", "number:0"), ("child", "number:1")] + 2 * [("child", "key:four")]
@@ -101,7 +101,7 @@ async def test_another_attempt_gets_the_same_run(bench: Bench) -> None:
 
     workflow = parent(start)
     async with bench.app(workflow, CHILD) as app:
-        result = await (await begin(app, workflow, 1)).result(timeout=5)
+        result = await (await begin(app, workflow, 1)).result(timeout=30)
 
     assert (result.result, len(run_ids), len(set(run_ids))) == (1, 3, 1)
 
@@ -124,7 +124,7 @@ async def test_passes_items_and_nested_workflows_start_runs_of_their_own(bench: 
         run_ids = (await (await begin(app, each, [1, 1, 1])).result()).unwrap()
         await (await begin(app, loop, 0, run_id="loop")).result()
         ids = [derive_run_id("loop", f"count#{n}", "child", "number:0") for n in (1, 2, 3)]
-        results = [(await app.run(run_id).result(timeout=5)).result for run_id in [*run_ids, *ids]]
+        results = [(await app.run(run_id).result(timeout=30)).result for run_id in [*run_ids, *ids]]
 
     assert results == [2, 2, 2, 1, 2, 3]
     assert len(set(run_ids)) == 3
@@ -147,8 +147,8 @@ async def test_step_that_runs_again_after_its_process_left_gets_the_same_run(ben
         await eventually(lambda: run_ids)
     gate.set()
     async with bench.app(workflow, CHILD) as app:
-        result = await app.run("run").result(timeout=5)
-        child = await app.run(run_ids[0]).result(timeout=5)
+        result = await app.run("run").result(timeout=30)
+        child = await app.run(run_ids[0]).result(timeout=30)
 
     assert (result.result, child.result) == (True, 2)
     assert run_ids == [run_ids[0]] * 2
@@ -170,8 +170,8 @@ async def test_step_may_start_runs_while_its_app_is_left(bench: Bench) -> None:
         await entered.wait()
         asyncio.get_running_loop().call_later(0.05, leaving.set)
     async with bench.app(workflow, CHILD) as app:
-        result = await app.run("run").result(timeout=5)
-        child = await app.run(result.unwrap()).result(timeout=5)
+        result = await app.run("run").result(timeout=30)
+        child = await app.run(result.unwrap()).result(timeout=30)
 
     assert (result.status, result.steps["start"].attempts, child.result) == ("success", 1, 2)
 

@@ -97,7 +97,7 @@ async def test_result_without_reading_starts_the_run(bench: Bench) -> None:
     async with bench.app(CHAIN) as app:
         stream = (await app.create_run(CHAIN, run_id="run")).stream(input_data=1)
 
-        assert (await stream.result(timeout=10)).result == 4
+        assert (await stream.result(timeout=30)).result == 4
         assert short(await read(stream)) == TOLD
 
 
@@ -315,7 +315,7 @@ async def test_reader_that_goes_away_leaves_nothing_behind(bench: Bench) -> None
         assert not bench.is_watching(app)
 
         gate.set()
-        assert (await stream.result(timeout=10)).result == 1
+        assert (await stream.result(timeout=30)).result == 1
 
 
 async def test_reader_learns_that_the_app_was_closed(bench: Bench) -> None:

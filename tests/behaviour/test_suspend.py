@@ -916,7 +916,7 @@ async def test_step_may_resume_another_run(bench: Bench) -> None:
         started = await begin(app, ASK)
         await started.result()
 
-        assert (await (await begin(app, other, started.run_id)).result(timeout=5)).result == "woken"
+        assert (await (await begin(app, other, started.run_id)).result(timeout=30)).result == "woken"
 
 
 async def test_many_suspensions_one_after_the_other(bench: Bench) -> None:
@@ -950,7 +950,7 @@ async def test_signals_from_within_a_task_group_count(bench: Bench, wish: str) -
 
     workflow = Workflow("w").then(grouped).commit()
     async with bench.app(workflow, drain=timedelta()) as app:
-        result = await (await begin(app, workflow)).result(timeout=5)
+        result = await (await begin(app, workflow)).result(timeout=30)
 
     if wish == "suspend":
         assert (result.status, dict(result.suspend_payload)) == ("suspended", {"grouped": "from a task"})
@@ -968,7 +968,7 @@ async def test_suspend_from_a_thread_that_the_body_waits_for(bench: Bench) -> No
     workflow = Workflow("w").then(elsewhere).commit()
     async with bench.app(workflow) as app:
         started = await begin(app, workflow)
-        first = await started.result(timeout=5)
+        first = await started.result(timeout=30)
 
         assert (first.status, (await started.resume()).result) == ("suspended", "done")
 
@@ -983,6 +983,6 @@ async def test_label_that_is_no_text_fails_the_step(bench: Bench, label: Any) ->
 
     workflow = Workflow("w").then(labelled).commit()
     async with bench.app(workflow, drain=timedelta()) as app:
-        result = await (await begin(app, workflow)).result(timeout=5)
+        result = await (await begin(app, workflow)).result(timeout=30)
 
     assert (result.status, result.error_path) == ("failed", "labelled")

@@ -64,7 +64,7 @@ async def test_parallel_waits_until_all_its_children_are_done(bench: Bench) -> N
         second = await started.resume("for b", step="b")
         third = await started.resume("for a", step="a")
 
-    assert (first.status, list(first.suspended)) == ("suspended", ["a", "b"])
+    assert (first.status, sorted(first.suspended)) == ("suspended", ["a", "b"])
     assert dict(first.suspend_payload) == {"a": "a", "b": "b"}
     assert statuses(first) == {"a": "suspended", "add_one": "success", "b": "suspended"}
     assert (second.status, list(second.suspended)) == ("suspended", ["a"])

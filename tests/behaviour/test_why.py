@@ -78,7 +78,7 @@ async def test_step_without_a_slot_says_how_many_there_are_and_how_many_wait(ben
             await begin(app, workflow, run_id=f"queued-{number}")
         here, there = await app.run("queued-0").why(), await other.run("queued-0").why()
         gate.set()
-        await asyncio.gather(*(app.run(f"queued-{number}").result(timeout=5) for number in range(2)))
+        await asyncio.gather(*(app.run(f"queued-{number}").result(timeout=30) for number in range(2)))
 
     assert here.startswith(
         "'hold' may start and waits for a free slot of its worker, which runs 1 steps at a time (`max_steps`) "
@@ -136,7 +136,7 @@ async def test_run_that_goes_on_after_it_was_parked_does_not_say_so_any_more(
             await eventually(lambda: _parked(app))
     clock.offset = timedelta(minutes=1)
     async with bench.app(BEFORE, clock=clock) as app:
-        await app.run("run").result(timeout=5)
+        await app.run("run").result(timeout=30)
         why = await app.run("run").why()
 
     assert why == "'ask' waits for somebody to resume it"
