@@ -17,6 +17,8 @@ from outlast.core.events import RunStarted, RunTimedOut
 
 SHORT = timedelta(milliseconds=30)
 SOON = timedelta(milliseconds=400)
+LATER = timedelta(seconds=2)
+"""Enough for a step to begin, also on a server."""
 """Time enough for a step to begin on any engine."""
 HOUR = timedelta(hours=1)
 AT_ONCE = timedelta()
@@ -84,7 +86,7 @@ async def test_body_that_ignores_the_flag_is_ended_after_the_grace_period(bench:
             ended.append("canceled")
             raise
 
-    workflow = Workflow("w", timeout=SOON).then(deaf).then(never).commit()
+    workflow = Workflow("w", timeout=LATER).then(deaf).then(never).commit()
     async with bench.app(workflow, grace=SHORT) as app:
         result = await (await begin(app, workflow)).result(timeout=30)
 
@@ -100,7 +102,7 @@ async def test_thread_that_ignores_the_flag_is_left_behind(bench: Bench) -> None
         gate.wait(timeout=20)
         return "late"
 
-    workflow = Workflow("w", timeout=SHORT).then(deaf).then(never).commit()
+    workflow = Workflow("w", timeout=LATER).then(deaf).then(never).commit()
     async with bench.app(workflow, grace=SHORT) as app:
         result = await (await begin(app, workflow, run_id="run")).result(timeout=30)
         before = await bench.journal("run")
