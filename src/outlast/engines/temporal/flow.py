@@ -19,7 +19,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from outlast.core.commands import RunStep
 from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Calling
-from outlast.engines.temporal.ledger import Canceled, Inbound, Ledger, Lost, Rang, Requested, Told
+from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
+from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import raw_value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias, assert_never, cast
+from typing import Final, assert_never, cast
 
 from outlast.core.advance import apply, decide, reissue
 from outlast.core.codec import encode_event
@@ -58,6 +58,7 @@ from outlast.engines.answers import Side, close_block, finish, open_block
 from outlast.engines.asking import fact_asked_for
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Raised
+from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
 from outlast.engines.temporal.questions import Question, declares, make_asks
@@ -65,58 +66,14 @@ from outlast.engines.temporal.tasks import make_task
 from outlast.errors import PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.document import graph_from_json
-from outlast.immutable import immutable
 from outlast.values import JsonValue, decode, encode
 
-__all__ = ["MOST_CALLS", "Canceled", "Inbound", "Ledger", "Lost", "Rang", "Requested", "Told"]
+__all__ = ["MOST_CALLS", "Ledger"]
 
 _STAY: Final = 1_000
 """How many events later a run that could not move tries again."""
 MOST_CALLS: Final = 500
 """How many bodies of one run are in flight at most. The server refuses more than 2,000 by leaving the run stuck."""
-
-
-@immutable
-class Told:
-    """A body has ended."""
-
-    path: str
-    """The step."""
-    reply: Reply
-    """What became of it."""
-
-
-@immutable
-class Lost:
-    """The call of a body has ended without an outcome."""
-
-    path: str
-    """The step."""
-
-
-@immutable
-class Requested:
-    """An outsider asked something of the run."""
-
-    request: Request
-    """What."""
-
-
-@immutable
-class Canceled:
-    """Somebody canceled the workflow."""
-
-    reason: str | None
-    """In their words."""
-
-
-@immutable
-class Rang:
-    """A timer fired: the earliest due time may have come."""
-
-
-Inbound: TypeAlias = Told | Lost | Requested | Canceled | Rang
-"""What can reach a run."""
 
 
 class Ledger:
@@ -200,7 +157,7 @@ class Ledger:
         """Fold what reached the run at one time, in a fixed order: cancels, requests, timers, outcomes."""
         self._note_fullness(is_full=is_full)
         self._now_ms = max(now_ms, self.state.last_at_ms)
-        for inbound in sorted(batch, key=_rank):
+        for inbound in sorted(batch, key=rank_of):
             self._advance(deque(self._facts_of(inbound)))
             self._advance(self._next_calls())
         self._ring()
@@ -527,18 +484,3 @@ def _is_due(command: Command, now_ms: int) -> bool:
 
 def _attempt_of(command: Calling) -> int:
     return command.attempt if isinstance(command, RunStep) else 0
-
-
-def _rank(inbound: Inbound) -> int:
-    """Order what comes at one time, so that the order does not depend on how an event loop hands it over."""
-    match inbound:
-        case Canceled():
-            return 0
-        case Requested():
-            return 1
-        case Rang():
-            return 2
-        case Told() | Lost():
-            return 3
-        case _:
-            assert_never(inbound)

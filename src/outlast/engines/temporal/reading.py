@@ -20,7 +20,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from outlast.core.history import History
 from outlast.core.record import Record
 from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED
-from outlast.engines.temporal.ledger import Canceled, Inbound, Ledger, Lost, Rang, Requested, Told
+from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
+from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
 from outlast.engines.temporal.payloads import read_payloads

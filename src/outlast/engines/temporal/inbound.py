@@ -1,0 +1,68 @@
+"""What can reach a run from the history of its Temporal workflow."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from outlast.engines.temporal.messages import Reply, Request
+from outlast.immutable import immutable
+
+__all__ = ["Canceled", "Inbound", "Lost", "Rang", "Requested", "Told", "rank_of"]
+
+
+@immutable
+class Told:
+    """A body has ended."""
+
+    path: str
+    """The step."""
+    reply: Reply
+    """What became of it."""
+
+
+@immutable
+class Lost:
+    """The call of a body has ended without an outcome."""
+
+    path: str
+    """The step."""
+
+
+@immutable
+class Requested:
+    """An outsider asked something of the run."""
+
+    request: Request
+    """What."""
+
+
+@immutable
+class Canceled:
+    """Somebody canceled the workflow."""
+
+    reason: str | None
+    """In their words."""
+
+
+@immutable
+class Rang:
+    """A timer fired: the earliest due time may have come."""
+
+
+Inbound: TypeAlias = Told | Lost | Requested | Canceled | Rang
+"""What can reach a run."""
+
+
+def rank_of(inbound: Inbound) -> int:
+    """Order what comes at one time, so that the order does not depend on how an event loop hands it over."""
+    match inbound:
+        case Canceled():
+            return 0
+        case Requested():
+            return 1
+        case Rang():
+            return 2
+        case Told() | Lost():
+            return 3
+        case _:
+            assert_never(inbound)
