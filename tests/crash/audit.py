@@ -62,7 +62,7 @@ async def check_run(store: Store, run_id: str) -> None:
     row = await store.find_run(run_id)
     assert row is not None
     assert row.status.is_terminal
-    assert (row.owner, row.ready_at_ms) == (None, None)
+    assert (row.owner, row.ready_at_ms) == (None, None), row
     records = await store.load_records(row.key)
     assert row.head == len(records)
     check_journal(records)

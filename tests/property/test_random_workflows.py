@@ -64,17 +64,19 @@ class Case:
 
     plan: WorkflowPlan
     is_eager: bool
-    """Whether all that is suspended is resumed at once. Where something fails, time would then decide what is seen."""
+    """Whether all that is suspended is resumed at once. Where something fails or bails, time would then decide what is
+    seen, and which of the requests comes too late."""
     deaths: Sequence[tuple[int, FaultMode]]
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    has_failures = draw(st.booleans())
+    is_eager = draw(st.booleans())
+    has_failures = not is_eager and draw(st.booleans())
     deaths = st.tuples(st.integers(1, 14), st.sampled_from(["before", "after", "lost"]))
     return Case(
-        plan=draw(workflow_plans(has_failures=has_failures)),
-        is_eager=not has_failures and draw(st.booleans()),
+        plan=draw(workflow_plans(has_failures=has_failures, has_bails=not is_eager)),
+        is_eager=is_eager,
         deaths=draw(st.lists(deaths, min_size=1, max_size=4)),  # after more a run counts as poison
     )
 

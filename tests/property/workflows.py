@@ -179,6 +179,7 @@ class _Pen:
 
     draw: st.DrawFn
     has_failures: bool
+    has_bails: bool
     workflows: count[int] = field(default_factory=count)
     left: int = _BUDGET
 
@@ -192,9 +193,9 @@ class _Pen:
 
 
 @st.composite
-def workflow_plans(draw: st.DrawFn, *, has_failures: bool) -> WorkflowPlan:
+def workflow_plans(draw: st.DrawFn, *, has_failures: bool, has_bails: bool = True) -> WorkflowPlan:
     """Draw a workflow with up to four levels of workflows in it."""
-    return _workflow(_Pen(draw, has_failures), MAX_DEPTH, 1)
+    return _workflow(_Pen(draw, has_failures, has_bails), MAX_DEPTH, 1)
 
 
 def _workflow(pen: _Pen, depth: int, times: int) -> WorkflowPlan:
@@ -273,7 +274,8 @@ def _task(pen: _Pen, names: Any, depth: int, times: int, *, is_workflow: bool | 
 
 
 def _script(pen: _Pen) -> Script:
-    end = pen("fail", "stop") if pen.rarely() else pen(*["return"] * 4, "bail")
+    ends = [*["return"] * 4, *["bail"] * pen.has_bails]
+    end = pen("fail", "stop") if pen.rarely() else pen(*ends)
     return Script(pen(0, 0, 0, 1, 2), pen(False, False, False, True), end)
 
 
