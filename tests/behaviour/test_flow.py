@@ -480,6 +480,33 @@ async def test_foreach_with_collect_runs_all_items_and_leaves_failures_in_their_
     }
 
 
+async def test_slot_of_a_failed_item_holds_no_traceback(bench: Bench) -> None:
+    """5.5, 9.4: more people read outputs than may see the code; the record of the item has all of it."""
+
+    class Declined(Exception):  # noqa: N818 - the word of an author
+        def __init__(self, amount: int) -> None:
+            super().__init__(f"{amount} is too much")
+            self.amount = amount
+
+    @step
+    async def pay(amount: int) -> int:
+        try:
+            raise ValueError("inner")
+        except ValueError as error:
+            raise Declined(amount) from error
+
+    workflow = Workflow("w", input=list[int]).foreach(pay, on_error="collect").commit()
+
+    result = await bench.run(workflow, [7])
+
+    error = {"type": "Declined", "message": "7 is too much", "path": "pay[0]", "attributes": {"amount": 7}}
+    recorded = result.steps["pay[0]"].error
+    assert result.result == [{"error": error}]
+    assert recorded is not None
+    assert "raise Declined(amount)" in recorded.traceback
+    assert recorded.cause is not None
+
+
 async def test_foreach_with_collect_over_workflows_leaves_their_failures(bench: Bench) -> None:
     """5.5: also when the failure is that of a node inside the item."""
     inner = Workflow("inner", input=int).then(add_one).then(fail).commit()
@@ -488,6 +515,7 @@ async def test_foreach_with_collect_over_workflows_leaves_their_failures(bench: 
     result = await bench.run(workflow, [1, 2])
 
     assert [each["error"]["message"] for each in result.result] == ["bad 2", "bad 3"]
+    assert [each["error"]["path"] for each in result.result] == ["inner[0].fail", "inner[1].fail"]
 
 
 async def test_foreach_with_collect_retries_each_item_first(bench: Bench) -> None:

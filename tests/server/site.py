@@ -11,6 +11,7 @@ import httpx
 
 from outlast import CommittedWorkflow, Outlast, StepContext, Workflow, step
 from outlast.server import ServerOptions, Token, create_app
+from outlast.server.service import Service
 
 __all__ = ["APPROVAL", "GREET", "Site", "approve", "greet", "site"]
 
@@ -37,6 +38,7 @@ class Site:
 
     app: Outlast
     client: httpx.AsyncClient
+    service: Service
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         return await self.client.get(f"/api{path}", **options)
@@ -67,6 +69,7 @@ async def site(
 ) -> AsyncGenerator[Site, None]:
     """An app with some workflows (`GREET` and `APPROVAL` if none are named), served."""
     async with Outlast(list(workflows) or [GREET, APPROVAL], store=store, **app_options) as app:
-        transport = httpx.ASGITransport(create_app(app, tokens=tokens, options=options))
+        served = create_app(app, tokens=tokens, options=options)
+        transport = httpx.ASGITransport(served)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4111", headers=headers) as client:
-            yield Site(app, client)
+            yield Site(app, client, served.state.service)

@@ -217,6 +217,38 @@ async def test_streams_are_bounded():
         assert b"too-many-streams" in b"".join(readers[1].sent) + b"".join(readers[0].sent)
 
 
+async def test_stream_that_is_refused_has_started_and_resumed_nothing():
+    """What is answered with 503 is sent again: it must not have happened the first time."""
+    async with site(options=ServerOptions(max_streams=1)) as s:
+        run_id = (await s.started(APPROVAL))["runId"]
+        verbs = {
+            "/workflows/greet/stream?runId=new": {"inputData": "ada"},
+            f"/workflows/approval/resume-stream?runId={run_id}": {"resumeData": True},
+            f"/workflows/approval/time-travel-stream?runId={run_id}": {"step": "greet"},
+        }
+        with s.service.streams.place() as place:
+            refused = [await s.post(path, body) for path, body in verbs.items()]
+            place.give_back()
+        begun = await s.app.engine.summarize_run("new")
+        history = await s.app.engine.load_history(run_id)
+        taken = await s.post("/workflows/greet/stream?runId=new", {"inputData": "ada"})
+
+        assert [(each.status_code, each.json()["code"]) for each in refused] == [(503, "too-many-streams")] * 3
+        assert begun is None
+        assert history is not None
+        assert (history.status, history.execution) == ("suspended", 0)
+        assert taken.status_code == 200
+
+
+async def test_stream_whose_start_is_refused_leaves_its_place():
+    async with site(options=ServerOptions(max_streams=1)) as s:
+        refused = await s.post("/workflows/greet/stream?runId=r", {"inputData": 3})
+        taken = await s.post("/workflows/greet/stream?runId=r", {"inputData": "ada"})
+
+        assert (refused.status_code, taken.status_code) == (400, 200)
+        assert s.service.streams.open == 0
+
+
 @pytest.mark.parametrize("count", [1_000])
 async def test_many_observers_of_one_run_get_all_of_it(count: int):
     """1,000 clients observing one run."""

@@ -20,7 +20,7 @@ from outlast.core.events import (
 from outlast.core.frames import ForeachFrame, LeafFrame
 from outlast.core.state import RunState
 from outlast.engines.perform import Aborted, Answered, Bailed, Outcome, Raised, Returned, Suspended
-from outlast.failures import FailureInfo, failure_to_json
+from outlast.failures import FailureInfo
 from outlast.graph.nodes import StepNode
 from outlast.values import JsonValue, encode
 
@@ -97,10 +97,18 @@ def _retry_at(run: Driven, path: str, attempt: int, failure: FailureInfo, now: i
 
 def collected(run: Driven, path: str, failure: FailureInfo | None, closing: CloseBlock | None) -> bytes | None:
     """Return what a failed item of a collecting foreach leaves in the output; None for everything else."""
+    place = path
     if failure is None and closing is not None and closing.cause is not None:
-        failure = closing.cause.failure
+        place, failure = closing.cause.path, closing.cause.failure
     parent = run.state.frame(path).parent
     if failure is None or not isinstance(parent, ForeachFrame) or not parent.node.is_collecting:
         return None
-    error: JsonValue = failure_to_json(failure)
+    # A slot is a value like any other: later steps read it, and so may everybody who sees outputs. The traceback and
+    # the causes stay in the record of the node at `path`, for those who may see them.
+    error: JsonValue = {
+        "type": failure.type,
+        "message": failure.message,
+        "path": place,
+        "attributes": dict(failure.attributes),
+    }
     return encode({"error": error})

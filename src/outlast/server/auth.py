@@ -46,7 +46,7 @@ class Principal:
     scope: Scope
     """What they may do."""
     resource_id: str | None = None
-    """If set: they see and touch the runs of this resource and those of none, and what they start belongs to it."""
+    """If set: they see and touch only the runs of this resource, and what they start belongs to it."""
 
 
 ANYBODY: Final = Principal(name="anybody", scope=Scope.ADMIN)

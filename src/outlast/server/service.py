@@ -87,9 +87,7 @@ class Service:
         found = await self.outlast.engine.summarize_run(run_id)
         if found is None or (workflow_id is not None and found.workflow_id != workflow_id):
             raise RunNotFoundError(run_id)
-        if principal.resource_id is not None and found.resource_id not in (None, principal.resource_id):
-            text = "Access denied: workflow run belongs to a different resource"
-            raise Refusal(403, text, code="foreign-run")
+        check_owner(found, principal)
         return found
 
     async def history(self, run_id: str, principal: Principal, *, workflow_id: str | None = None) -> History:
@@ -168,8 +166,12 @@ class Service:
         workflow = self.workflow(workflow_id)
         resource_id = principal.resource_id or body.resource_id
         if run_id is not None and not is_new:
-            found = await self.find(run_id, principal, workflow_id=workflow_id)
-            resource_id = found.resource_id if principal.resource_id is not None else resource_id
+            await self.find(run_id, principal, workflow_id=workflow_id)
+        elif run_id is not None and principal.resource_id is not None:
+            # Perhaps it was created: then starting it is driving it.
+            found = await self.outlast.engine.summarize_run(run_id)
+            if found is not None:
+                check_owner(found, principal)
         run: Run[Any, Any] = await self.outlast.create_run(workflow, run_id=run_id, resource_id=resource_id)
         started = await run.start_async(
             input_data=_typed(workflow.input, body.input_data, "input_data"),
@@ -325,6 +327,17 @@ class Service:
             for each in (task, stop):
                 each.cancel()
             await asyncio.gather(task, stop, return_exceptions=True)
+
+
+def check_owner(run: RunSummary, principal: Principal) -> None:
+    """Make sure that somebody may see and touch a run: who is bound to a resource has only the runs of that one.
+
+    Raises:
+        Refusal: It is somebody else's, or nobody's.
+    """
+    if principal.resource_id is not None and run.resource_id != principal.resource_id:
+        text = "Access denied: workflow run belongs to a different resource"
+        raise Refusal(403, text, code="foreign-run")
 
 
 def _milliseconds(number: int | None) -> timedelta | None:

@@ -106,9 +106,11 @@ async def time_travel_stream(
     accept: Accept = "",
 ) -> Response:
     """As `time-travel`, and answer with what happens from then on."""
-    handle = await repair.time_travel(service, workflow_id, run_id, principal, _with_context(body, request_context))
-    events = aiter(handle.observe_stream(after=handle.mark.last_event))
-    return EventResponse(events, framing=framing_of(accept, principal), streams=service.streams)
+    full = _with_context(body, request_context)
+    with service.streams.place() as place:
+        handle = await repair.time_travel(service, workflow_id, run_id, principal, full)
+        events = aiter(handle.observe_stream(after=handle.mark.last_event))
+        return EventResponse(events, framing=framing_of(accept, principal), place=place)
 
 
 @router.post("/runs/{run_id:path}/restart", response_model=Marked, responses=RESPONSES.drive, summary="Restart any run")

@@ -65,20 +65,20 @@ async def stream(
     The stream ends when the run ends, is suspended or paused; with `closeOnSuspend: false` only when it ends.
     """
     full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
-    handle = await service.start_or_find(
-        workflow_id, principal, full, run_id=run_id, key=of_start.key, traceparent=of_start.traceparent
-    )
-    if body.close_on_suspend:
-        return EventResponse(
-            aiter(handle.observe_stream()), framing=framing_of(accept, principal), streams=service.streams
+    framing = framing_of(accept, principal)
+    with service.streams.place() as place:
+        handle = await service.start_or_find(
+            workflow_id, principal, full, run_id=run_id, key=of_start.key, traceparent=of_start.traceparent
         )
-    return EventResponse(
-        aiter(handle.observe_stream(follow=True)),
-        framing=framing_of(accept, principal),
-        streams=service.streams,
-        is_shown=lambda event: not _is_rest(event) or _is_end(event),
-        is_last=_is_end,
-    )
+        if body.close_on_suspend:
+            return EventResponse(aiter(handle.observe_stream()), framing=framing, place=place)
+        return EventResponse(
+            aiter(handle.observe_stream(follow=True)),
+            framing=framing,
+            place=place,
+            is_shown=lambda event: not _is_rest(event) or _is_end(event),
+            is_last=_is_end,
+        )
 
 
 @router.post("/workflows/{workflow_id}/observe", response_class=Response, responses=_FIND, summary="Watch a run")
@@ -94,7 +94,8 @@ async def observe(
     """All events of a run, from the first on, and then those that come until it rests."""
     await service.find(run_id, principal, workflow_id=workflow_id)
     events = replay(service.outlast.run(run_id), after=last_event_id or 0)
-    return EventResponse(skip(events, offset), framing=framing_of(accept, principal), streams=service.streams)
+    with service.streams.place() as place:
+        return EventResponse(skip(events, offset), framing=framing_of(accept, principal), place=place)
 
 
 @router.post(
@@ -114,9 +115,10 @@ async def resume_stream(
 ) -> Response:
     """Resume a suspension, and answer with what happens from then on."""
     full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
-    handle = await service.resume(workflow_id, run_id, principal, full)
-    events = aiter(handle.observe_stream(after=handle.mark.last_event))
-    return EventResponse(events, framing=framing_of(accept, principal), streams=service.streams)
+    with service.streams.place() as place:
+        handle = await service.resume(workflow_id, run_id, principal, full)
+        events = aiter(handle.observe_stream(after=handle.mark.last_event))
+        return EventResponse(events, framing=framing_of(accept, principal), place=place)
 
 
 @router.get("/runs/{run_id:path}/events", response_class=Response, responses=_FIND, summary="Watch any run")
@@ -133,10 +135,11 @@ async def events(
 ) -> Response:
     """The events of a run in our own form. A reader that was cut off goes on after the last `seq` that it has."""
     await service.find(run_id, principal)
-    handle, place = service.outlast.run(run_id), last_event_id or after
-    shown = handle.observe_stream(after=place, follow=follow) if wait else handle.events(after=place)
+    handle, begin = service.outlast.run(run_id), last_event_id or after
+    shown = handle.observe_stream(after=begin, follow=follow) if wait else handle.events(after=begin)
     framing = framing_of(accept, principal, plain_event)
-    return EventResponse(aiter(shown), framing=framing, streams=service.streams)
+    with service.streams.place() as place:
+        return EventResponse(aiter(shown), framing=framing, place=place)
 
 
 def _is_rest(event: StreamEvent) -> bool:
