@@ -1,13 +1,15 @@
 """Starts over HTTP: `python -m benchmarks.http [seconds] [connections]`.
 
 A web process that only starts runs, a worker process that drives them, both on one file, and this process, which asks.
-Every id that was answered must be found finished in the end.
+Every id that was answered must be found finished in the end. The three share the cores: the time of the processor that
+the web process took for each start says more on a machine that has other things to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,15 +51,24 @@ async def worker(store: str) -> None:
 
 
 @contextmanager
-def child(role: str, store: str) -> Iterator[str]:
-    """One more process; gives the line that it prints when it is ready."""
+def child(role: str, store: str) -> Iterator[tuple[int, str]]:
+    """One more process; gives its id, and the line that it prints when it is ready."""
     command = [sys.executable, "-m", "benchmarks.http", role, store]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip()
+            yield process.pid, process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+def cpu_seconds(pid: int) -> float:
+    """How long a process has had a processor, on Linux; 0 elsewhere."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    times = stat.read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 async def ask(port: int, until: float, took: list[float], ids: list[str]) -> None:
@@ -80,15 +91,16 @@ async def measure(seconds: float, connections: int) -> None:
         store = str(Path(folder) / "runs.db")
         took: list[float] = []
         ids: list[str] = []
-        with child("worker", store), child("web", store) as port:
-            begun = time.perf_counter()
+        with child("worker", store), child("web", store) as (web_pid, port):
+            begun, begun_cpu = time.perf_counter(), cpu_seconds(web_pid)
             await asyncio.gather(*(ask(int(port), begun + seconds, took, ids) for _ in range(connections)))
-            elapsed = time.perf_counter() - begun
+            elapsed, cpu = time.perf_counter() - begun, cpu_seconds(web_pid) - begun_cpu
             unfinished = await count_unfinished(store, len(ids))
         took.sort()
         print(
             f"{len(ids)} starts in {elapsed:.1f} s over {connections} connections: {len(ids) / elapsed:,.0f} a second"
         )
+        print(f"{cpu / len(ids) * 1e6:.0f} microseconds of processor for each, in the web process")
         p50, p99 = (took[int(len(took) * part)] * 1000 for part in (0.5, 0.99))
         print(f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {took[-1] * 1000:.1f} ms")
         print(f"answered {len(set(ids))} different ids; {unfinished} of them not finished a minute later")

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from outlast.app import Outlast
 from outlast.server.auth import ANYBODY, Authenticate, Principal, Scope, Token, Tokens
@@ -22,6 +23,7 @@ from outlast.server.guard import Guard
 from outlast.server.options import ServerOptions
 from outlast.server.problem import answer_problem
 from outlast.server.routes import all_runs, capabilities, driving, repairing, runs, starting, streams, workflows
+from outlast.server.routes.direct import DirectRoute, Shortcut
 from outlast.server.routes.health import health_routes
 from outlast.server.routes.route import unauthenticated
 from outlast.server.service import Limits, Service
@@ -82,7 +84,7 @@ def create_app(
     return app
 
 
-def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, asks_for_tokens: bool) -> FastAPI:
+def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, asks_for_tokens: bool) -> ASGIApp:
     api = FastAPI(
         title="Outlast",
         description=_DESCRIPTION,
@@ -100,7 +102,7 @@ def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, a
     for each in (capabilities, workflows, starting, driving, repairing, streams, runs, all_runs):
         api.include_router(each.router)
     api.add_route("/openapi.json", _openapi(api, options.prefix), include_in_schema=False)
-    return api
+    return Shortcut(api, [each for each in starting.router.routes if isinstance(each, DirectRoute)])
 
 
 def _openapi(api: FastAPI, prefix: str) -> _Endpoint:

@@ -7,7 +7,7 @@ that goes away, or a server that stops, ends the reading and leaves the run alon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Streams:
         """How many streams are open."""
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
+    def place(self) -> Generator[Place]:
         """Hold a place for one more stream, before the run that it shows is touched: what is refused has not happened.
 
         An answer that is made in the block takes the place over; if the block raises, it is given back.

@@ -14,7 +14,7 @@ from outlast.server.auth import Scope
 from outlast.server.routes.route import Admin, AnyRunId, ContextQuery, Driver, JsonRoute, Reader, ServiceOf, answer
 from outlast.server.wire.answer import RESPONSES, Counts, Deliveries, Marked, Message, Resumed, RunPage, WholeRun, Why
 from outlast.server.wire.body import CancelBody, ResumeBody
-from outlast.server.wire.context import merge_contexts
+from outlast.server.wire.context import with_context
 from outlast.server.wire.whole import whole_result, wire_delivery
 
 __all__ = ["router"]
@@ -124,9 +124,7 @@ async def resume(
     request_context: ContextQuery = None,
 ) -> Response:
     """Resume a suspension and answer once that is durable; `mark` waits for what comes of it."""
-    context = merge_contexts(body.request_context, request_context)
-    full = body.model_copy(update={"request_context": context})
-    handle = await service.resume(None, run_id, principal, full)
+    handle = await service.resume(None, run_id, principal, with_context(body, request_context))
     return answer({"runId": run_id, "mark": handle.mark.to_text(), "skipped": list(handle.skipped)})
 
 

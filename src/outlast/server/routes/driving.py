@@ -10,7 +10,7 @@ from starlette.responses import Response
 from outlast.server.routes.route import AnyRunId, ContextQuery, Driver, JsonRoute, RunId, ServiceOf, WorkflowId, answer
 from outlast.server.wire.answer import RESPONSES, Created, Message, RunOutcome
 from outlast.server.wire.body import CancelBody, ResumeBody
-from outlast.server.wire.context import merge_contexts
+from outlast.server.wire.context import with_context
 from outlast.server.wire.result import run_result
 
 __all__ = ["router"]
@@ -31,7 +31,7 @@ async def resume(
     request_context: ContextQuery = None,
 ) -> Response:
     """Resume a suspension and answer once that is durable. The data is checked first."""
-    await service.resume(workflow_id, run_id, principal, _with_context(body, request_context))
+    await service.resume(workflow_id, run_id, principal, with_context(body, request_context))
     return answer({"message": "Workflow run resumed"})
 
 
@@ -50,7 +50,7 @@ async def resume_async(
     request_context: ContextQuery = None,
 ) -> Response:
     """Resume a suspension and answer when the run ends or rests again."""
-    handle = await service.resume(workflow_id, run_id, principal, _with_context(body, request_context))
+    handle = await service.resume(workflow_id, run_id, principal, with_context(body, request_context))
     return answer(run_result(await service.rest(handle)))
 
 
@@ -69,7 +69,7 @@ async def resume_no_wait(
     request_context: ContextQuery = None,
 ) -> Response:
     """As `resume`, with another answer."""
-    await service.resume(workflow_id, run_id, principal, _with_context(body, request_context))
+    await service.resume(workflow_id, run_id, principal, with_context(body, request_context))
     return answer({"runId": run_id})
 
 
@@ -86,7 +86,3 @@ async def cancel(
     """Ask for a run to end `canceled`. One that has ended is left as it is."""
     await service.cancel(workflow_id, run_id, principal, body.reason)
     return answer({"message": "Workflow run cancelled"})
-
-
-def _with_context(body: ResumeBody, query: str | None) -> ResumeBody:
-    return body.model_copy(update={"request_context": merge_contexts(body.request_context, query)})

@@ -13,7 +13,7 @@ from outlast.server.routes.streams import DRIVE_STREAM, Accept
 from outlast.server.streaming import EventResponse
 from outlast.server.wire.answer import RESPONSES, Marked, Message, RunOutcome
 from outlast.server.wire.body import ForkBody, RestartBody, StepBody, TimeTravelBody
-from outlast.server.wire.context import merge_contexts
+from outlast.server.wire.context import with_context
 from outlast.server.wire.event import framing_of
 from outlast.server.wire.result import run_result
 
@@ -67,7 +67,7 @@ async def time_travel(
     request_context: ContextQuery = None,
 ) -> Response:
     """Let a run that rests, or was never started, go on from a step; results of the steps before it are kept."""
-    await repair.time_travel(service, workflow_id, run_id, principal, _with_context(body, request_context))
+    await repair.time_travel(service, workflow_id, run_id, principal, with_context(body, request_context))
     return answer({"message": "Workflow run time travel started"})
 
 
@@ -86,7 +86,7 @@ async def time_travel_async(
     request_context: ContextQuery = None,
 ) -> Response:
     """As `time-travel`, and answer when the run ends or rests again."""
-    handle = await repair.time_travel(service, workflow_id, run_id, principal, _with_context(body, request_context))
+    handle = await repair.time_travel(service, workflow_id, run_id, principal, with_context(body, request_context))
     return answer(run_result(await service.rest(handle)))
 
 
@@ -106,7 +106,7 @@ async def time_travel_stream(
     accept: Accept = "",
 ) -> Response:
     """As `time-travel`, and answer with what happens from then on."""
-    full = _with_context(body, request_context)
+    full = with_context(body, request_context)
     with service.streams.place() as place:
         handle = await repair.time_travel(service, workflow_id, run_id, principal, full)
         events = aiter(handle.observe_stream(after=handle.mark.last_event))
@@ -144,7 +144,3 @@ async def step(service: ServiceOf, principal: Driver, run_id: AnyRunId, body: An
     await service.find(run_id, principal)
     handle = await service.outlast.run(run_id).step_async(per_step=body.per_step)
     return answer({"runId": run_id, "mark": handle.mark.to_text()})
-
-
-def _with_context(body: TimeTravelBody, query: str | None) -> TimeTravelBody:
-    return body.model_copy(update={"request_context": merge_contexts(body.request_context, query)})

@@ -6,10 +6,9 @@ import json
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
@@ -18,17 +17,17 @@ from outlast.errors import OutlastError, Problem
 from outlast.server.auth import Principal, Scope
 from outlast.server.problem import Refusal, answer_problem, problem_of
 from outlast.server.service import Service
+from outlast.server.wire.shape import invalid_request
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = [
+    "NOT_JSON",
     "Admin",
     "AnyRunId",
     "ContextQuery",
     "Driver",
-    "IdempotencyKey",
+    "JsonRequest",
     "JsonRoute",
-    "OfStart",
-    "OptionalRunId",
     "Reader",
     "RunId",
     "ServiceOf",
@@ -39,6 +38,8 @@ __all__ = [
 
 _log = logging.getLogger("outlast.server")
 
+NOT_JSON: Final = Problem("body", "it is not JSON, or nested too deeply")
+"""What is wrong with a body that cannot be read."""
 _INTERNAL: Final = Refusal(
     500,
     "Internal Server Error",
@@ -87,7 +88,12 @@ class JsonRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the handler that FastAPI makes."""
-        handle = super().get_route_handler()
+        return self.guarded(super().get_route_handler())
+
+    def guarded(
+        self, handle: Callable[[JsonRequest], Coroutine[Any, Any, Response]]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap a handler: find out who asks, answer errors, count."""
 
         async def handle_and_count(request: Request) -> Response:
             begun = time.perf_counter()
@@ -123,14 +129,12 @@ def _fault(request: Request, error: Exception) -> Refusal:
 def _invalid(error: RequestValidationError) -> Refusal:
     """Answer what does not have the declared shape. What was sent is not repeated."""
     found = [_issue(each) for each in error.errors()]
-    in_body = any(each["loc"][0] == "body" for each in error.errors())
-    text = "Invalid request body" if in_body else "Invalid query parameters"
-    return Refusal(400, text, code="invalid-request", issues=found)
+    return invalid_request(found, in_body=any(each["loc"][0] == "body" for each in error.errors()))
 
 
 def _issue(detail: Mapping[str, Any]) -> Problem:
     if detail["type"] == "json_invalid":
-        return Problem("body", "it is not JSON, or nested too deeply")
+        return NOT_JSON
     place = ".".join(str(part) for part in detail["loc"][1:])
     return Problem(place, str(detail["msg"]))
 
@@ -172,38 +176,6 @@ Admin: TypeAlias = Annotated[Principal, Depends(_require(Scope.ADMIN))]
 WorkflowId: TypeAlias = Annotated[str, Path(description="Id of the workflow.")]
 AnyRunId: TypeAlias = Annotated[str, Path(description="Id of the run.")]
 RunId: TypeAlias = Annotated[str, Query(alias="runId", description="Id of the run.", min_length=1, max_length=200)]
-OptionalRunId: TypeAlias = Annotated[
-    str | None, Query(alias="runId", description="Id of the run; a new one if left out.", min_length=1, max_length=200)
-]
-IdempotencyKey: TypeAlias = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        description="A repeated request with the same key gets the first run.",
-        min_length=1,
-        max_length=200,
-    ),
-]
-TraceParent: TypeAlias = Annotated[
-    str | None, Header(description="The trace that the request belongs to (W3C Trace Context): the run joins it.")
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartHeaders:
-    """What the headers of a start say."""
-
-    key: str | None
-    """An idempotency key."""
-    traceparent: str | None
-    """The trace that the request belongs to."""
-
-
-async def _start_headers(key: IdempotencyKey = None, traceparent: TraceParent = None) -> StartHeaders:
-    return StartHeaders(key=key, traceparent=traceparent)
-
-
-OfStart: TypeAlias = Annotated[StartHeaders, Depends(_start_headers)]
 ContextQuery: TypeAlias = Annotated[
     str | None,
     Query(alias="requestContext", description="Entries over those of the body: JSON, or base64 of it."),

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Header, Query
 from starlette.responses import Response
 
-from outlast.server.routes.route import (
-    ContextQuery,
-    Driver,
-    IdempotencyKey,
-    JsonRoute,
-    OfStart,
-    OptionalRunId,
-    ServiceOf,
-    WorkflowId,
-    answer,
-)
+from outlast.server.routes.direct import DirectRoute
+from outlast.server.routes.route import Driver, ServiceOf, WorkflowId, answer
 from outlast.server.wire.answer import RESPONSES, Created, RunOutcome, Started
 from outlast.server.wire.body import CreateBody, StartBody
-from outlast.server.wire.context import merge_contexts
+from outlast.server.wire.context import with_context
+from outlast.server.wire.parameter import CreateHeaders, CreateQuery, NewRunQuery, StartHeaders, StartQuery
 from outlast.server.wire.result import run_result
 
 __all__ = ["router"]
 
-router = APIRouter(route_class=JsonRoute, tags=["runs"])
+router = APIRouter(route_class=DirectRoute, tags=["runs"])
 
 _CREATE = Body(default_factory=CreateBody)
 _START = Body(default_factory=StartBody)
@@ -39,11 +31,13 @@ async def create_run(
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[CreateBody, _CREATE],
-    run_id: OptionalRunId = None,
-    key: IdempotencyKey = None,
+    query: Annotated[CreateQuery, Query()],
+    headers: Annotated[CreateHeaders, Header()],
 ) -> Response:
     """Record a run as `pending`, to be started within a day. The same id again changes nothing."""
-    created = await service.create(workflow_id, principal, run_id=run_id, resource_id=body.resource_id, key=key)
+    created = await service.create(
+        workflow_id, principal, run_id=query.run_id, resource_id=body.resource_id, key=headers.key
+    )
     return answer({"runId": created})
 
 
@@ -55,22 +49,21 @@ async def start(
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[StartBody, _START],
-    of_start: OfStart,
-    run_id: OptionalRunId = None,
-    create: Annotated[bool, Query(description="Start it also if no run has this id yet.")] = False,  # noqa: FBT002
-    request_context: ContextQuery = None,
+    query: Annotated[StartQuery, Query()],
+    headers: Annotated[StartHeaders, Header()],
 ) -> Response:
     """Start a run and answer once it is durable: from then on it happens. It does not wait for any step.
 
     With `runId`, a run that was created before; without, a new one.
     """
-    full = _with_context(body, request_context)
-    key, traceparent = of_start.key, of_start.traceparent
-    if run_id is None or create:
-        started = await service.start_new(workflow_id, principal, full, run_id=run_id, key=key, traceparent=traceparent)
+    full, key, traceparent = with_context(body, query.request_context), headers.key, headers.traceparent
+    if query.run_id is None or query.create:
+        started = await service.start_new(
+            workflow_id, principal, full, run_id=query.run_id, key=key, traceparent=traceparent
+        )
     else:
         started = await service.start_named(
-            workflow_id, principal, full, run_id=run_id, is_new=False, key=key, traceparent=traceparent
+            workflow_id, principal, full, run_id=query.run_id, is_new=False, key=key, traceparent=traceparent
         )
     return answer({"message": "Workflow run started", "runId": started})
 
@@ -86,20 +79,15 @@ async def start_async(
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[StartBody, _START],
-    of_start: OfStart,
-    run_id: OptionalRunId = None,
-    request_context: ContextQuery = None,
+    query: Annotated[NewRunQuery, Query()],
+    headers: Annotated[StartHeaders, Header()],
 ) -> Response:
     """Start a run and answer when it ends, is suspended or paused.
 
     A repeated request waits for the run in flight; a run that has ended is not started again.
     """
-    full = _with_context(body, request_context)
+    full = with_context(body, query.request_context)
     handle = await service.start_or_find(
-        workflow_id, principal, full, run_id=run_id, key=of_start.key, traceparent=of_start.traceparent
+        workflow_id, principal, full, run_id=query.run_id, key=headers.key, traceparent=headers.traceparent
     )
     return answer(run_result(await service.rest(handle)))
-
-
-def _with_context(body: StartBody, query: str | None) -> StartBody:
-    return body.model_copy(update={"request_context": merge_contexts(body.request_context, query)})

@@ -14,8 +14,6 @@ from outlast.server.routes.route import (
     ContextQuery,
     Driver,
     JsonRoute,
-    OfStart,
-    OptionalRunId,
     Reader,
     RunId,
     ServiceOf,
@@ -24,8 +22,9 @@ from outlast.server.routes.route import (
 from outlast.server.streaming import EventResponse
 from outlast.server.wire.answer import RESPONSES
 from outlast.server.wire.body import ResumeBody, StreamBody
-from outlast.server.wire.context import merge_contexts
+from outlast.server.wire.context import with_context
 from outlast.server.wire.event import framing_of, plain_event
+from outlast.server.wire.parameter import NewRunQuery, StreamHeaders
 from outlast.stream import StreamEvent
 
 __all__ = ["DRIVE_STREAM", "Accept", "router"]
@@ -49,26 +48,28 @@ LastEventId = Annotated[
 ]
 
 
-@router.post("/workflows/{workflow_id}/stream", response_class=Response, responses=_START, summary="Start and watch")
+@router.post(
+    "/workflows/{workflow_id}/stream",
+    response_class=Response,
+    responses=_START,
+    summary="Start and watch",
+)
 async def stream(
     service: ServiceOf,
     principal: Driver,
     workflow_id: WorkflowId,
     body: Annotated[StreamBody, _STREAM],
-    of_start: OfStart,
-    run_id: OptionalRunId = None,
-    request_context: ContextQuery = None,
-    accept: Accept = "",
+    query: Annotated[NewRunQuery, Query()],
+    headers: Annotated[StreamHeaders, Header()],
 ) -> Response:
     """Start a run and answer with its events. One in flight is watched from its beginning; one that ended is refused.
 
     The stream ends when the run ends, is suspended or paused; with `closeOnSuspend: false` only when it ends.
     """
-    full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
-    framing = framing_of(accept, principal)
+    full, framing = with_context(body, query.request_context), framing_of(headers.accept, principal)
     with service.streams.place() as place:
         handle = await service.start_or_find(
-            workflow_id, principal, full, run_id=run_id, key=of_start.key, traceparent=of_start.traceparent
+            workflow_id, principal, full, run_id=query.run_id, key=headers.key, traceparent=headers.traceparent
         )
         if body.close_on_suspend:
             return EventResponse(aiter(handle.observe_stream()), framing=framing, place=place)
@@ -114,9 +115,8 @@ async def resume_stream(
     accept: Accept = "",
 ) -> Response:
     """Resume a suspension, and answer with what happens from then on."""
-    full = body.model_copy(update={"request_context": merge_contexts(body.request_context, request_context)})
     with service.streams.place() as place:
-        handle = await service.resume(workflow_id, run_id, principal, full)
+        handle = await service.resume(workflow_id, run_id, principal, with_context(body, request_context))
         events = aiter(handle.observe_stream(after=handle.mark.last_event))
         return EventResponse(events, framing=framing_of(accept, principal), place=place)
 

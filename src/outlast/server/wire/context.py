@@ -6,11 +6,14 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final, TypeVar
 
+from outlast.server.wire.body import ResumeBody, StartBody, StreamBody, TimeTravelBody
 from outlast.values import InvalidValueError, JsonValue, decode
 
-__all__ = ["merge_contexts", "redact"]
+__all__ = ["redact", "with_context"]
+
+Body = TypeVar("Body", StartBody, StreamBody, ResumeBody, TimeTravelBody)
 
 _SECRET: Final = re.compile(r"auth|token|secret|passw|api_?-?key|cookie|credential|session", re.IGNORECASE)
 """Keys of a request context whose values readers do not see."""
@@ -18,10 +21,13 @@ _RESERVED: Final = "mastra__"
 """Keys that only a server of the reference sets."""
 
 
-def merge_contexts(body: Mapping[str, Any] | None, query: str | None) -> dict[str, JsonValue]:
-    """Return all entries. A query that is neither JSON nor base64 of it counts for nothing, as in the reference."""
-    merged: dict[str, JsonValue] = {**(body or {}), **(_read(query) if query else {})}
-    return {key: value for key, value in merged.items() if not key.startswith(_RESERVED)}
+def with_context(body: Body, query: str | None) -> Body:
+    """Return a body with all entries. A query that is neither JSON nor base64 of it counts for nothing."""
+    if not body.request_context and not query:
+        return body
+    merged: dict[str, JsonValue] = {**(body.request_context or {}), **(_read(query) if query else {})}
+    context = {key: value for key, value in merged.items() if not key.startswith(_RESERVED)}
+    return body.model_copy(update={"request_context": context})
 
 
 def redact(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
