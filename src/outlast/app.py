@@ -90,7 +90,7 @@ class Outlast(Findable):
             durability: For a path: `full` (the default) survives power loss, `normal` a killed process.
             worker: Whether this process drives runs; if not it only starts and reads them.
             on_exit: `drain`: let bodies in flight end and leave the rest to others. `finish`: wait until nothing that
-                this process could run is left.
+                this process could run is left, or until the store has refused it for longer than `drain`.
             drain: How long bodies in flight may take to end on leaving.
             lease: After how long without a sign of life a worker that holds its lock is taken for dead.
             max_runs: How many runs this process drives at a time; more wait in the store.
@@ -175,8 +175,12 @@ class Outlast(Findable):
         So a program declares its app once, and each process that opens it says what it is for.
 
         Raises:
-            ConfigurationError: An option has a value that cannot work.
+            ConfigurationError: An option has a value that cannot work, or a store is given to an app with an `engine`.
         """
+        if store is not None and self._choice is not None:
+            engine = type(self._choice).__name__
+            message = f"store={str(store)!r} is for the local engine, and this app has engine={engine}; leave it out"
+            raise ConfigurationError(message)
         given: dict[str, Any] = {"is_worker": worker, "drain": drain, "max_runs": max_runs, "max_steps": max_steps}
         changes = {name: value for name, value in given.items() if value is not None}
         app = copy.copy(self)

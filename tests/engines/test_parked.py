@@ -13,6 +13,7 @@ import pytest
 from engines.place import Place, one_step
 from eventually import eventually
 from outlast import Outlast, UnreadableRunError, Workflow, step
+from outlast.engines.local import bystander
 from outlast.storage.base import RunRow
 
 WORKFLOW = Workflow("w").wait_for("answer").commit()
@@ -235,3 +236,28 @@ async def test_fault_while_an_outcome_is_read_parks_the_run_and_stops_nothing_el
 def _live(app: Outlast) -> list[str]:
     worker = app._engine._worker  # noqa: SLF001
     return [] if worker is None else list(worker.live)
+
+
+async def test_late_start_that_cannot_be_read_is_told_once_and_stands_in_nobodys_way(
+    place: Place, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9.3, 9.8: it is left to others, and those behind it end all the same, however many such runs there are."""
+    monkeypatch.setattr(bystander, "_LATE_AT_ONCE", 2)
+    async with place.app(ONE, worker=False) as app:
+        for run_id in ("newer-1", "newer-2", "newer-3"):
+            await (await app.create_run(ONE, run_id=run_id)).start_async(input_data=1, start_within=0.001)
+            change(path, f"UPDATE events SET v = 99 WHERE run_key = (SELECT key FROM runs WHERE run_id = '{run_id}')")
+        await (await app.create_run(ONE, run_id="late")).start_async(input_data=1, start_within=0.001)
+
+        await eventually(lambda: has_ended(place, "late"), within=20)
+        result, status = await app.run("late").snapshot(), await app.run("newer-1").status()
+
+    assert (result.error and result.error.type, status) == ("StartDeadlineError", "pending")
+    told = [record.message for record in caplog.records if "left to a worker that can read it" in record.message]
+    assert len(told) == len({each.split()[1] for each in told}) == 3
+
+
+async def has_ended(place: Place, run_id: str) -> bool:
+    """Look without a handle: who asks for a run that is late ends it."""
+    row = await place.row(run_id)
+    return row is not None and row.status.is_terminal

@@ -197,7 +197,7 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
         ],
         "inbox": ["key", "run_key", "topic", "kind", "at_ms", "body", "taken"],
         "workers": ["key", "incarnation", "pid", "boot_id", "lease_until_ns", "workflows", "graphs"],
-        "start_deadlines": ["due_at_ms", "run_key", "head"],
+        "start_deadlines": ["run_key", "due_at_ms", "head"],
         "holds": ["run_key", "epoch", "head", "reason"],
         "identity_keys": ["scope", "key", "run_key", "input_hash", "expires_at_ms"],
         "outbox": ["key", "run_key", "graph", "execution", "seq", "kind", "due_at_ms", "tries", "owner", "failure"],

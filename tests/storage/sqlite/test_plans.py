@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -45,19 +46,24 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 )
 def test_query_searches(connection: sqlite3.Connection, name: str, search: str) -> None:
     statement = many(name, 2)
-    plan = [
-        str(row[3])
-        for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * _placeholders(statement)).fetchall()
-    ]
+    values = [None] * statement.count("?")
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
 
     assert any(line.startswith(search) for line in plan), plan
     assert not [line for line in plan if line.startswith(("SCAN runs", "SCAN events", "SCAN ready"))]
 
 
-def _placeholders(statement: str) -> int:
-    """Count the values that a statement takes: numbered placeholders may stand in it several times."""
-    numbered = {name for name in re.findall(r"\?\d*", statement) if name != "?"}
-    return len(numbered) or statement.count("?")
+def test_statements_bind_by_position() -> None:
+    """From Python 3.12 on, binding a sequence to placeholders with numbers or names is deprecated."""
+    text = resources.files("outlast.storage.sqlite").joinpath("queries.sql").read_text(encoding="utf-8")
+
+    assert not re.findall(r"\?\d+|[:@$]\w+", re.sub(r"--.*|'[^']*'", "", text))
+
+
+def test_deadlines_of_deleted_runs_are_found_by_their_runs(connection: sqlite3.Connection) -> None:
+    (plan,) = connection.execute(f"EXPLAIN QUERY PLAN {many('drop_start_deadlines', 2)}", [1, 2]).fetchall()
+
+    assert plan[3] == "SEARCH start_deadlines USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 @pytest.mark.parametrize(

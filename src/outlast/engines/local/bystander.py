@@ -27,6 +27,8 @@ _log = logging.getLogger("outlast.worker")
 
 _LATE_AT_ONCE = 500
 _LIMITED_LOOK = 1.0
+_UNREADABLE_LOOK_MS = 1_000
+_MOST_UNREADABLE = 10_000
 
 _Asked: TypeAlias = tuple[str, bytes]
 """Kind and body of a request."""
@@ -48,6 +50,8 @@ class Bystander:
         self._next_start_by: int | None = None
         self.is_stale = True
         """Whether the store may know of a start that is late earlier than the one known here."""
+        self._late_again_at = 0
+        self._unreadable: dict[str, int] = {}
 
     async def cancel(self, run_id: str, body: bytes) -> bool:
         """End a run as canceled if nobody owns it; say whether it has ended so."""
@@ -104,16 +108,22 @@ class Bystander:
 
     async def end_late_starts(self) -> bool:
         """End the runs that no worker began in time; say whether there were any."""
+        now = self._now_ms()
+        if now < self._late_again_at:
+            return False
         if self.is_stale:
             self.is_stale = False
             self._next_start_by = await self._store.next_start_by()
-        if self._next_start_by is None or self._next_start_by > self._now_ms():
+        if self._next_start_by is None or self._next_start_by > now:
             return False
         self.is_stale = True
-        rows = [
-            await self._store.find_run(run_id)
-            for run_id in await self._store.list_late_starts(now_ms=self._now_ms(), limit=_LATE_AT_ONCE)
-        ]
+        # So many more, that those which are left to others never stand in the way of the rest.
+        late = await self._store.list_late_starts(now_ms=now, limit=_LATE_AT_ONCE + len(self._unreadable))
+        news = [run_id for run_id in late if run_id not in self._unreadable]
+        if late and not news:
+            self._late_again_at = now + _UNREADABLE_LOOK_MS
+            return False
+        rows = [await self._store.find_run(run_id) for run_id in news]
         ended = [
             await self._end(row, await self._store.list_requests(row.key))
             for row in rows
@@ -122,6 +132,8 @@ class Bystander:
         return any(ended)
 
     async def _end(self, row: RunRow, requests: Sequence[InboxRow], more: Sequence[_Asked] = ()) -> bool:
+        if self._unreadable.get(row.run_id) == row.head:
+            return False
         asked = [*((request.kind, request.body) for request in requests), *more]
         try:
             graph = await self._shelf.load_graph(row.graph)
@@ -129,7 +141,7 @@ class Bystander:
             state = fold_state(graph, earlier)
             facts = end_from_outside(state, _facts_of(state, asked, self._now_ms()))
         except (UnknownEventError, UnknownGraphError, JournalMismatchError) as error:
-            _log.warning("run %s is left to a worker that can read it: %s", row.run_id, error)
+            self._leave(row, error)
             return False
         if facts is None:
             return False
@@ -152,6 +164,13 @@ class Bystander:
         if was_ended and self.tracer is not None:
             export_ended(self.tracer, row.run_id, graph, [*earlier, *records], after=row.head)
         return was_ended
+
+    def _leave(self, row: RunRow, error: Exception) -> None:
+        """Note that a run cannot be read here as it is: this process does not learn to, so that once is enough."""
+        _log.warning("run %s is left to a worker that can read it: %s", row.run_id, error)
+        if len(self._unreadable) >= _MOST_UNREADABLE:
+            del self._unreadable[next(iter(self._unreadable))]
+        self._unreadable[row.run_id] = row.head
 
 
 def _facts_of(state: RunState, asked: Sequence[_Asked], now_ms: int) -> Iterator[Fact]:

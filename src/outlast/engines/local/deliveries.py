@@ -57,12 +57,17 @@ class Deliveries:
         self._tasks: set[asyncio.Task[None]] = set()
         self._claiming = asyncio.Lock()
         self._next_at: int | None = None
+        self._refused_since: float | None = None
 
     async def is_idle(self) -> bool:
         """Say whether nothing is delivered now and nothing is due."""
         graphs = self._shelf.hooked
         next_at = await self._store.next_delivery_at(graphs) if graphs else None
         return not self._claiming.locked() and not self._tasks and (next_at is None or next_at > self._now_ms())
+
+    def is_refused(self, seconds: float) -> bool:
+        """Say whether the store has refused to record what became of deliveries for so long."""
+        return self._refused_since is not None and self._loop.time() - self._refused_since >= seconds
 
     async def look(self, worker: WorkerKey, *, has_changed: bool) -> None:
         """Begin the deliveries that are due. Costs nothing if no workflow has such hooks."""
@@ -110,7 +115,11 @@ class Deliveries:
         self._wake()  # the next delivery of this run may follow
 
     async def _deliver(self, worker: WorkerKey, delivery: Delivery) -> None:
-        failure = await self._make(delivery)
+        try:
+            failure = await self._make(delivery)
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the row must not stay with this worker for ever
+            _log.exception("a fault in the engine while it told hook '%s' of run %s", delivery.kind, delivery.run_id)
+            failure = describe_exception(error)
         if failure is None:
             await self._end(worker, delivery, failure=None, due_at_ms=None)
             return
@@ -170,11 +179,13 @@ class Deliveries:
             try:
                 is_ours = await self._store.end_delivery(worker, delivery.key, failure=failure, due_at_ms=due_at_ms)
             except StoreError as error:
+                self._refused_since = self._refused_since or self._loop.time()
                 if pause == _STORE_PAUSE:
                     _log.warning("could not record a delivery of run %s, trying again: %s", delivery.run_id, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_STORE_PAUSE)
             else:
+                self._refused_since = None
                 if not is_ours:
                     _log.warning("hook '%s' of run %s is told by another worker too", delivery.kind, delivery.run_id)
                 return

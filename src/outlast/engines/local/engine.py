@@ -49,6 +49,8 @@ _log = logging.getLogger("outlast.worker")
 _BUSY_LOOK = 0.02
 _IDLE_LOOK = 0.1
 _ROUND_EVERY = 0.25
+_LOOK_WHETHER_IDLE = 0.01
+_LEAST_PATIENCE = 1.0
 _MAX_UNSETTLED_STARTS = 5_000
 _MAX_STARTS_AT_ONCE = 1_000
 
@@ -114,7 +116,7 @@ class LocalEngine:
         try:
             if self._worker is not None:
                 if self._options.on_exit == "finish":
-                    await self.until_idle()
+                    await self._finish(self._worker)
                 until = self._loop.time() + self._options.drain.total_seconds()
                 left = await self._worker.drain()
                 if self._deliveries is not None:
@@ -137,11 +139,35 @@ class LocalEngine:
     async def until_idle(self) -> None:
         """Return once this worker drives no run, and nothing is left that it could take or must tell now."""
         while self._worker is not None:
-            ready_at = await self._store.next_ready_at(self._shelf.keys)
-            is_told = self._deliveries is None or await self._deliveries.is_idle()
-            if is_told and not self._worker.has_runs and (ready_at is None or ready_at > self._now_ms()):
+            if await self._is_idle(self._worker):
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_LOOK_WHETHER_IDLE)
+
+    async def _is_idle(self, worker: Worker) -> bool:
+        ready_at = await self._store.next_ready_at(self._shelf.keys)
+        is_told = self._deliveries is None or await self._deliveries.is_idle()
+        return is_told and not worker.has_runs and (ready_at is None or ready_at > self._now_ms())
+
+    async def _finish(self, worker: Worker) -> None:
+        """Wait until nothing is left, unless the store refuses it for longer than bodies may take to end."""
+        patience = max(self._options.drain.total_seconds(), _LEAST_PATIENCE)
+        failing_since: float | None = None
+        while True:
+            try:
+                if await self._is_idle(worker):
+                    return
+            except StoreError:
+                now = self._loop.time()
+                failing_since = failing_since or now
+                is_refused = now - failing_since >= patience
+            else:
+                failing_since = None
+                is_told = self._deliveries is None or not self._deliveries.is_refused(patience)
+                is_refused = not is_told or worker.is_refused(patience)
+            if is_refused:
+                _log.warning("the store has refused for %.0f s what is left to finish; leaving all the same", patience)
+                return
+            await asyncio.sleep(_LOOK_WHETHER_IDLE)
 
     async def create(self, request: CreateRequest) -> None:
         """Record a run that somebody starts later."""

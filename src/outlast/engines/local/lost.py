@@ -20,6 +20,8 @@ class _Lost:
     due_at: float
     refusals: int
     reason: str
+    first_at: float
+    last_at: float
     is_waiting: bool = True
 
     def is_forgiven(self, now: float) -> bool:
@@ -47,6 +49,15 @@ class LostRuns:
         """Say whether any is to be read again."""
         return any(each.is_waiting for each in self._runs.values())
 
+    @property
+    def waiting(self) -> list[str]:
+        """Those that are to be read again."""
+        return [run_id for run_id, each in self._runs.items() if each.is_waiting]
+
+    def has_lasted(self, seconds: float) -> bool:
+        """Say whether writes of one of them have been refused again and again for so long."""
+        return any(each.refusals > 1 and each.last_at - each.first_at >= seconds for each in self._runs.values())
+
     def add(self, run_id: str, *, has_crashed: bool, reason: str) -> bool:
         """Note that a run is to be read again; say whether that is news, or the same once more.
 
@@ -58,8 +69,9 @@ class LostRuns:
         now = self._now()
         last = self._runs.get(run_id)
         refusals = 1 if last is None or last.is_forgiven(now) else last.refusals + 1
+        first_at = now if last is None or refusals == 1 else last.first_at
         pause = 0.0 if refusals == 1 else min(_FIRST_PAUSE_S * 2 ** min(refusals - 2, 10), _LONGEST_PAUSE_S)
-        self._runs[run_id] = _Lost(has_crashed, now + pause, refusals, reason)
+        self._runs[run_id] = _Lost(has_crashed, now + pause, refusals, reason, first_at, now)
         return last is None or refusals == 1 or last.reason != reason
 
     def due(self) -> list[str]:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from outlast.core.status import RunStatus
 from outlast.engines.base import History
 from outlast.engines.local.live import LiveRun
 from outlast.errors import OutlastError, RunNotFoundError
-from outlast.storage.base import RunRow, RunStore
+from outlast.storage.base import RunKey, RunRow, RunStore
 
 __all__ = ["Rests"]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Somebody who waits for a run to rest."""
+
+    after: int
+    told: asyncio.Future[History | None]
+    run: RunKey | None = None
+    """The run's number, as far as this waiter looked it up."""
+
+    def tell(self, history: History | None) -> None:
+        if not self.told.done():
+            self.told.set_result(history)
 
 
 class Rests:
@@ -41,7 +56,7 @@ class Rests:
         self._load = load
         self._is_live = is_live
         self._patience = patience
-        self._waiters: dict[str, list[asyncio.Future[History | None]]] = {}
+        self._waiters: dict[str, list[_Waiter]] = {}
 
     @property
     def is_watching(self) -> bool:
@@ -57,10 +72,10 @@ class Rests:
         waiters = self._waiters.setdefault(run_id, [])
         try:
             while True:
-                waiter: asyncio.Future[History | None] = asyncio.get_running_loop().create_future()
+                waiter = _Waiter(after, asyncio.get_running_loop().create_future())
                 waiters.append(waiter)
                 try:
-                    history = await self._wait_once(run_id, waiter, after)
+                    history = await self._wait_once(run_id, waiter)
                 finally:
                     waiters.remove(waiter)
                 # Somebody may have resumed it between the two reads: only what is returned counts.
@@ -70,21 +85,22 @@ class Rests:
             if not waiters:
                 self._waiters.pop(run_id, None)
 
-    async def _wait_once(self, run_id: str, waiter: asyncio.Future[History | None], after: int) -> History | None:
+    async def _wait_once(self, run_id: str, waiter: _Waiter) -> History | None:
         """Return what is told of a run; None if it is to be looked at again."""
         if self._is_live(run_id):
-            return await waiter
+            return await waiter.told
         row = await self._look_up(run_id)
         if row is None:
             raise RunNotFoundError(run_id)
-        if _has_come_to_rest(row.status, row.head, after):
+        if _has_come_to_rest(row.status, row.head, waiter.after):
             return await self._load_known(run_id)
+        waiter.run = row.key
         patience = await self._patience(row)
         if patience is None:
-            return await waiter
+            return await waiter.told
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                return await waiter
+                return await waiter.told
         return None
 
     def came_to_rest(self, run: LiveRun) -> None:
@@ -106,22 +122,38 @@ class Rests:
                 records=run.records,
             )
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(history)
+            waiter.tell(history)
 
     async def look(self) -> None:
-        """Wake those who wait for runs that other processes drive."""
-        for run_id in [each for each in self._waiters if not self._is_live(each)]:
-            row = await self._store.find_run(run_id)
-            if row is None or row.status.is_rest:
-                for waiter in self._waiters.get(run_id, []):
-                    if not waiter.done():
-                        waiter.set_result(None)
+        """Wake those who wait for runs that other processes drive. One query, however many runs they are."""
+        others = {run_id: waiters for run_id, waiters in self._waiters.items() if not self._is_live(run_id)}
+        for run_id, waiters in others.items():
+            if any(waiter.run is None for waiter in waiters):
+                await self._find_number(run_id, waiters)
+        by_run: dict[RunKey, list[_Waiter]] = {}
+        for waiter in (each for waiters in others.values() for each in waiters):
+            if waiter.run is not None:
+                by_run.setdefault(waiter.run, []).append(waiter)
+        heads = await self._store.load_heads(list(by_run)) if by_run else {}
+        for run, known in by_run.items():
+            head = heads.get(run)
+            for waiter in known:
+                if head is None or _has_come_to_rest(head.status, head.seq, waiter.after):
+                    waiter.tell(None)
+
+    async def _find_number(self, run_id: str, waiters: Sequence[_Waiter]) -> None:
+        """Find out the number of a run that is just being looked up, or that was this process's own until lately."""
+        row = await self._store.find_run(run_id)
+        for waiter in waiters:
+            if row is None:
+                waiter.tell(None)
+            else:
+                waiter.run = row.key
 
     def close(self, error: OutlastError) -> None:
         """Tell everybody that the app is closed."""
-        for waiter in [each for waiters in self._waiters.values() for each in waiters if not each.done()]:
-            waiter.set_exception(error)
+        for waiter in [each for waiters in self._waiters.values() for each in waiters if not each.told.done()]:
+            waiter.told.set_exception(error)
 
     async def _load_known(self, run_id: str) -> History:
         history = await self._load(run_id)

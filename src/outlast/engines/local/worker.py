@@ -70,7 +70,7 @@ class Worker:
         self._let_go = asyncio.Event()
         self._suspects = Suspects(store, drive=self._drive_suspect)
         self._workflows: list[str] = []
-        self._ended_while_draining: set[str] = set()
+        self._rested_while_draining: set[str] = set()
         self.live: dict[str, LiveRun] = {}
         """Runs that this process drives, by id."""
         self.driver = Driver(
@@ -110,6 +110,10 @@ class Worker:
         """Whether runs are its own, those included that it is just taking and does not drive yet."""
         is_moving = self._is_taking or self._inserting > 0 or bool(self._lost_runs)
         return bool(self.live) or is_moving or len(self._suspects) > 0 or self._suspects.has_turn
+
+    def is_refused(self, seconds: float) -> bool:
+        """Say whether the store has refused what runs of this worker write again and again for so long."""
+        return self._lost_runs.has_lasted(seconds)
 
     async def begin_life(self, workflows: list[str]) -> None:
         """Register with the store and keep the lease alive from now on."""
@@ -203,7 +207,7 @@ class Worker:
         Returns how many runs go on when a worker starts.
         """
         self.driver.is_draining = True
-        left = {*self.live, *(run.run_id for run in self._suspects.clear())}
+        left = {*self.live, *self._lost_runs.waiting, *(run.run_id for run in self._suspects.clear())}
         for run in list(self.live.values()):
             self.driver.rest_if_idle(run)
         with suppress(TimeoutError):
@@ -216,7 +220,7 @@ class Worker:
         await self.driver.bodies.close()
         for run in list(self.live.values()):
             self._forget(run)
-        return len(left - self._ended_while_draining)
+        return len(left - self._rested_while_draining)
 
     async def end_life(self) -> None:
         """Stop the heartbeat and retire; what is still owned becomes claimable."""
@@ -309,8 +313,8 @@ class Worker:
         """A write that gave the run up is durable."""
         self._forget(run)
         self._lost_runs.forget(run.run_id)
-        if run.state.finished is not None and self.driver.is_draining:
-            self._ended_while_draining.add(run.run_id)
+        if self.driver.is_draining and run.state.status().is_rest:
+            self._rested_while_draining.add(run.run_id)
         self._on_rest(run)
         if run.state.finished is None or self._has_backlog:
             self._wake()

@@ -156,6 +156,7 @@ class MemoryDatabase:
             return refusal
         run = self.run_ids.pop(run_id)
         del self.runs[run.key]
+        self._start_by.pop(run.key, None)
         self.outbox.forget(run)
         self._deleted[run_id] = now_ms
         return True

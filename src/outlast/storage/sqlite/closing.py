@@ -24,8 +24,9 @@ class End(Operation[bool]):
         """Compare and set the row; the events and the inbox follow only if it was as expected."""
         ending = self._ending
         last = ending.records[-1]
-        row = (ending.run, ending.epoch, ending.head, last.seq, ending.status.value, last.at_ms)
-        self._was_ended = connection.execute(one("end_run"), row).rowcount == 1
+        becomes = (last.seq, ending.status.value, last.at_ms)
+        was = (ending.run, ending.epoch, ending.head)
+        self._was_ended = connection.execute(one("end_run"), (*becomes, *was)).rowcount == 1
         if not self._was_ended:
             return False
         events = EventRows([], [])

@@ -163,7 +163,7 @@ def _strip(connection: sqlite3.Connection, keys: Sequence[int], *, rest: int, no
     for start, size in chunks(len(keys)):
         some = list(keys[start : start + size])
         connection.execute(many("strip_runs", size), (now_ms, *some))
-        for name in ("drop_inbox", "drop_tags", "drop_outbox", "drop_holds"):
+        for name in ("drop_inbox", "drop_tags", "drop_outbox", "drop_holds", "drop_start_deadlines"):
             connection.execute(many(name, size), some)
     _remove_events(connection, keys, rest=rest)
 

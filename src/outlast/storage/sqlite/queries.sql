@@ -41,30 +41,31 @@ WHERE runs.key = new.column1
   AND (new.column4 IS NULL OR runs.head = new.column4)
 
 -- The same two for one row, which is what a lone run writes: a table of values costs more than the update itself.
+-- Values: 5 to 8 of the columns above (for release_run also ready_at_ms, the inbox rows, ready_at_ms again), then 1 to 4.
 -- name: advance_run
 UPDATE runs SET
-  status = ?6,
-  execution = ?7,
-  head = coalesce(?5, head),
-  updated_at_ms = coalesce(?8, updated_at_ms)
-WHERE key = ?1 AND +owner = ?2 AND epoch = ?3 AND (?4 IS NULL OR head = ?4)
+  head = coalesce(?, head),
+  status = ?,
+  execution = ?,
+  updated_at_ms = coalesce(?, updated_at_ms)
+WHERE key = ? AND +owner = ? AND epoch = ? AND head = coalesce(?, head)
 
 -- name: release_run
 UPDATE runs SET
-  status = ?6,
-  execution = ?7,
-  head = coalesce(?5, head),
-  updated_at_ms = coalesce(?8, updated_at_ms),
+  head = coalesce(?, head),
+  status = ?,
+  execution = ?,
+  updated_at_ms = coalesce(?, updated_at_ms),
   owner = NULL,
   ready_at_ms = coalesce(
     (
-      SELECT min(min(inbox.at_ms, coalesce(?9, inbox.at_ms)))
+      SELECT min(min(inbox.at_ms, coalesce(?, inbox.at_ms)))
       FROM inbox
-      WHERE inbox.run_key = ?1 AND inbox.taken = 0 AND instr(?10, ',' || inbox.key || ',') = 0
+      WHERE inbox.run_key = runs.key AND inbox.taken = 0 AND instr(?, ',' || inbox.key || ',') = 0
     ),
-    ?9
+    ?
   )
-WHERE key = ?1 AND +owner = ?2 AND epoch = ?3 AND (?4 IS NULL OR head = ?4)
+WHERE key = ? AND +owner = ? AND epoch = ? AND head = coalesce(?, head)
 
 -- name: insert_events (10)
 INSERT INTO events (run_key, seq, execution, type, v, at_ms, path, attempt, body, payload)
@@ -78,7 +79,7 @@ VALUES {rows}
 UPDATE inbox SET taken = 1 WHERE key IN ({keys})
 
 -- name: hold_run
-INSERT OR REPLACE INTO holds (run_key, epoch, head, reason) SELECT key, epoch, head, ?2 FROM runs WHERE key = ?1
+INSERT OR REPLACE INTO holds (run_key, epoch, head, reason) SELECT key, epoch, head, ? FROM runs WHERE key = ?
 
 -- name: find_hold
 SELECT holds.reason FROM holds JOIN runs ON runs.key = holds.run_key
@@ -141,8 +142,9 @@ FROM identity_keys JOIN runs ON runs.key = identity_keys.run_key
 WHERE identity_keys.scope = ? AND identity_keys.key = ?
 
 -- name: hold_identity
-INSERT INTO identity_keys (scope, key, run_key, input_hash, expires_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT (scope, key) DO UPDATE SET run_key = ?3, input_hash = ?4, expires_at_ms = ?5
+INSERT INTO identity_keys (scope, key, run_key, input_hash, expires_at_ms) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (scope, key) DO UPDATE SET
+  run_key = excluded.run_key, input_hash = excluded.input_hash, expires_at_ms = excluded.expires_at_ms
 
 -- name: find_run
 SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
@@ -183,21 +185,21 @@ WHERE status <> 'deleted' AND workflow_id = coalesce(?, workflow_id) GROUP BY wo
 SELECT graph, count(*) FROM runs WHERE status NOT IN ('success', 'failed', 'canceled', 'deleted')
 GROUP BY graph ORDER BY graph
 
--- 1 run, 2 after, 3 until, 4 limit. Both tables are in order, so that only what is asked for is read.
+-- Values: run, after, until for each table, then the limit. Both are in order, so that only what is asked for is read.
 -- name: load_records
 SELECT seq, execution, 1, type, v, at_ms, path, attempt, body, payload
-FROM events WHERE run_key = ?1 AND seq > ?2 AND seq <= ?3
+FROM events WHERE run_key = ? AND seq > ? AND seq <= ?
 UNION ALL
 SELECT seq, execution, 0, type, v, at_ms, path, attempt, body, payload
-FROM stream_events WHERE run_key = ?1 AND seq > ?2 AND seq <= ?3
-ORDER BY 1 LIMIT ?4
+FROM stream_events WHERE run_key = ? AND seq > ? AND seq <= ?
+ORDER BY 1 LIMIT ?
 
 -- name: load_facts
 SELECT seq, execution, 1, type, v, at_ms, path, attempt, body, payload
-FROM events WHERE run_key = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4
+FROM events WHERE run_key = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?
 
 -- name: load_heads
-SELECT key, head, status FROM runs WHERE key IN ({keys})
+SELECT key, head, status FROM runs WHERE status <> 'deleted' AND key IN ({keys})
 
 -- name: load_journals
 SELECT run_key, seq, execution, 1, type, v, at_ms, path, attempt, body, payload
@@ -243,20 +245,19 @@ SELECT DISTINCT runs.run_id
 FROM inbox CROSS JOIN runs ON runs.key = inbox.run_key
 WHERE inbox.taken = 0 AND inbox.kind = 'cancel' AND runs.owner IS NULL
 
--- 1 run, 2 epoch, 3 head before, 4 head after, 5 status, 6 at_ms: only a run that nobody owns and that is as it was read.
+-- Only a run that nobody owns and that is as it was read.
 -- name: end_run
-UPDATE runs SET status = ?5, head = ?4, updated_at_ms = ?6, ready_at_ms = NULL
-WHERE key = ?1 AND owner IS NULL AND epoch = ?2 AND head = ?3
+UPDATE runs SET head = ?, status = ?, updated_at_ms = ?, ready_at_ms = NULL
+WHERE key = ? AND owner IS NULL AND epoch = ? AND head = ?
 
 -- name: is_ended
-SELECT 1 FROM runs WHERE key = ?1 AND owner IS NULL AND epoch = ?2 AND head = ?3 AND status = ?4
+SELECT 1 FROM runs WHERE key = ? AND owner IS NULL AND epoch = ? AND head = ? AND status = ?
 
--- 1 run, 2 head before, 3 head after, 4 status, 5 execution, 6 at_ms: only a run that rests as it was read, and of which
--- nothing else is asked.
+-- Only a run that rests as it was read, and of which nothing else is asked.
 -- name: reopen_run
-UPDATE runs SET status = ?4, execution = ?5, head = ?3, updated_at_ms = ?6, ready_at_ms = ?6
-WHERE key = ?1 AND owner IS NULL AND head = ?2
-  AND NOT EXISTS (SELECT 1 FROM inbox WHERE run_key = ?1 AND taken = 0)
+UPDATE runs SET head = ?, status = ?, execution = ?, updated_at_ms = ?, ready_at_ms = ?
+WHERE key = ? AND owner IS NULL AND head = ?
+  AND NOT EXISTS (SELECT 1 FROM inbox WHERE run_key = runs.key AND taken = 0)
 
 -- name: is_recorded
 SELECT 1 FROM events WHERE run_key = ? AND seq = ? AND type = ? AND at_ms = ? AND body IS ?
@@ -384,19 +385,19 @@ SELECT key, status, head, owner IS NOT NULL OR ready_at_ms IS NOT NULL,
        EXISTS (SELECT 1 FROM outbox WHERE run_key = runs.key AND due_at_ms IS NOT NULL)
 FROM runs WHERE run_id = ? AND status <> 'deleted'
 
--- From the oldest run on, without an index: a sweep ends where it finds nothing more. 1 after which key, 2 ended before,
--- 3 now, 4 deleted before, 5 how many.
+-- From the oldest run on, without an index: a sweep ends where it finds nothing more. Values: after which key, ended before,
+-- now, deleted before, how many.
 -- name: select_sweepable
 SELECT key, head, status FROM runs
-WHERE key > ?1 AND (
+WHERE key > ? AND (
   (
-    status IN ('success', 'failed', 'canceled') AND updated_at_ms < ?2 AND owner IS NULL AND ready_at_ms IS NULL
-    AND NOT EXISTS (SELECT 1 FROM identity_keys WHERE run_key = runs.key AND expires_at_ms > ?3)
+    status IN ('success', 'failed', 'canceled') AND updated_at_ms < ? AND owner IS NULL AND ready_at_ms IS NULL
+    AND NOT EXISTS (SELECT 1 FROM identity_keys WHERE run_key = runs.key AND expires_at_ms > ?)
     AND NOT EXISTS (SELECT 1 FROM outbox WHERE run_key = runs.key AND due_at_ms IS NOT NULL)
   )
-  OR (status = 'deleted' AND (head > 0 OR updated_at_ms < ?4))
+  OR (status = 'deleted' AND (head > 0 OR updated_at_ms < ?))
 )
-ORDER BY key LIMIT ?5
+ORDER BY key LIMIT ?
 
 -- name: recheck_sweepable
 SELECT key FROM runs
@@ -425,6 +426,9 @@ DELETE FROM inbox WHERE run_key IN ({keys})
 
 -- name: drop_tags
 DELETE FROM run_tags WHERE run_key IN ({keys})
+
+-- name: drop_start_deadlines
+DELETE FROM start_deadlines WHERE run_key IN ({keys})
 
 -- name: drop_holds
 DELETE FROM holds WHERE run_key IN ({keys})

@@ -14,7 +14,7 @@ from outlast.errors import StoreError
 from outlast.storage.base import GraphKey, GraphRow, Head, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
 from outlast.storage.sqlite.connection import translate
 from outlast.storage.sqlite.recording import JSON
-from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+from outlast.storage.sqlite.sql import chunks, many, one
 from outlast.storage.sqlite.thread import LoopThread, post
 
 __all__ = ["Readers", "graph_row", "inbox_row", "read_events", "read_heads", "read_journals", "record_of", "run_row"]
@@ -140,13 +140,14 @@ def inbox_row(row: tuple[Any, ...]) -> InboxRow:
 
 
 def read_events(
-    connection: sqlite3.Connection, name: str, values: Sequence[SqlValue], most_bytes: int | None
+    connection: sqlite3.Connection, name: str, place: tuple[int, int, int], limit: int, most_bytes: int | None
 ) -> list[Record]:
-    """Read events; only as many as it takes to reach `most_bytes` of bodies and payloads.
+    """Read events of a run, after and until; only as many as it takes to reach `most_bytes` of bodies and payloads.
 
     Raises:
         StoreError: A value is encoded in a way that this version does not know; update Outlast.
     """
+    values = (*place, *place, limit) if name == "load_records" else (*place, limit)  # once for each table
     cursor = connection.execute(one(name), values)
     if most_bytes is None:
         return [record_of(row) for row in cursor.fetchall()]

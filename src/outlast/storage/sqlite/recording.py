@@ -132,7 +132,7 @@ def _record_appends(
         if write.inbox_taken:
             taken += write.inbox_taken
         if write.hold is not None:
-            connection.execute(one("hold_run"), (write.run, write.hold))
+            connection.execute(one("hold_run"), (write.hold, write.run))
     for start, size in chunks(len(taken)):
         connection.execute(many("take_inbox", size), taken[start : start + size])
     if asking:
@@ -160,8 +160,10 @@ def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
         else:
             kept += row
     if len(writes) == 1:
-        lone = ("advance_run", kept) if kept else ("release_run", released)
-        return connection.execute(one(lone[0]), lone[1]).rowcount == 1
+        if kept:
+            return connection.execute(one("advance_run"), kept[4:] + kept[:4]).rowcount == 1
+        ready_at_ms = released[8]
+        return connection.execute(one("release_run"), [*released[4:], ready_at_ms, *released[:4]]).rowcount == 1
     changed = _execute_rows(connection, "advance_runs", kept, 8)
     changed += _execute_rows(connection, "release_runs", released, 10)
     return changed == len(writes)

@@ -24,8 +24,9 @@ class Reopen(Operation[bool]):
         """Compare and set the row; the events follow only if it was as expected."""
         reopening = self._reopening
         last = reopening.records[-1]
-        row = (reopening.run, reopening.head, last.seq, RunStatus.PENDING.value, last.execution, last.at_ms)
-        self._was_reopened = connection.execute(one("reopen_run"), row).rowcount == 1
+        becomes = (last.seq, RunStatus.PENDING.value, last.execution, last.at_ms, last.at_ms)
+        was = (reopening.run, reopening.head)
+        self._was_reopened = connection.execute(one("reopen_run"), (*becomes, *was)).rowcount == 1
         if self._was_reopened:
             events = EventRows([], [])
             add_events(events, reopening.run, reopening.records)

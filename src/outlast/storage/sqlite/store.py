@@ -134,8 +134,8 @@ class SqliteStore(StoreAccess):
     async def _load(
         self, name: str, run: RunKey, after: int, until: int | None, limit: int | None, most_bytes: int | None
     ) -> list[Record]:
-        values = (run, after, _LARGEST if until is None else until, -1 if limit is None else limit)
-        return await self._usable().readers.read(lambda connection: read_events(connection, name, values, most_bytes))
+        place, cut = (run, after, _LARGEST if until is None else until), (-1 if limit is None else limit, most_bytes)
+        return await self._usable().readers.read(lambda connection: read_events(connection, name, place, *cut))
 
     async def load_heads(self, runs: Sequence[RunKey]) -> dict[RunKey, Head]:
         """Return how far the journals of several runs go; an unknown one is left out."""

@@ -211,6 +211,19 @@ class LateStartContract(StoreScenario):
             assert await store.list_late_starts(now_ms=NOW + 10, limit=9) == []
             assert await store.next_start_by() is None
 
+    async def test_deleted_run_is_forgotten(self) -> None:
+        """Of the runs that may still be late: a deleted one is not."""
+        async with self.process() as store:
+            held = await hold(store)
+            for run_id in ("deleted", "swept"):
+                await insert(store, new_run(held.graph, run_id)._replace(start_by_ms=NOW + 10_000))
+                await store.end_run(ending(await find(store, run_id)))
+
+            await store.delete_run("deleted", now_ms=NOW)
+            assert await store.next_start_by() == NOW + 10_000
+            await store.sweep(ended_before_ms=NOW + 9_000, deleted_before_ms=0, now_ms=NOW)
+            assert await store.next_start_by() is None
+
     async def test_run_with_an_owner_is_not_listed_but_stays_known(self) -> None:
         """Runs that nobody owns: an owner may be about to begin it, and may also give it back."""
         async with self.process() as store:

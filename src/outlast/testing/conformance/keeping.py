@@ -69,6 +69,7 @@ class DeleteContract(StoreScenario):
                 assert await store.find_run("run") is None
                 assert await store.summarize_run("run") is None
                 assert await store.load_records(held.key) == []
+                assert await store.load_heads([held.key]) == {}
                 assert await _ids(store) == []
                 assert await store.count_runs() == []
                 with pytest.raises(RunNotFoundError):

@@ -40,13 +40,15 @@ CREATE TABLE run_tags (
 
 CREATE INDEX run_tags_by_tag ON run_tags (tag, run_key);
 
--- Until when a run has to begin. A table of its own, for the few that have to; rows go when they are looked at late.
+-- Until when a run has to begin. A table of its own, for the few that have to; rows go when they are looked at late, or
+-- with their run.
 CREATE TABLE start_deadlines (
+  run_key   INTEGER PRIMARY KEY,
   due_at_ms INTEGER NOT NULL,
-  run_key   INTEGER NOT NULL,
-  head      INTEGER NOT NULL,  -- seq of its latest event when it was recorded
-  PRIMARY KEY (due_at_ms, run_key)
-) WITHOUT ROWID;
+  head      INTEGER NOT NULL  -- seq of its latest event when it was recorded
+);
+
+CREATE INDEX start_deadlines_due ON start_deadlines (due_at_ms);
 
 -- Why nothing is done about a run for now, in words. A table of its own, for the few that are held; a row counts as long
 -- as the run is as it was then, so that nothing has to be taken back when somebody goes on with it.
