@@ -6,14 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from server.site import site
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture
 async def described() -> dict[str, Any]:
     """The paths of the OpenAPI description, as it is served."""
     async with site() as s:
@@ -21,12 +18,12 @@ async def described() -> dict[str, Any]:
     return paths
 
 
-def test_every_route_has_one_line(described: dict[str, Any]):
+async def test_every_route_has_one_line():
     page = (DOCS / "reference" / "http-api.md").read_text()
 
     documented = re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) [^`]+)` \|", page, re.MULTILINE)
 
-    routes = [f"{method.upper()} {path}" for path, operations in described.items() for method in operations]
+    routes = [f"{method.upper()} {path}" for path, operations in (await described()).items() for method in operations]
     assert sorted(documented) == sorted(routes)
 
 
