@@ -18,6 +18,8 @@ _FAST = (
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
     'history.timerProcessorMaxTimeShift="10ms"',
+    "history.transferProcessorEnsureCloseBeforeDelete=false",
+    "history.visibilityProcessorEnsureCloseBeforeDelete=false",
     "frontend.namespaceRPS=20000",
     "frontend.globalNamespaceRPS=0",
 )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from behaviour.bench import Bench, Clock
+from eventually import eventually
 from outlast import CommittedWorkflow, Outlast
 from outlast.core.record import Record
+from outlast.engines.base import GraphInFlight, StartRequest
 from outlast.engines.temporal import TemporalEngine
+from outlast.engines.temporal.engine import BoundEngine
 from outlast.engines.temporal.lacks import LACKS
 from outlast.storage.base import Store
+from outlast.storage.listing import RunCount, RunListing, RunQuery
 from temporal_server import TemporalServer
 
 __all__ = ["TemporalBench"]
@@ -21,6 +26,33 @@ __all__ = ["TemporalBench"]
 
 def _no_store(*arguments: object) -> Store:
     pytest.skip("runs are not in a store of ours")
+
+
+class _CaughtUp(BoundEngine):
+    """Reads lists when the server has made visible what its runs have come to: tests compare them with that."""
+
+    started: set[str]
+
+    async def start(self, request: StartRequest) -> None:
+        await super().start(request)
+        self.started.add(request.run_id)
+
+    async def list_runs(self, query: RunQuery) -> RunListing:
+        await eventually(self._has_caught_up, within=20)
+        return await super().list_runs(query)
+
+    async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
+        await eventually(self._has_caught_up, within=20)
+        return await super().count_runs(workflow_id)
+
+    async def list_in_flight(self) -> Sequence[GraphInFlight]:
+        await eventually(self._has_caught_up, within=20)
+        return await super().list_in_flight()
+
+    async def _has_caught_up(self) -> bool:
+        listed = {row.run_id: row.status for row in (await super().list_runs(RunQuery(limit=1_000))).runs}
+        found = {each: await self.summarize_run(each) for each in self.started}
+        return listed == {each: row.status for each, row in found.items() if row is not None}
 
 
 class TemporalBench(Bench):
@@ -31,6 +63,7 @@ class TemporalBench(Bench):
     def __init__(self, server: TemporalServer) -> None:
         name = uuid.uuid4().hex[:12]
         self.store = _no_store
+        self._started: set[str] = set()
         self.engine = TemporalEngine(server.address, task_queue=name, prefix=f"{name}-")
 
     def app(
@@ -47,7 +80,10 @@ class TemporalBench(Bench):
             pytest.skip("runs go on with other workers, so no process can wait for them to end")
         if grace is not None:
             options["grace"] = grace
-        return Outlast(workflows, engine=self.engine, lease=timedelta(seconds=2), **options)
+        app = Outlast(workflows, engine=self.engine, lease=timedelta(seconds=2), **options)
+        app._engine = engine = _CaughtUp(self.engine._place, workflows, app._options)  # noqa: SLF001
+        engine.started = self._started
+        return app
 
     def live(self, app: Outlast) -> list[str]:
         return []

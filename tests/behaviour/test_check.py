@@ -44,6 +44,7 @@ async def in_flight(bench: Bench, count: int = 2) -> None:
         ended = await begin(app, OLD, 1)
         await ended.result()
         await ended.cancel()
+        await ended.result(until="end")
 
 
 async def test_same_code_finds_nothing(bench: Bench) -> None:

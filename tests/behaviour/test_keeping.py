@@ -23,8 +23,6 @@ from outlast import (
 from outlast.engines.capability import Capability
 from outlast.engines.local import housekeeper
 
-pytestmark = pytest.mark.requires(Capability.DELETION)
-
 
 @step
 async def add_one(x: int) -> int:
@@ -68,6 +66,7 @@ async def test_handle_deletes_its_run(bench: Bench) -> None:
         assert (await app.list_runs()).total == 0
 
 
+@pytest.mark.requires(Capability.LIFETIME_IDENTITY)
 async def test_id_of_a_deleted_run_cannot_be_started(bench: Bench) -> None:
     """17: starts raise `RunExistsError` for `identity_ttl`; then the id is free."""
     clock = Clock()
@@ -87,6 +86,7 @@ async def test_id_of_a_deleted_run_cannot_be_started(bench: Bench) -> None:
         assert (await (await begin(app, COUNT, 5, run_id="r")).result()).result == 6
 
 
+@pytest.mark.requires(Capability.IDEMPOTENCY_KEYS)
 async def test_key_of_a_deleted_run_is_held_for_its_time(bench: Bench) -> None:
     """2.5, 17: what was done once under a key is not done again because somebody tidied up."""
     clock = Clock()
@@ -134,6 +134,7 @@ async def test_run_of_another_workflow_is_not_deleted(bench: Bench) -> None:
         assert (await app.list_runs()).total == 1
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_runs_are_kept_for_the_retention(bench: Bench) -> None:
     """17: finished runs are deleted after their time, active ones never."""
     clock = Clock()
@@ -155,6 +156,7 @@ async def test_runs_are_kept_for_the_retention(bench: Bench) -> None:
         assert (await app.run("open").result()).result == 3
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_retention_is_thirty_days_unless_told_otherwise(bench: Bench) -> None:
     """17: on by default."""
     clock = Clock()
@@ -169,6 +171,7 @@ async def test_retention_is_thirty_days_unless_told_otherwise(bench: Bench) -> N
         assert (await app.list_runs()).total == 0
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_retention_can_be_turned_off(bench: Bench) -> None:
     """17: an option on the app."""
     clock = Clock()
@@ -181,6 +184,7 @@ async def test_retention_can_be_turned_off(bench: Bench) -> None:
         assert (await app.list_runs()).total == 1
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_run_with_a_live_key_is_kept(bench: Bench) -> None:
     """17: never one with a live key."""
     clock = Clock()
@@ -198,6 +202,7 @@ async def test_run_with_a_live_key_is_kept(bench: Bench) -> None:
         assert (await begin(app, COUNT, 1, idempotency_key=key)).run_id != first.run_id
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_worker_deletes_old_runs_by_itself_and_says_so(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,6 +220,7 @@ async def test_worker_deletes_old_runs_by_itself_and_says_so(
         assert await COUNT.get_workflow_run_by_id("r") is None
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_process_that_is_no_worker_deletes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """3.6: `worker=False` only starts and reads."""
     monkeypatch.setattr(housekeeper, "_FIRST_AFTER_S", 0.0)
@@ -222,6 +228,7 @@ async def test_process_that_is_no_worker_deletes_nothing(bench: Bench, monkeypat
         assert [task.get_name() for task in app._engine._background] == ["outlast-look"]  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+@pytest.mark.requires(Capability.RETENTION)
 async def test_one_worker_at_a_time_sweeps(bench: Bench) -> None:
     """17: by one worker at a time; when it is gone, another one does it."""
     clock = Clock()

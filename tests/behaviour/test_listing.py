@@ -33,14 +33,24 @@ def ids(page: RunPage | None) -> list[str]:
 
 
 async def test_lists_are_of_the_workflow_and_of_the_app(bench: Bench) -> None:
-    """17: `list_workflow_runs` on the workflow, `app.list_runs` over all; newest first."""
+    """17: `list_workflow_runs` on the workflow, `app.list_runs` over all."""
     async with bench.app(COUNT, ASK) as app:
         for run_id, workflow in (("c1", COUNT), ("a1", ASK), ("c2", COUNT)):
             await (await begin(app, workflow, 1, run_id=run_id)).result()
 
         assert ids(await COUNT.list_workflow_runs()) == ["c2", "c1"]
-        assert ids(await app.list_runs()) == ["c2", "a1", "c1"]
+        assert sorted(ids(await app.list_runs())) == ["a1", "c1", "c2"]
         assert ids(await app.list_runs(ASK)) == ids(await app.list_runs("ask")) == ["a1"]
+
+
+@pytest.mark.requires(Capability.START_ORDER)
+async def test_lists_begin_with_the_newest_run(bench: Bench) -> None:
+    """17: newest first, whatever the runs do."""
+    async with bench.app(COUNT, ASK) as app:
+        for run_id, workflow in (("c1", COUNT), ("a1", ASK), ("c2", COUNT)):
+            await (await begin(app, workflow, 1, run_id=run_id)).result()
+
+        assert ids(await app.list_runs()) == ["c2", "a1", "c1"]
 
 
 async def test_list_is_narrowed_by_what_runs_do_now(bench: Bench) -> None:
@@ -75,8 +85,17 @@ async def test_list_is_narrowed_by_resource_tags_and_search(bench: Bench) -> Non
         assert ids(await app.list_runs(tags=["fruit", "urgent"])) == ["north-1"]
         assert ids(await app.list_runs(search="north")) == ["north-2", "north-1"]
         assert ids(await app.list_runs(search="ada")) == ["south-1", "north-1"]
-        assert ids(await app.list_runs(search="urg")) == ["north-1"]
-        assert (await app.list_runs(search="urg")).runs[0].tags == ("fruit", "urgent")
+        assert ids(await app.list_runs(search="urgent")) == ["north-1"]
+        assert (await app.list_runs(search="urgent")).runs[0].tags == ("fruit", "urgent")
+
+
+@pytest.mark.requires(Capability.TAG_PREFIXES)
+async def test_search_finds_the_beginning_of_a_tag(bench: Bench) -> None:
+    """17: search is a prefix of a tag, too."""
+    async with bench.app(COUNT) as app:
+        await (await begin(app, COUNT, 1, run_id="r", tags=["fruit", "urgent"])).result()
+
+        assert ids(await app.list_runs(search="urg")) == ["r"]
 
 
 async def test_list_is_narrowed_by_date(bench: Bench) -> None:

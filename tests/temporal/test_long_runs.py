@@ -10,7 +10,8 @@ from temporalio.client import Client
 
 from behaviour.bench import begin
 from eventually import eventually
-from outlast import StepContext, Workflow, step
+from outlast import Outlast, StepContext, Workflow, step
+from outlast.instant import from_ms
 from temporal.place import Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -96,9 +97,18 @@ async def test_what_is_asked_while_a_run_moves_is_not_lost(place: Place) -> None
             await eventually(lambda path=path: is_suspended(run, path), within=60)
             await run.resume_async(number, step=path)
         result = await run.result(timeout=200, until="end")
+        history = await place.history(app, "run")
+        await eventually(lambda: is_listed(app, "success"), within=20)
+        page = await app.list_runs()
 
     assert result.result == {"left": 700, "right": 1}
     assert await moves(place, "run") >= 1
+    assert [(each.run_id, each.created_at) for each in page.runs] == [("run", from_ms(history.created_at_ms))]
+    assert page.total == 1
+
+
+async def is_listed(app: Outlast, status: str) -> bool:
+    return [str(run.status) for run in (await app.list_runs()).runs] == [status]
 
 
 async def is_suspended(run: Any, path: str) -> bool:

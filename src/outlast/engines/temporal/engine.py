@@ -7,15 +7,17 @@ import atexit
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventFilterType
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from outlast.core.events import Fact
@@ -27,14 +29,21 @@ from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
 from outlast.engines.temporal.lacks import lacking
+from outlast.engines.temporal.lists import Lists, is_about_attributes
 from outlast.engines.temporal.messages import Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import Reading, is_missing
 from outlast.engines.temporal.worker import TemporalWorker
-from outlast.errors import PayloadTooLargeError, RunExistsError, RunNotFoundError, StoreUnavailableError
+from outlast.errors import (
+    PayloadTooLargeError,
+    RunExistsError,
+    RunNotFoundError,
+    StoreUnavailableError,
+)
 from outlast.graph.committed import CommittedWorkflow
+from outlast.storage.keeping import refuse_to_delete
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
 from outlast.trace import UNTRACED
@@ -50,6 +59,10 @@ _LONGEST_LOOK: Final = 2.0
 """Seconds between two looks at most."""
 _SHARE_OF_LOOKING: Final = 10
 """A waiter looks for at most a tenth of the time."""
+_DELETED_LOOK: Final = 0.05
+"""Seconds between two looks whether a run is deleted."""
+_DELETED_LOOKS: Final = 1_200
+"""How many of them there are: servers let ten seconds go by before they delete."""
 _STARTS_AT: Final = "outlast-starts-at-ms"
 """Entry of the memo of a run that is to start later."""
 _FRESH: Final = 60.0
@@ -68,10 +81,13 @@ class BoundEngine:
         self._options = options
         self._client: Client | None = None
         self._worker: TemporalWorker | None = None
+        self._found: Lists | None = None
 
     async def open(self) -> None:
         """Connect, and begin to work unless told otherwise."""
         self._client = await self._place.connect()
+        self._found = Lists(self._client, self._place.prefix)
+        await self._found.prepare()
         if self._options.is_worker:
             self._worker = TemporalWorker(self._client, self._place, self._workflows, self._options)
             await self._worker.start()
@@ -108,7 +124,9 @@ class BoundEngine:
         message = start.to_bytes()
         if len(message) > LARGEST_MESSAGE:
             raise PayloadTooLargeError("the start of the run, with its graph", len(message), LARGEST_MESSAGE)
-        with translated(request.run_id):
+        attributes = self._lists.attributes_of(request, is_delayed=bool(delay_ms))
+
+        async def start_with(attributes: TypedSearchAttributes | None) -> None:
             await self._connected.start_workflow(
                 request.workflow.id,
                 raw_value(message),
@@ -118,8 +136,17 @@ class BoundEngine:
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 start_delay=timedelta(milliseconds=delay_ms) if delay_ms else None,
                 memo={_STARTS_AT: ready_at_ms} if delay_ms else None,
+                search_attributes=attributes,
                 rpc_timeout=_RPC,
             )
+
+        with translated(request.run_id):
+            try:
+                await start_with(attributes)
+            except RPCError as error:
+                if attributes is None or not is_about_attributes(error):
+                    raise
+                await start_with(None)  # nobody must wait for lists
 
     async def until_idle(self) -> None:
         """Refuse: what this worker does not run, others do."""
@@ -157,16 +184,22 @@ class BoundEngine:
         return [each.run_id for each in requests]
 
     async def list_runs(self, query: RunQuery) -> RunListing:
-        """Refuse: the server's own lists lag behind, and know neither tags nor the status of a run."""
-        raise lacking(Capability.LISTS)
+        """Return a page of the runs that match, as the server has made them visible."""
+        return await self._lists.list_runs(query)
 
     async def count_runs(self, workflow_id: str | None = None) -> Sequence[RunCount]:
-        """Refuse, as lists are."""
-        raise lacking(Capability.LISTS)
+        """Return how many runs of the app's workflows there are, by workflow and status."""
+        known = [workflow.id for workflow in self._workflows]
+        return await self._lists.count_runs(known if workflow_id is None else [workflow_id])
 
     async def list_in_flight(self) -> Sequence[GraphInFlight]:
-        """Refuse, as lists are."""
-        raise lacking(Capability.LISTS)
+        """Return the graphs on which runs are that have not ended, with the number of these."""
+        found: list[GraphInFlight] = []
+        for runs, run_id in (await self._lists.find_in_flight()).values():
+            history = await self.load_history(run_id)
+            if history is not None:  # else it was deleted meanwhile
+                found.append(GraphInFlight(workflow_id=history.workflow_id, graph=history.graph, runs=runs))
+        return found
 
     async def summarize_run(self, run_id: str) -> RunSummary | None:
         """Return what lists show of one run, or None if its id is not known."""
@@ -206,8 +239,30 @@ class BoundEngine:
         raise lacking(Capability.REWINDING)
 
     async def delete_run(self, run_id: str) -> None:
-        """Refuse: the namespace decides."""
-        raise lacking(Capability.DELETION)
+        """Delete a run that has ended, with all the workflows in which it went on; its id can be started again."""
+        reading = await self._read(run_id)
+        history = None if reading is None else reading.history()
+        if reading is None or history is None:
+            raise RunNotFoundError(run_id)
+        refusal = refuse_to_delete(run_id, history.status, is_asked=False, has_outbox=not reading.is_closed)
+        if refusal is not None:
+            raise refusal
+        for part in reading.parts:
+            await self._delete(run_id, part)
+        for _ in range(_DELETED_LOOKS):  # the server deletes in the background
+            if not await self._is_known(run_id):
+                return
+            await asyncio.sleep(_DELETED_LOOK)
+        raise StoreUnavailableError(f"Temporal has not deleted run {run_id} yet; try again")
+
+    async def _delete(self, run_id: str, part: str) -> None:
+        """Delete one of the workflows of a run; it is fine if somebody else did."""
+        request = DeleteWorkflowExecutionRequest(
+            namespace=self._connected.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=self._place.prefix + run_id, run_id=part),
+        )
+        with translated(run_id), suppress(RunNotFoundError):
+            await self._connected.workflow_service.delete_workflow_execution(request, timeout=_RPC)
 
     async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
         """Ask something of a run: of several requests with one topic, the first one in the history counts."""
@@ -327,6 +382,12 @@ class BoundEngine:
                     return False  # it has ended meanwhile
                 raise
         return True
+
+    @property
+    def _lists(self) -> Lists:
+        if self._found is None:
+            raise StoreUnavailableError("the app is not open")
+        return self._found
 
     @property
     def _connected(self) -> Client:

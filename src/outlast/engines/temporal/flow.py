@@ -10,22 +10,23 @@ import asyncio
 import collections.abc
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
+from temporalio.common import RawValue, RetryPolicy, SearchAttributePair
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from outlast.core.commands import RunStep
 from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Calling
+from outlast.engines.temporal.attributes import CREATED, STATUS
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import raw_value
 from outlast.graph.document import UnknownGraphError
-from outlast.instant import to_ms
+from outlast.instant import from_ms, to_ms
 from outlast.values import encode
 
 __all__ = ["ASK", "FIND", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "OutlastRun"]
@@ -84,6 +85,7 @@ class OutlastRun:
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: int | None = None
         self._lease = timedelta(milliseconds=self._ledger.start.lease_ms)
+        self._shown = workflow.info().typed_search_attributes.get(STATUS)  # None if the run is not listed
 
     @workflow.run
     async def run(self, args: collections.abc.Sequence[RawValue]) -> RawValue:
@@ -102,7 +104,7 @@ class OutlastRun:
                 # Anything else would leave the workflow running for ever, with a task that fails again and again.
                 raise ApplicationError(repr(error), type="EngineFaultError", non_retryable=True) from error
         if self._move_to is not None:
-            workflow.continue_as_new(raw_value(self._move_to))
+            self._move(self._move_to)
         return self._end()
 
     @workflow.signal(name=REQUEST)
@@ -132,9 +134,10 @@ class OutlastRun:
         ledger = self._ledger
         info = workflow.info()
         if ledger.start.snapshot is None:
-            ledger.open(to_ms(info.start_time))
+            ledger.open(to_ms(info.workflow_start_time))  # `start_time` is that of the first task
         ledger.begin(to_ms(workflow.now()), is_full=info.is_continue_as_new_suggested())
         await self._follow_up()
+        self._show(ledger.listed_status())
         while not ledger.is_over:
             await workflow.wait_condition(lambda: bool(self._inbound))
             first = self._inbound[0]
@@ -146,6 +149,7 @@ class OutlastRun:
                 self._move_to = self._carry(message)
                 return
             self._issue()
+            self._show(ledger.listed_status())
             if workflow.info().get_current_history_length() > _LONGEST_HISTORY:
                 reason = "the history is full, and what the run still needs is too large to go on in another workflow"
                 raise ApplicationError(reason, type="HistoryTooLongError", non_retryable=True)
@@ -235,11 +239,35 @@ class OutlastRun:
         task.add_done_callback(self._waiting.discard)
         return task
 
+    def _show(self, status: RunStatus) -> None:
+        """Tell the lists of the server what the run is doing, if it is listed and that has changed.
+
+        How it ended, its workflow tells, except when a body aborted it.
+        """
+        ends_as_shown = status.is_terminal and not self._is_aborted
+        if self._shown in (None, status.value) or ends_as_shown:
+            return
+        self._shown = status.value
+        workflow.upsert_search_attributes([STATUS.value_set(status.value)])  # pyright: ignore[reportUnknownMemberType]
+
+    def _move(self, message: bytes) -> NoReturn:
+        """Go on in another workflow. Lists show the run once, with the time at which it was started."""
+        if self._shown is None:
+            workflow.continue_as_new(raw_value(message))
+        created = SearchAttributePair(CREATED, from_ms(self._ledger.created_at_ms))
+        known = workflow.info().typed_search_attributes.updated(created)  # pyright: ignore[reportUnknownMemberType]
+        workflow.continue_as_new(raw_value(message), search_attributes=known)
+
+    @property
+    def _is_aborted(self) -> bool:
+        """Whether a body ended the run, and nobody asked Temporal for it."""
+        return self._ledger.state.finished is RunStatus.CANCELED and workflow.cancellation_reason() is None
+
     def _end(self) -> RawValue:
         """End the workflow as the run ended, so that Temporal's own tools show it."""
         state = self._ledger.state
         if state.finished is RunStatus.CANCELED:
-            if workflow.cancellation_reason() is not None:
+            if not self._is_aborted:
                 raise asyncio.CancelledError  # Temporal shows `Canceled` only if it was asked to cancel
             raise ApplicationError("a body aborted the run", type=RUN_CANCELED, non_retryable=True)
         if state.finished is RunStatus.FAILED or state.result is None:

@@ -8,14 +8,15 @@ from typing import Final
 from outlast.engines.capability import Capability
 from outlast.errors import UnsupportedByEngineError
 
-__all__ = ["LACKS", "lacking"]
+__all__ = ["LACKS", "lacking", "unavailable"]
 
 LACKS: Final[Mapping[Capability, str]] = {
     Capability.PENDING_RECORDS: "a server of Temporal knows no run before it is started; start it when it is to run",
     Capability.IDEMPOTENCY_KEYS: "use the run id as the key: an id can be started once",
     Capability.LIFETIME_IDENTITY: "an id is refused only as long as the namespace keeps the run",
-    Capability.LISTS: "look for runs with Temporal's own lists, by workflow type, id and time",
-    Capability.DELETION: "the namespace decides how long finished runs are kept",
+    Capability.TAG_PREFIXES: "search with the beginning of a run id or resource id, or with a whole tag",
+    Capability.START_ORDER: "the server lists open runs first, then those that ended last; narrow lists by time",
+    Capability.RETENTION: "the namespace decides how long finished runs are kept",
     Capability.REWINDING: "start a new run",
     Capability.SAYING: "histories hold what decides, and not what bodies say; send it to a store of your own",
     Capability.HOOKS: "call the function in a first or last step",
@@ -32,3 +33,8 @@ LACKS: Final[Mapping[Capability, str]] = {
 def lacking(capability: Capability) -> UnsupportedByEngineError:
     """Return the error for what this engine cannot do."""
     return UnsupportedByEngineError("Temporal", capability.value, LACKS[capability])
+
+
+def unavailable(capability: Capability, remedy: str) -> UnsupportedByEngineError:
+    """Return the error for what this engine can do, and this server cannot do yet."""
+    return UnsupportedByEngineError("this Temporal server", capability.value, remedy)

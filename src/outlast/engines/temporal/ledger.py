@@ -58,6 +58,7 @@ from outlast.engines.answers import Side, close_block, finish, open_block
 from outlast.engines.asking import fact_asked_for
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Raised
+from outlast.engines.temporal.attributes import shown_status
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
@@ -111,6 +112,11 @@ class Ledger:
     def status(self) -> RunStatus:
         """What the run is doing."""
         return self.state.status() if self.has_begun or self.state.last_seq > 1 else RunStatus.PENDING
+
+    def listed_status(self) -> RunStatus:
+        """Return the status that lists show."""
+        status = self.status
+        return shown_status(status, wait_ms=(self.next_due() or 0) - self._now_ms if status is RunStatus.WAITING else 0)
 
     @property
     def is_over(self) -> bool:

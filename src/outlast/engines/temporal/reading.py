@@ -70,6 +70,8 @@ class Reading:
         """The run, as far as it was read; None before the first event."""
         self.requests: list[Request] = []
         """What outsiders asked of it, in order."""
+        self.parts: list[str] = []
+        """Ids that Temporal gave the workflows in which the run went on one after the other."""
         self._pending: list[Inbound] = []
         self._cut = 0
         self._task_at_ms = 0
@@ -85,6 +87,11 @@ class Reading:
     def records(self) -> Sequence[Record]:
         """The journal, as far as it was read."""
         return [] if self.ledger is None else self.ledger.records
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the last workflow of the run is closed: nothing comes any more."""
+        return self._closing is not None
 
     @property
     def untaken(self) -> tuple[str, ...]:
@@ -162,8 +169,9 @@ class Reading:
     async def _feed(self, event: HistoryEvent) -> None:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                attributes = event.workflow_execution_started_event_attributes
+                self.parts.append(attributes.original_execution_run_id)
                 if self.ledger is None:  # else the run goes on here, and all that counts is known
-                    attributes = event.workflow_execution_started_event_attributes
                     [message] = await self._messages(attributes.input.payloads[:1])
                     self.ledger = Ledger(Start.from_bytes(message))
                     self.ledger.open(_time_of(event))
