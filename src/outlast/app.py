@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar
 from outlast.beginning import Run
 from outlast.declared import Declared
 from outlast.engines.base import CreateRequest, Engine, EngineChoice
+from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.local.engine import LocalEngine
 from outlast.engines.options import DriveOptions
 from outlast.errors import (
@@ -79,6 +80,7 @@ class Outlast(Findable):
         retention: timedelta | None = timedelta(days=30),
         identity_ttl: timedelta = timedelta(days=30),
         tracing: TracingChoice = None,
+        clock: Clock = WALL_CLOCK,
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -107,6 +109,7 @@ class Outlast(Findable):
             identity_ttl: How long the id of a deleted run cannot be started again.
             tracing: The OpenTelemetry `TracerProvider` that takes the spans of runs. None: the one that the program has
                 configured globally when the app is entered, if any. True: the same, and there must be one. False: none.
+            clock: What the runs take for the time; for tests, an `outlast.testing.clock.VirtualClock`.
 
         Raises:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
@@ -128,10 +131,14 @@ class Outlast(Findable):
             identity_ttl=identity_ttl,
             must_trace=tracing not in (None, False),
             find_tracer=partial(find_tracer, tracing),
+            clock=clock,
         )
         self._durability: Literal["full", "normal"] = durability or "full"
         if engine is not None and (store is not None or durability is not None):
             message = "store and durability are for the local engine; leave them out with engine=..."
+            raise ConfigurationError(message)
+        if engine is not None and clock is not WALL_CLOCK:
+            message = "the runs of this engine go by a clock of its own; clock= is for the local engine"
             raise ConfigurationError(message)
         self._choice = engine
         place = None if engine is not None else make_store("outlast.db" if store is None else store, self._durability)
@@ -169,6 +176,7 @@ class Outlast(Findable):
         drain: timedelta | None = None,
         max_runs: int | None = None,
         max_steps: int | None = None,
+        clock: Clock | None = None,
     ) -> Outlast:
         """Return the same app with some options changed, not entered; None leaves an option as it is.
 
@@ -181,7 +189,13 @@ class Outlast(Findable):
             engine = type(self._choice).__name__
             message = f"store={str(store)!r} is for the local engine, and this app has engine={engine}; leave it out"
             raise ConfigurationError(message)
-        given: dict[str, Any] = {"is_worker": worker, "drain": drain, "max_runs": max_runs, "max_steps": max_steps}
+        given: dict[str, Any] = {
+            "is_worker": worker,
+            "drain": drain,
+            "max_runs": max_runs,
+            "max_steps": max_steps,
+            "clock": clock,
+        }
         changes = {name: value for name, value in given.items() if value is not None}
         app = copy.copy(self)
         app._arrange(  # noqa: SLF001 - another object of this class

@@ -5,7 +5,6 @@ Another engine runs the suite by giving a fixture `bench` with these methods.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,20 +12,21 @@ from typing import Any
 from engines.place import Place
 from outlast import CommittedWorkflow, Outlast, RunHandle, StartedRun
 from outlast.core.record import Record
+from outlast.engines.clock import WallClock
 from outlast.engines.local.engine import LocalEngine
 from outlast.storage.base import Store
 
 __all__ = ["Bench", "Clock", "begin", "has_status", "statuses"]
 
 
-class Clock:
+class Clock(WallClock):
     """The wall clock, which a test may move."""
 
     def __init__(self) -> None:
         self.offset = timedelta()
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self.offset // timedelta(milliseconds=1)
+        return super().now_ms() + self.offset // timedelta(milliseconds=1)
 
 
 class Bench(Place):
@@ -52,7 +52,7 @@ class Bench(Place):
             engine._options,  # noqa: SLF001
             **({} if grace is None else {"grace": grace}),
             **({} if hook_delay is None else {"hook_delay": hook_delay}),
-            **({} if clock is None else {"now_ms": clock.now_ms}),
+            **({} if clock is None else {"clock": clock}),
         )
         app._engine = LocalEngine(store, workflows, changed)  # noqa: SLF001
         return app

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from outlast import RunHandle, StepContext, Workflow, step
+from outlast.testing.clock import VirtualClock
 from outlast.testing.crash import CrashTestError, Scenario, crash_at_every_commit
-from outlast.testing.plugin import OutlastRun, outlast_run
+from outlast.testing.plugin import OutlastRun, outlast_run, virtual_clock
 
-__all__ = ["outlast_run"]  # the fixture, as a `conftest.py` that names the plugin would bring it
+__all__ = ["outlast_run", "virtual_clock"]  # the fixtures, as a `conftest.py` that names the plugin would bring it
 
 
 @step
@@ -76,6 +78,16 @@ def test_the_fixture_lets_the_world_act_meanwhile(outlast_run: OutlastRun) -> No
     asking = Workflow("asking", input=str, output=str).then(ask).commit()
 
     assert outlast_run(asking, "Ada", drive=answer, crash_at="every commit", store="memory").unwrap() == "Ada: yes"
+
+
+def test_a_run_of_a_month_is_crashed_at_every_commit(outlast_run: OutlastRun, virtual_clock: VirtualClock) -> None:
+    month = Workflow("month", input=int, output=int).sleep(timedelta(days=30)).then(add).sleep(60, id="b").commit()
+    began = virtual_clock.now()
+
+    result = outlast_run(month, 1, crash_at="every commit", store="memory", clock=virtual_clock)
+
+    assert result.unwrap() == 2
+    assert virtual_clock.now() - began > 10 * timedelta(days=30)
 
 
 async def test_the_harness_inside_a_running_loop_says_where_it_belongs(tmp_path: Path) -> None:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.telemetry import Tracer
 from outlast.errors import ConfigurationError
 
-__all__ = ["DriveOptions", "wall_clock_ms"]
-
-
-def wall_clock_ms() -> int:
-    """Return the time as journals keep it: milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
+__all__ = ["DriveOptions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +51,13 @@ class DriveOptions:
     """Whether the app asks for spans, so that an engine without them has to refuse."""
     find_tracer: Callable[[], Tracer | None] = lambda: None
     """Finds what takes the spans, when the engine is opened; None for nobody."""
-    now_ms: Callable[[], int] = wall_clock_ms
-    """The clock."""
+    clock: Clock = WALL_CLOCK
+    """The clock of the runs: due times, and the times in their journals."""
+
+    @property
+    def now_ms(self) -> Callable[[], int]:
+        """What tells the time, in milliseconds since 1970."""
+        return self.clock.now_ms
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

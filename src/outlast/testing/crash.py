@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from outlast.app import Outlast
 from outlast.core.record import Record
+from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.errors import (
     ResumeConflictError,
     ResumeTargetError,
@@ -70,7 +71,9 @@ class Scenario:
     """Does what others do to the run while it lives, as resuming it. Called once in every life: what it did before the
     crash is done already, so a `ResumeConflictError`, `ResumeTargetError` or `RunStateError` is no failure."""
     timeout: float = 30.0
-    """Seconds that one life may take."""
+    """Seconds that one life may take, on the wall."""
+    clock: Clock | None = None
+    """The clock that all lives go by, as a `VirtualClock`; None for the one on the wall."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +229,9 @@ async def _live(scenario: Scenario, disk: _Disk, seam: CountCommits | KillAt) ->
         seam.on_strike = lambda: loop.call_soon_threadsafe(died.set)
     was_answered = False
     with suppress(StoreUnavailableError):
-        async with Outlast(_workflows(scenario), store=disk.open_store(seam), drain=timedelta()) as app:
+        async with Outlast(
+            _workflows(scenario), store=disk.open_store(seam), drain=timedelta(), clock=_clock(scenario)
+        ) as app:
             run = await app.create_run(scenario.workflow, run_id=RUN_ID)
             await run.start_async(
                 input_data=scenario.input_data,
@@ -253,7 +258,7 @@ async def _until_end_or_death(scenario: Scenario, run: RunHandle[Any], died: asy
 
 async def _recover(scenario: Scenario, disk: _Disk) -> RunResult[Any] | None:
     """Open an app on what a dead one left and wait for the run; None if it was never recorded."""
-    async with Outlast(_workflows(scenario), store=disk.open_store(None)) as app:
+    async with Outlast(_workflows(scenario), store=disk.open_store(None), clock=_clock(scenario)) as app:
         try:
             return await _drive_to_end(scenario, app.run(RUN_ID))
         except RunNotFoundError:
@@ -280,6 +285,10 @@ async def _check_journal(disk: _Disk, fault: KillAt) -> None:
     twice = [f"{kind} of '{path}'" for (_, path, kind), number in outcomes.items() if number > 1]
     if twice:
         raise CrashTestError(f"{fault}: recorded twice: {', '.join(twice)}")
+
+
+def _clock(scenario: Scenario) -> Clock:
+    return WALL_CLOCK if scenario.clock is None else scenario.clock
 
 
 def _workflows(scenario: Scenario) -> list[CommittedWorkflow[Any, Any]]:

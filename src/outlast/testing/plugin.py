@@ -12,15 +12,16 @@ import pytest
 from outlast.graph.committed import CommittedWorkflow
 from outlast.results import RunResult
 from outlast.run import RunHandle
+from outlast.testing.clock import VirtualClock
 from outlast.testing.crash import Scenario, StoreKind, crash_at_every_commit, run_undisturbed
 
-__all__ = ["OutlastRun", "outlast_run"]
+__all__ = ["OutlastRun", "outlast_run", "virtual_clock"]
 
 
 class OutlastRun(Protocol):
     """What the fixture `outlast_run` is."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - what a scenario takes, by name
         self,
         workflow: CommittedWorkflow[Any, Any],
         input_data: object = None,
@@ -31,6 +32,7 @@ class OutlastRun(Protocol):
         drive: Callable[[RunHandle[Any]], Any] | None = None,
         crash_at: Literal["every commit"] | None = None,
         store: StoreKind = "normal",
+        clock: VirtualClock | None = None,
     ) -> RunResult[Any]:
         """Run a workflow to its end in a store of its own, and return the result.
 
@@ -44,6 +46,7 @@ class OutlastRun(Protocol):
             crash_at: With `"every commit"`, run it again and again, each time with a crash before or after one of its
                 commits or with the answer lost, and compare.
             store: Which store, and with which durability.
+            clock: The clock that it goes by, as the fixture `virtual_clock`; None for the one on the wall.
 
         Raises:
             CrashTestError: A crash made a difference; the message says which.
@@ -52,10 +55,16 @@ class OutlastRun(Protocol):
 
 
 @pytest.fixture
+def virtual_clock() -> VirtualClock:
+    """A clock that lets a month pass in a moment: `Outlast([...], store="memory", clock=virtual_clock)`."""
+    return VirtualClock()
+
+
+@pytest.fixture
 def outlast_run(tmp_path: Path) -> Iterator[OutlastRun]:
     """Run workflows, and kill them at every commit if asked to. For plain test functions, not for `async def`."""
 
-    def run(
+    def run(  # noqa: PLR0913 - what a scenario takes, by name
         workflow: CommittedWorkflow[Any, Any],
         input_data: object = None,
         *,
@@ -65,6 +74,7 @@ def outlast_run(tmp_path: Path) -> Iterator[OutlastRun]:
         drive: Callable[[RunHandle[Any]], Any] | None = None,
         crash_at: Literal["every commit"] | None = None,
         store: StoreKind = "normal",
+        clock: VirtualClock | None = None,
     ) -> RunResult[Any]:
         scenario = Scenario(
             workflow=workflow,
@@ -73,6 +83,7 @@ def outlast_run(tmp_path: Path) -> Iterator[OutlastRun]:
             request_context=request_context,
             others=others,
             drive=drive,
+            clock=clock,
         )
         if crash_at is None:
             return run_undisturbed(scenario, tmp_path, store=store)

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from outlast.core.chunk import ChunkWritten, DataEmitted, ProgressMade, StreamEntry
 from outlast.core.commands import RunStep
+from outlast.engines.clock import current_body
 from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.voice import Voice
 from outlast.engines.options import DriveOptions
@@ -40,6 +41,7 @@ class Bodies:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._free = options.max_steps
+        self._clock = options.clock
         self._grace = options.grace.total_seconds()
         self._queue: deque[tuple[LiveRun, RunStep]] = deque()
         self._threads = BodyThreads(options.max_threads)
@@ -83,6 +85,8 @@ class Bodies:
         context = self._context.copy()
         if run.trail is not None:
             context.run(run.trail.enter, run.place_of(command))
+        if self._clock.marks_bodies:
+            context.run(current_body.set, body)
         if call.function.is_async:
             name = f"outlast {run.run_id} {command.path}"
             body.task = self._loop.create_task(self._perform(body, call), name=name, context=context)
@@ -90,7 +94,7 @@ class Bodies:
         else:
             self._threads.submit(partial(self._perform_in_thread, body, call), context)
         if timeout_ms is not None:
-            body.timer = self._loop.call_later(timeout_ms / 1000, self._took_too_long, body)
+            body.timer = self._clock.call_later(timeout_ms / 1000, self._took_too_long, body)
 
     def evaluate(self, call: Call) -> Outcome:
         """Call a sync function on the loop, at once."""
@@ -131,7 +135,7 @@ class Bodies:
         context.listen(partial(self._say, body))
 
     def _signaled(self, body: Body) -> None:
-        body.insistence = self._loop.call_later(self._grace, self._insist, body)
+        body.insistence = self._clock.call_later(self._grace, self._insist, body)
 
     def _insist(self, body: Body) -> None:
         """A body that asked to leave goes on: it swallowed the signal."""

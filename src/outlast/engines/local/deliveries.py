@@ -69,6 +69,13 @@ class Deliveries:
         """Say whether the store has refused to record what became of deliveries for so long."""
         return self._refused_since is not None and self._loop.time() - self._refused_since >= seconds
 
+    async def next_due(self) -> int | None:
+        """Return when the next delivery is due; not later than now if one is being made."""
+        if self._claiming.locked() or self._tasks:
+            return self._now_ms()
+        graphs = self._shelf.hooked
+        return await self._store.next_delivery_at(graphs) if graphs else None
+
     async def look(self, worker: WorkerKey, *, has_changed: bool) -> None:
         """Begin the deliveries that are due. Costs nothing if no workflow has such hooks."""
         graphs = self._shelf.hooked

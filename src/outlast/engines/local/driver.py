@@ -97,7 +97,7 @@ class Driver:
         self._on_broken = on_broken
         self._on_told = on_told
         self.bodies = Bodies(options, report=self._body_ended, flush=self.absorb)
-        self._timers = Timers(options.now_ms, on_due=self._came_due)
+        self._timers = Timers(options.clock, on_due=self._came_due)
         self._stopping = Stopping(
             options,
             bodies=self.bodies,

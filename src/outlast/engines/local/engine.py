@@ -20,6 +20,7 @@ from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.rests import Rests
 from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.standing import standing_of
+from outlast.engines.local.timing import Timing
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
 from outlast.engines.options import DriveOptions
@@ -78,6 +79,7 @@ class LocalEngine:
             now_ms=self._now_ms,
         )
         self._is_stale = True
+        self._is_looking = False
         self._next_ready_at: int | None = None
         self._last_round = 0.0
         self._start_places = asyncio.Semaphore(_MAX_UNSETTLED_STARTS)
@@ -89,6 +91,15 @@ class LocalEngine:
             patience=self._bystander.patience,
         )
         self._watch = Watch(store)
+        self._timing = Timing(
+            store,
+            self._shelf,
+            self._options.clock,
+            rests=self._rests,
+            watch=self._watch,
+            is_looking=lambda: self._is_stale or self._is_looking,
+            jumped=self._time_jumped,
+        )
 
     async def open(self) -> None:
         """Open the store, register as a worker unless told otherwise, and take over what is claimable."""
@@ -101,6 +112,7 @@ class LocalEngine:
             if self._options.is_worker:
                 self._worker = self._make_worker()
                 self._deliveries = Deliveries(self._store, self._shelf, self._options, wake=self._wake)
+                self._timing.worker, self._timing.deliveries = self._worker, self._deliveries
                 await self._worker.begin_life([workflow.id for workflow in self._workflows])
         except BaseException:
             await self._store.close()
@@ -109,6 +121,7 @@ class LocalEngine:
         if self._options.is_worker:
             keeping = self._housekeeper.work_for_ever()
             self._background.append(self._loop.create_task(keeping, name="outlast-housekeeper"))
+        self._options.clock.attach(self._timing)
 
     async def close(self) -> int:
         """Give everything back in good order and return how many runs of this process are left unfinished."""
@@ -126,6 +139,7 @@ class LocalEngine:
             if self._deliveries is not None:
                 await self._deliveries.close()
             await self._stop_background()
+            await self._options.clock.detach(self._timing)
             if self._worker is not None:
                 with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
                     await self._worker.end_life()
@@ -174,7 +188,8 @@ class LocalEngine:
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
         self._insert(request, partial(self._start_settled, settled))
-        await settled
+        with self._timing.asking:
+            await settled
 
     async def start(self, request: StartRequest) -> None:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
@@ -216,7 +231,8 @@ class LocalEngine:
             self._worker.start(request, settle)
         else:
             self._insert(request, settle)
-        await settled
+        with self._timing.asking:
+            await settled
 
     async def start_once(self, request: StartRequest) -> str:
         """Record a run under its idempotency key, or find the run that the key stands for; return its id."""
@@ -225,7 +241,8 @@ class LocalEngine:
             return request.run_id
         new = self._pending(self._placed(request))
         async with self._start_places:
-            admission = await self._store.insert_once(new, request.identity)
+            with self._timing.asking:
+                admission = await self._store.insert_once(new, request.identity)
         if admission.replaced is not None:  # its end is asked for; see to it at once where that is possible
             if self._worker is not None and self._is_live(admission.replaced):
                 await self._worker.look_into_inbox()
@@ -255,7 +272,8 @@ class LocalEngine:
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
         self._insert(self._placed(request), partial(self._start_settled, settled))
-        await settled
+        with self._timing.asking:
+            await settled
         return request.run_id
 
     def _placed(self, request: StartRequest) -> StartRequest:
@@ -300,7 +318,8 @@ class LocalEngine:
         if is_foreign_cancel and await self._bystander.cancel(run_id, body):
             self._wake()
             return True
-        is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=self._now_ms(), body=body)
+        with self._timing.asking:
+            is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=self._now_ms(), body=body)
         if kind == "cancel" and self._worker is not None and self._is_live(run_id):
             await self._worker.look_into_inbox()  # before it returns: nothing new may start from then on
         elif is_foreign_cancel:
@@ -310,9 +329,9 @@ class LocalEngine:
 
     async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
         """Open the next execution of a run that rests; it is claimable at once."""
-        was_reopened = await reopen(
-            self._store, history, facts(self._now_ms()), execution=execution, tracer=self._tracer
-        )
+        with self._timing.asking:
+            opening = facts(self._now_ms())
+            was_reopened = await reopen(self._store, history, opening, execution=execution, tracer=self._tracer)
         self._wake()
         return was_reopened
 
@@ -322,7 +341,8 @@ class LocalEngine:
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
         self._insert_new(new, partial(self._start_settled, settled))
-        await settled
+        with self._timing.asking:
+            await settled
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
@@ -415,12 +435,20 @@ class LocalEngine:
 
     def _wake(self) -> None:
         """Look at the store at once: something of our own changed there."""
+        self._timing.turns += 1
         self._is_stale = True
         self._woken.set()
+
+    def _time_jumped(self) -> None:
+        self._last_round = -_ROUND_EVERY
+        self._bystander.is_stale = True
+        self._rests.look_again()
+        self._wake()
 
     async def _look_for_ever(self) -> None:
         complaint = Complaint(self._loop.time)
         while True:
+            self._is_looking = True
             try:
                 await self._look()
                 complaint.end()
@@ -432,6 +460,7 @@ class LocalEngine:
                 _log.exception("a fault in the engine; the worker goes on")
                 self._is_stale = True
                 await asyncio.sleep(_IDLE_LOOK)
+            self._is_looking = False
             is_busy = (
                 self._rests.is_watching
                 or self._watch.is_watching

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
 
+from outlast.engines.clock import Clock
 from outlast.errors import StoreError
 from outlast.storage.base import WorkerKey, WorkerStore
 
@@ -26,47 +26,49 @@ class Heartbeat:
     If the loop has not turned for 30 seconds its stack is logged and renewing stops, so that a sibling may take over.
     """
 
-    def __init__(self, store: WorkerStore, worker: WorkerKey, *, lease: timedelta, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, store: WorkerStore, worker: WorkerKey, *, lease: timedelta, on_lost: Callable[[], None], clock: Clock
+    ) -> None:
         self._store = store
         self._worker = worker
         self._lease = lease
         self._on_lost = on_lost
         self._loop_thread = threading.get_ident()
-        self._pulse = time.monotonic()
+        self._clock = clock
+        self._pulse = clock.monotonic()
         self._is_stalled = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="outlast-heartbeat", daemon=True)
+        self._is_stopped = False
+        self._stop: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Begin to renew."""
-        self._thread.start()
+        self._stop = self._clock.repeat(self._lease.total_seconds() / 3, self._beat)
 
     def pulse(self) -> None:
         """Note that the loop turns."""
-        self._pulse = time.monotonic()
+        self._pulse = self._clock.monotonic()
 
     def stop(self) -> None:
-        """End the thread and wait for it."""
-        self._stopped.set()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+        """End it, and wait for a renewal in progress."""
+        self._is_stopped = True
+        if self._stop is not None:
+            self._stop()
 
-    def _beat(self) -> None:
-        pause = self._lease.total_seconds() / 3
-        while not self._stopped.wait(pause):
-            if self._loop_stalled():
-                continue
-            try:
-                is_alive = self._store.renew_lease(self._worker, self._lease)
-            except StoreError as error:
-                _log.warning("could not renew the lease of this worker, trying again: %s", error)
-                continue
-            if not is_alive and not self._stopped.is_set():
-                self._on_lost()
-                return
+    def _beat(self) -> bool:
+        """Renew the lease; say whether to go on."""
+        if self._loop_stalled():
+            return True
+        try:
+            is_alive = self._store.renew_lease(self._worker, self._lease)
+        except StoreError as error:
+            _log.warning("could not renew the lease of this worker, trying again: %s", error)
+            return True
+        if not is_alive and not self._is_stopped:
+            self._on_lost()
+        return is_alive
 
     def _loop_stalled(self) -> bool:
-        silence = time.monotonic() - self._pulse
+        silence = self._clock.monotonic() - self._pulse
         was_stalled, self._is_stalled = self._is_stalled, silence > _STALLED_AFTER.total_seconds()
         if self._is_stalled and not was_stalled:
             frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented

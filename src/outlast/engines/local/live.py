@@ -16,6 +16,7 @@ from outlast.core.record import Record
 from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.answers import Side
+from outlast.engines.clock import Timer
 from outlast.engines.local.program import Program
 from outlast.engines.local.trail import Trail
 from outlast.engines.local.voice import Voice
@@ -52,9 +53,9 @@ class Body:
     """How long it may take."""
     task: asyncio.Task[None] | None = None
     """Its task; None for one that runs in a thread."""
-    timer: asyncio.TimerHandle | None = None
+    timer: Timer | None = None
     """Ends it when it takes too long."""
-    insistence: asyncio.TimerHandle | None = None
+    insistence: Timer | None = None
     """Ends it when it asked to leave and goes on."""
     is_over: bool = False
     """Whether its outcome is known, or nobody waits for it any more: what it still does is ignored."""
@@ -137,7 +138,7 @@ class LiveRun:
         """Paths of the commands that wait for values to be read again."""
         self.bodies: dict[str, Body] = {}
         """Bodies in flight by the path of their command."""
-        self.timers: dict[str, asyncio.TimerHandle] = {}
+        self.timers: dict[str, Timer] = {}
         """Timers of this process by path."""
         self.taken: list[InboxKey] = []
         """Inbox rows that became events among the fresh records."""
@@ -162,6 +163,11 @@ class LiveRun:
     def workflow_id(self) -> str:
         """Id of its workflow."""
         return self.program.graph.workflow_id
+
+    def is_settled(self) -> bool:
+        """Say whether all that happened to it is durable, and nothing is about to happen but what bodies do."""
+        is_moving = self.is_gone or self.fresh or self.taken or self.starting or self.loading
+        return not is_moving and self.durable_seq >= self.head
 
     def record(self, event: Event, payload: bytes | None) -> int:
         """Give an event its place in the journal and return it."""

@@ -13,19 +13,32 @@ from outlast.engines.local.live import LiveRun
 from outlast.errors import OutlastError, RunNotFoundError
 from outlast.storage.base import RunKey, RunRow, RunStore
 
-__all__ = ["Rests"]
+__all__ = ["Rests", "Waiter"]
 
 
 @dataclass(slots=True, eq=False)
-class _Waiter:
+class Waiter:
     """Somebody who waits for a run to rest."""
 
     after: int
     told: asyncio.Future[History | None]
     run: RunKey | None = None
     """The run's number, as far as this waiter looked it up."""
+    has_looked: bool = False
+    """Whether it has looked at the run, and found nothing to tell."""
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether nothing is told yet, nor being looked up."""
+        return self.has_looked and not self.told.done()
+
+    def park(self) -> asyncio.Future[History | None]:
+        """Return what is done when something is told."""
+        self.has_looked = True
+        return self.told
 
     def tell(self, history: History | None) -> None:
+        """Tell what became of the run; None to look again."""
         if not self.told.done():
             self.told.set_result(history)
 
@@ -56,12 +69,17 @@ class Rests:
         self._load = load
         self._is_live = is_live
         self._patience = patience
-        self._waiters: dict[str, list[_Waiter]] = {}
+        self._waiters: dict[str, list[Waiter]] = {}
 
     @property
     def is_watching(self) -> bool:
         """Whether anybody waits."""
         return bool(self._waiters)
+
+    @property
+    def waits(self) -> Sequence[Waiter]:
+        """All who wait."""
+        return [each for waiters in self._waiters.values() for each in waiters]
 
     async def wait(self, run_id: str, *, after: int) -> History:
         """Return the history of a run once it rests, at an event after `after` or at its end.
@@ -72,7 +90,7 @@ class Rests:
         waiters = self._waiters.setdefault(run_id, [])
         try:
             while True:
-                waiter = _Waiter(after, asyncio.get_running_loop().create_future())
+                waiter = Waiter(after, asyncio.get_running_loop().create_future())
                 waiters.append(waiter)
                 try:
                     history = await self._wait_once(run_id, waiter)
@@ -85,10 +103,10 @@ class Rests:
             if not waiters:
                 self._waiters.pop(run_id, None)
 
-    async def _wait_once(self, run_id: str, waiter: _Waiter) -> History | None:
+    async def _wait_once(self, run_id: str, waiter: Waiter) -> History | None:
         """Return what is told of a run; None if it is to be looked at again."""
         if self._is_live(run_id):
-            return await waiter.told
+            return await waiter.park()
         row = await self._look_up(run_id)
         if row is None:
             raise RunNotFoundError(run_id)
@@ -97,10 +115,10 @@ class Rests:
         waiter.run = row.key
         patience = await self._patience(row)
         if patience is None:
-            return await waiter.told
+            return await waiter.park()
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                return await waiter.told
+                return await waiter.park()
         return None
 
     def came_to_rest(self, run: LiveRun) -> None:
@@ -130,7 +148,7 @@ class Rests:
         for run_id, waiters in others.items():
             if any(waiter.run is None for waiter in waiters):
                 await self._find_number(run_id, waiters)
-        by_run: dict[RunKey, list[_Waiter]] = {}
+        by_run: dict[RunKey, list[Waiter]] = {}
         for waiter in (each for waiters in others.values() for each in waiters):
             if waiter.run is not None:
                 by_run.setdefault(waiter.run, []).append(waiter)
@@ -141,7 +159,13 @@ class Rests:
                 if head is None or _has_come_to_rest(head.status, head.seq, waiter.after):
                     waiter.tell(None)
 
-    async def _find_number(self, run_id: str, waiters: Sequence[_Waiter]) -> None:
+    def look_again(self) -> None:
+        """Let all look again who wait for runs that this process does not drive: time has passed."""
+        for run_id in [each for each in self._waiters if not self._is_live(each)]:
+            for waiter in self._waiters[run_id]:
+                waiter.tell(None)
+
+    async def _find_number(self, run_id: str, waiters: Sequence[Waiter]) -> None:
         """Find out the number of a run that is just being looked up, or that was this process's own until lately."""
         row = await self._store.find_run(run_id)
         for waiter in waiters:

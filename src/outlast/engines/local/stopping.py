@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from outlast.core.commands import Evaluate, RunHook, RunStep
@@ -27,9 +26,9 @@ class Stopping:
         absorb: Callable[..., None],
         slot_came_free: Callable[[], None],
     ) -> None:
+        self._clock = options.clock
         self._now_ms = options.now_ms
         self._grace = options.grace.total_seconds()
-        self._loop = asyncio.get_running_loop()
         self._bodies = bodies
         self._timers = timers
         self._absorb = absorb
@@ -48,7 +47,7 @@ class Stopping:
             self._bodies.abandon(body)
         self._timers.cancel_all(run)
         run.canceled.set()
-        run.timers[""] = self._loop.call_later(self._grace, self._end, run)
+        run.timers[""] = self._clock.call_later(self._grace, self._end, run)
 
     def _end(self, run: LiveRun) -> None:
         """The grace period is over."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
 from outlast.core.events import RunTimedOut, StartTimedOut, SuspensionTimedOut, TimerFired
+from outlast.engines.clock import Clock
 from outlast.engines.local.live import LiveRun
 
 __all__ = ["DueEvent", "Timers"]
@@ -18,15 +18,15 @@ DueEvent: TypeAlias = TimerFired | SuspensionTimedOut | RunTimedOut | StartTimed
 class Timers:
     """Arms and gives up timers; each is kept with its run, by path."""
 
-    def __init__(self, now_ms: Callable[[], int], *, on_due: Callable[[LiveRun, DueEvent], None]) -> None:
-        self._now_ms = now_ms
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, clock: Clock, *, on_due: Callable[[LiveRun, DueEvent], None]) -> None:
+        self._clock = clock
+        self._now_ms = clock.now_ms
         self._on_due = on_due
 
     def arm(self, run: LiveRun, path: str, due_at_ms: int, event: type[DueEvent]) -> None:
         """Report an event of this path when its time has come."""
         delay = max(0, due_at_ms - self._now_ms()) / 1000
-        run.timers[path] = self._loop.call_later(delay, self._fired, run, path, due_at_ms, event)
+        run.timers[path] = self._clock.call_later(delay, self._fired, run, path, due_at_ms, event)
 
     def cancel(self, run: LiveRun, path: str) -> None:
         """Give up the timer of a path, if there is one."""

@@ -12,22 +12,29 @@ from outlast.errors import OutlastError, RunNotFoundError
 from outlast.graph.nodes import Graph
 from outlast.storage.base import Head, RunKey, RunRow, RunStore
 
-__all__ = ["LocalJournal", "Watch"]
+__all__ = ["LocalJournal", "Reader", "Watch"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reader:
+@dataclass(slots=True, eq=False)
+class Reader:
     """Somebody who waits for a journal to grow."""
 
     after: int
     follow: bool
     woken: asyncio.Future[None]
+    has_looked: bool = False
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether there is nothing new for it, as far as it is known here."""
+        return self.has_looked and not self.woken.done()
 
     def is_served(self, head: Head | None) -> bool:
         """Say whether there is something to tell this reader."""
         return head is None or head.seq > self.after or (head.status.is_terminal and not self.follow)
 
     def wake(self) -> None:
+        """Let it look."""
         if not self.woken.done():
             self.woken.set_result(None)
 
@@ -37,12 +44,17 @@ class Watch:
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
-        self._readers: dict[RunKey, set[_Reader]] = {}
+        self._readers: dict[RunKey, set[Reader]] = {}
 
     @property
     def is_watching(self) -> bool:
         """Whether anybody waits."""
         return bool(self._readers)
+
+    @property
+    def waits(self) -> Sequence[Reader]:
+        """All who wait."""
+        return [each for readers in self._readers.values() for each in readers]
 
     def recorded(self, run: RunKey) -> None:
         """Wake the readers of a run whose journal has grown by the hand of this process."""
@@ -65,13 +77,13 @@ class Watch:
             reader.woken.set_exception(error)
 
     @contextmanager
-    def reading(self, run: RunKey, *, after: int, follow: bool) -> Generator[asyncio.Future[None]]:
-        """Give a future that is done when there may be more. Look at the run inside: then nothing is missed."""
-        reader = _Reader(after, follow, asyncio.get_running_loop().create_future())
+    def reading(self, run: RunKey, *, after: int, follow: bool) -> Generator[Reader]:
+        """Give a reader that is woken when there may be more. Look at the run inside: then nothing is missed."""
+        reader = Reader(after, follow, asyncio.get_running_loop().create_future())
         readers = self._readers.setdefault(run, set())
         readers.add(reader)
         try:
-            yield reader.woken
+            yield reader
         finally:
             readers.discard(reader)
             if not readers:
@@ -131,13 +143,14 @@ class LocalJournal:
             StoreUnavailableError: The app was closed; the run is not affected.
         """
         while True:
-            with self._watch.reading(self._run, after=after, follow=follow) as woken:
+            with self._watch.reading(self._run, after=after, follow=follow) as reader:
                 head = await self._head()
                 if head.seq > after:
                     return True
                 if head.status.is_terminal and not follow:
                     return False
-                await woken
+                reader.has_looked = True
+                await reader.woken
 
     async def _head(self) -> Head:
         """Look the run up by its id: its number may belong to another one once it is deleted."""

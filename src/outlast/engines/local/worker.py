@@ -115,13 +115,28 @@ class Worker:
         """Say whether the store has refused what runs of this worker write again and again for so long."""
         return self._lost_runs.has_lasted(seconds)
 
+    def why_busy(self, is_asleep: Callable[[object], bool]) -> str | None:
+        """Say what happens here just now, apart from bodies for which `is_asleep` holds; None if nothing does."""
+        if self._is_taking or self._inserting or self._lost_runs or self._has_lost_lease or len(self._suspects):
+            return "runs are being taken"
+        for run in self.live.values():
+            if not run.is_settled():
+                return f"run {run.run_id} goes on"
+            for path, body in run.bodies.items():
+                if not is_asleep(body):
+                    return f"'{path}' of run {run.run_id} is being called"
+        return None
+
     async def begin_life(self, workflows: list[str]) -> None:
         """Register with the store and keep the lease alive from now on."""
         self._workflows = workflows
         self.driver.worker = await self._store.register_worker(
             workflows=workflows, lease=self._options.lease, graphs=self._shelf.current_keys
         )
-        self._heartbeat = Heartbeat(self._store, self.key, lease=self._options.lease, on_lost=self._lease_was_lost)
+        clock = self._options.clock
+        self._heartbeat = Heartbeat(
+            self._store, self.key, lease=self._options.lease, on_lost=self._lease_was_lost, clock=clock
+        )
         self._heartbeat.start()
 
     def start(self, request: StartRequest, settle: Callable[[OutlastError | None], None]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -43,7 +43,10 @@ _SWEPT_AT_ONCE = 200
 class MemoryDatabase:
     """What several `MemoryStore` objects share, as several processes share a file. Dropped with its last store."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin without anything. `monotonic` is the clock of the leases, in seconds."""
+        self.monotonic = monotonic
+        """The clock of the leases."""
         self.lock = threading.Lock()
         """Held for every read and every transaction: stores may live on the loops of several threads."""
         self.commits = 0
@@ -390,7 +393,7 @@ class MemoryDatabase:
         """Begin a life of a worker."""
         self._last_worker += 1
         key = WorkerKey(self._last_worker)
-        lease_end = time.monotonic() + lease.total_seconds()
+        lease_end = self.monotonic() + lease.total_seconds()
         life = Life(key=key, pid=os.getpid(), workflows=tuple(workflows), graphs=tuple(graphs), lease_end=lease_end)
         self.lives[key] = life
         return life
@@ -404,7 +407,7 @@ class MemoryDatabase:
         life = self.lives.get(worker)
         if life is None or not life.is_held:
             return False
-        life.lease_end = time.monotonic() + lease.total_seconds()
+        life.lease_end = self.monotonic() + lease.total_seconds()
         return True
 
     def would_retire(self, worker: WorkerKey) -> bool:
@@ -419,12 +422,12 @@ class MemoryDatabase:
 
     def would_bury(self, _now_ms: int) -> bool:
         """Say whether somebody is dead."""
-        now = time.monotonic()
+        now = self.monotonic()
         return not all(life.is_alive(now) for life in self.lives.values())
 
     def bury(self, now_ms: int) -> int:
         """End the lives of the dead; return how many runs it set free."""
-        now = time.monotonic()
+        now = self.monotonic()
         dead = [life for life in self.lives.values() if not life.is_alive(now)]
         for life in dead:
             del self.lives[life.key]
@@ -467,7 +470,7 @@ class MemoryDatabase:
 
     def _find_alive(self, worker: WorkerKey) -> Life | None:
         life = self.lives.get(worker)
-        return life if life is not None and life.is_alive(time.monotonic()) else None
+        return life if life is not None and life.is_alive(self.monotonic()) else None
 
     def would_add_graph(self, workflow_id: str, fingerprint: str, _document: bytes) -> bool:
         """Say whether the document is new."""

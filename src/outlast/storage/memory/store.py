@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -323,7 +322,7 @@ class MemoryStore:
     async def list_workers(self) -> list[WorkerRow]:
         """Return the workers that were registered and not yet retired or buried."""
         self._check_open()
-        now = time.monotonic()
+        now = self._database.monotonic()
         with self._database.lock:
             return [
                 WorkerRow(
