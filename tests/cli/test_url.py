@@ -51,6 +51,25 @@ def test_verbs_of_run_work_on_a_server(terminal: Terminal, url: str):
     assert (canceled.exit, deleted.exit, unknown.exit) == (Exit.REFUSED, Exit.DONE, Exit.NOT_FOUND)
 
 
+def test_workflow_of_a_server_is_shown_as_that_of_the_app(terminal: Terminal):
+    local = {verb: terminal.type("workflow", verb, "order", "--app", "shop") for verb in ("show", "graph")}
+    local_json = terminal.type("workflow", "show", "order", "--app", "shop", "--json").json
+    with terminal.spawn("serve", "shop", "--port", "0", "--json", "--log-level", "error") as process:
+        assert process.stdout is not None
+        there = ("--url", json.loads(process.stdout.readline())["url"])
+        remote = {verb: terminal.type("workflow", verb, "order", *there) for verb in ("show", "graph")}
+        remote_json = terminal.type("workflow", "show", "order", "--json", *there).json
+        mermaid = terminal.type("workflow", "graph", "order", "--format", "mermaid", *there)
+        unknown = [terminal.type("workflow", verb, "nope", *there) for verb in ("show", "graph")]
+
+    assert {verb: each.out for verb, each in remote.items()} == {verb: each.out for verb, each in local.items()}
+    assert remote_json == local_json
+    assert mermaid.out.startswith("flowchart TD\n")
+    assert [(each.exit, each.err.splitlines()[0]) for each in unknown] == [
+        (Exit.NOT_FOUND, "error: the server has no such workflow")
+    ] * 2
+
+
 def test_wrong_token_is_said_in_a_sentence(terminal: Terminal, url: str):
     answer = terminal.type("run", "list", "--url", url, "--token", "another-secret-of-twenty-characters")
 

@@ -19,7 +19,7 @@ async def start(s: Site, name: str, **options: object) -> str:
 
 
 async def names(s: Site, **query: object) -> list[str]:
-    response = await s.get("/workflows/greet/runs", params=query)
+    response = await s.get("/workflows/greet/runs", params={"snapshots": True, **query})
     assert response.status_code == 200, response.text
     return [row["snapshot"]["context"]["input"] for row in response.json()["runs"]]
 
@@ -28,7 +28,7 @@ async def test_list_shows_the_newest_run_first_with_its_snapshot():
     async with site() as s:
         for name in ("ada", "bob"):
             await start(s, name, requestContext={"apiKey": "hunter2", "tenant": "x"})
-        page = (await s.get("/workflows/greet/runs")).json()
+        page = (await s.get("/workflows/greet/runs", params={"perPage": 100})).json()
 
     assert page["total"] == 2
     row = page["runs"][0]
@@ -38,6 +38,34 @@ async def test_list_shows_the_newest_run_first_with_its_snapshot():
     assert snapshot["context"]["input"] == "bob"
     assert snapshot["context"]["greet"]["output"] == "hello bob"
     assert snapshot["requestContext"] == {"apiKey": "[redacted]", "tenant": "x"}
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"limit": "false"}, {"perPage": 101}, {"perPage": 2, "snapshots": False}], ids=str
+)
+async def test_long_list_reads_no_journals(query: dict[str, object], monkeypatch: pytest.MonkeyPatch):
+    async with site() as s:
+        run_id = await start(s, "ada", resourceId="x")
+        await s.created(GREET)
+        monkeypatch.delattr(type(s.app.engine), "load_history")
+        page = (await s.get("/workflows/greet/runs", params=query)).json()
+
+    assert (page["total"], len(page["runs"])) == (2, 2)
+    row = page["runs"][1]
+    assert set(row) == {"workflowName", "runId", "resourceId", "createdAt", "updatedAt", "snapshot"}
+    assert (row["runId"], row["resourceId"], row["snapshot"]["status"]) == (run_id, "x", "success")
+
+
+async def test_long_list_and_short_one_have_the_same_heads():
+    async with site() as s:
+        await start(s, "ada", resourceId="x")
+        short, long = [
+            (await s.get("/workflows/greet/runs", params={"snapshots": each})).json()["runs"][0]
+            for each in (True, False)
+        ]
+
+    assert long["snapshot"].items() <= short["snapshot"].items()
+    assert {**long, "snapshot": None} == {**short, "snapshot": None}
 
 
 async def test_pages_by_number_and_by_offset():
@@ -70,6 +98,7 @@ async def test_conditions_narrow_a_list():
     [
         {"perPage": 0},
         {"perPage": 100_000},
+        {"perPage": 101, "snapshots": True},
         {"page": -1},
         {"limit": "x"},
         {"status": "nope"},

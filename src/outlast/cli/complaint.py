@@ -61,6 +61,9 @@ def complaint_of(error: OutlastError) -> Complaint:
     exit_code = next(_EXITS[kind] for kind in type(error).__mro__ if kind in _EXITS)
     code = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__.removesuffix("Error")).lower()
     message = str(error)
+    if isinstance(error, ClientError) and error.code == "workflow-not-found":
+        hint = "see which have runs there: outlast workflow list, with the same --url"
+        return Complaint("the server has no such workflow", hint=hint, exit=Exit.NOT_FOUND, code=error.code)
     if isinstance(error, RunNotFoundError):
         message = f"run {error.run_id}: no such run here"
     if isinstance(error, RunExistsError):

@@ -94,12 +94,24 @@ class Place:
         Raises:
             Complaint: As `open`; or a server and something else are named, or the client is not installed.
         """
-        if not self.is_remote or self.url is None:
+        if not self.is_remote:
             async with self.open(worker=worker, purpose=purpose) as app:
                 yield app
             return
-        if worker or self._names_file:
-            raise Complaint("--url leaves everything to a server", hint="leave out --app, --store and --work")
+        if worker:
+            raise Complaint("--url leaves everything to a server", hint="leave out --work")
+        async with self.server() as client:
+            yield client
+
+    @asynccontextmanager
+    async def server(self) -> AsyncGenerator[Client]:
+        """Open the server that was named.
+
+        Raises:
+            Complaint: Something else is named, too, or the client is not installed.
+        """
+        if self.url is None or self._names_file:
+            raise Complaint("--url leaves everything to a server", hint="leave out --app and --store")
         require_extra("client", purpose="--url")
         from outlast.client import Client  # noqa: PLC0415 - only if the extra is there
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
+from urllib.parse import quote
 
 import httpx
 
@@ -113,6 +114,16 @@ class Client:
         """
         answer = await self._transport.request("GET", "/workflows", is_repeatable=True)
         return cast("Mapping[str, Mapping[str, JsonValue]]", answer)
+
+    async def definition(self, workflow_id: str) -> Mapping[str, JsonValue]:
+        """Return what the server's workflow declares: names and JSON Schemas of its types, and its graph.
+
+        Raises:
+            ClientError: The server has no such workflow; its `code` is `workflow-not-found`.
+            ServerUnavailableError: The server did not answer.
+        """
+        path = f"/workflows/{quote(workflow_id, safe='')}/definition"
+        return await self._transport.request("GET", path, is_repeatable=True)
 
     async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
         self,

@@ -75,7 +75,9 @@ def create_app(
     guard = Middleware(
         Guard, asks_for_tokens=asks, allowed_hosts=options.allowed_hosts, allowed_origins=options.allowed_origins
     )
-    routes = [*health_routes(service, find), Route("/swagger-ui", _swagger_ui(options)), Mount(options.prefix, api)]
+    own = [*health_routes(service, find), Route("/swagger-ui", _swagger_ui(options))]
+    mount = Mount(options.prefix, api)
+    routes = [mount, *own] if options.prefix else [*own, mount]  # without a prefix it would take all paths
     app = Starlette(
         routes=routes, middleware=[guard], exception_handlers={HTTPException: _plain}, lifespan=_lifespan(service)
     )

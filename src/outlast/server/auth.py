@@ -33,8 +33,10 @@ class Scope(StrEnum):
 
     def includes(self, needed: Scope) -> bool:
         """Say whether who has this scope may do what needs the other one."""
-        order = list(Scope)
-        return order.index(self) >= order.index(needed)
+        return _RANKS[self] >= _RANKS[needed]
+
+
+_RANKS: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ such calls apart: `Host` (a foreign name that was made to point here, DNS rebind
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from secrets import token_hex
 from typing import Final
@@ -88,6 +89,7 @@ class Guard:
             return False
 
 
+@lru_cache(maxsize=64)  # asked with each request, mostly of the same few names
 def is_loopback(name: str) -> bool:
     """Say whether a host name or address is this machine's loopback."""
     if name == "localhost":

@@ -258,8 +258,9 @@ test('lists of runs', async () => {
   const all = await workflow.runs();
   assert.equal(all.total, before.total + 3);
   assert.deepEqual(all.runs.slice(0, 3).map(run => run.runId), ids);
-  assert.equal(all.runs[0].snapshot.context.shaky.output, 'third time lucky');
+  assert.equal(all.runs[0].snapshot.status, 'success');
   const page = await workflow.runs({ page: 0, perPage: 2 });
+  assert.equal(page.runs[0].snapshot.context.shaky.output, 'third time lucky');
   assert.deepEqual([page.runs.length, page.total], [2, all.total]);
   assert.equal((await workflow.runs({ limit: 1, offset: 1 })).runs[0].runId, ids[1]);
   assert.equal((await workflow.runs({ limit: false })).total, all.total);

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final
 
 import typer
 
@@ -14,8 +15,8 @@ from outlast.cli.exits import Exit
 from outlast.cli.place import Place, find_workflow
 from outlast.cli.screen import Screen, plain
 from outlast.cli.tree import draw_tree
-from outlast.graph.committed import CommittedWorkflow
-from outlast.graph.document import graph_to_json
+from outlast.graph.definition import definition_of, summary_of
+from outlast.graph.document import graph_from_json, graph_to_json
 from outlast.graph.nodes import Graph
 from outlast.graph.render import to_mermaid
 from outlast.values import JsonValue
@@ -41,7 +42,7 @@ async def list_workflows(screen: Screen, place: Place) -> None:
         return
     workflows = place.load(purpose="this").workflows.values()
     if screen.is_json:
-        screen.json({"workflows": [_summary(each) for each in workflows]})
+        screen.json({"workflows": [summary_of(each) for each in workflows]})
         return
     rows = [(each.id, each.input.name, each.output.name, each.graph.root.info.description) for each in workflows]
     screen.table(("WORKFLOW", "INPUT", "OUTPUT", "DESCRIPTION"), rows)
@@ -67,28 +68,27 @@ async def _list_recorded(screen: Screen, place: Place) -> None:
 
 
 async def show(screen: Screen, place: Place, workflow_id: WorkflowId) -> None:
-    """Show what a workflow takes and gives, and its steps. Needs the app."""
-    workflow = find_workflow(place.load(purpose="this"), workflow_id)
-    schemas = _schemas(workflow)
+    """Show what a workflow takes and gives, and its steps. Needs the app, or a server that has it."""
+    definition = await _find_definition(place, workflow_id)
     if screen.is_json:
-        screen.json({**_summary(workflow), **schemas, "graph": graph_to_json(workflow.graph)})
+        screen.json({**definition})
         return
-    screen.fields(
-        (
-            ("workflow", workflow.id),
-            ("description", workflow.graph.root.info.description),
-            ("input", workflow.input.name),
-            ("output", workflow.output.name),
-            ("state", "" if workflow.state.schema.is_json else workflow.state.schema.name),
-            ("context", "" if workflow.request_context.is_json else workflow.request_context.name),
-        )
-    )
+    names = (("workflow", "workflowId"), ("description", "description"), ("input", "input"), ("output", "output"))
+    named = (*names, ("state", "state"), ("context", "requestContext"))
+    screen.fields([(label, str(definition.get(key, ""))) for label, key in named])
     screen.say()
-    screen.draw(draw_tree(workflow.graph))
-    for name in ("inputSchema", "stateSchema"):
-        if schemas.get(name):
-            screen.say(f"\n{_HEADINGS[name]}")
-            screen.say(plain(json.dumps(schemas[name], indent=2, ensure_ascii=False)))
+    screen.draw(draw_tree(graph_from_json(definition["graph"])))
+    for name, heading in _HEADINGS.items():
+        if name in definition:
+            screen.say(f"\n{heading}")
+            screen.say(plain(json.dumps(definition[name], indent=2, ensure_ascii=False)))
+
+
+async def _find_definition(place: Place, workflow_id: str) -> Mapping[str, JsonValue]:
+    if not place.is_remote:
+        return definition_of(find_workflow(place.load(purpose="this"), workflow_id))
+    async with place.server() as client:
+        return await client.definition(workflow_id)
 
 
 _HEADINGS: Final = {"inputSchema": "What the input may be:", "stateSchema": "What the initial state may be:"}
@@ -101,7 +101,7 @@ async def graph(
     *,
     form: Annotated[Form, typer.Option("--format", "-f", help="How it is written.")] = Form.TEXT,
 ) -> None:
-    """Draw the graph of a workflow; without an app that of its latest run in the file."""
+    """Draw the graph of a workflow, at a server too; without an app that of its latest run in the file."""
     drawn = await _find_graph(place, workflow_id)
     if screen.is_json:
         screen.json(graph_to_json(drawn))
@@ -112,8 +112,8 @@ async def graph(
 
 
 async def _find_graph(place: Place, workflow_id: str) -> Graph:
-    if place.app is not None:
-        return find_workflow(place.load(purpose="this"), workflow_id).graph
+    if place.is_remote or place.app is not None:
+        return graph_from_json((await _find_definition(place, workflow_id))["graph"])
     async with place.open() as app:
         runs = (await app.list_runs(workflow_id, per_page=1)).runs
         history = await app.engine.load_history(runs[0].run_id) if runs else None
@@ -125,27 +125,6 @@ async def _find_graph(place: Place, workflow_id: str) -> Graph:
             code="workflow-not-found",
         )
     return history.graph
-
-
-def _summary(workflow: CommittedWorkflow[Any, Any]) -> dict[str, JsonValue]:
-    return {
-        "workflowId": workflow.id,
-        "description": workflow.graph.root.info.description,
-        "input": workflow.input.name,
-        "output": workflow.output.name,
-        "fingerprint": workflow.fingerprint,
-    }
-
-
-def _schemas(workflow: CommittedWorkflow[Any, Any]) -> dict[str, JsonValue]:
-    """Return JSON Schemas of what a workflow declares; what is not declared is left out."""
-    described = {
-        "inputSchema": workflow.input.to_json_schema("validation"),
-        "outputSchema": workflow.output.to_json_schema("serialization"),
-        "stateSchema": {} if workflow.state.schema.is_json else workflow.state.to_json_schema(),
-        "requestContextSchema": workflow.request_context.to_json_schema("validation"),
-    }
-    return {name: cast("JsonValue", schema) for name, schema in described.items() if schema}
 
 
 command(group, "list")(list_workflows)

@@ -15,13 +15,14 @@ from outlast.reading import make_query
 from outlast.server.problem import Refusal
 from outlast.server.routes.route import Admin, AnyRunId, JsonRoute, Reader, ServiceOf, WorkflowId, answer
 from outlast.server.wire.answer import RESPONSES, Message, RunDetails, RunRows
-from outlast.server.wire.result import DETAIL_FIELDS, run_details, run_row
+from outlast.server.wire.result import DETAIL_FIELDS, light_row, run_details, run_row
 from outlast.storage.listing import COUNTED
 from outlast.values import JsonValue
 
 __all__ = ["router"]
 
 MOST_ROWS: Final = 1_000
+MOST_SNAPSHOTS: Final = 100
 LAST_PAGE: Final = 10_000
 Limit: TypeAlias = Annotated[
     Literal["false"] | Annotated[int, Query(ge=1, le=MOST_ROWS)] | None, Query(description="`false`: all of them.")
@@ -44,10 +45,17 @@ async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
     to_date: Annotated[datetime | None, Query(alias="toDate", description="Recorded then or earlier.")] = None,
     resource_id: Annotated[str | None, Query(alias="resourceId", description="Only of this resource.")] = None,
     status: Annotated[RunStatus | None, Query(description="Only with this status.")] = None,
+    snapshots: Annotated[
+        bool | None,
+        Query(description="Whether rows hold what is recorded of the run; by default in pages of at most 100."),
+    ] = None,
 ) -> Response:
-    """The runs of a workflow with what is recorded of each, the newest first; at most 1,000 of them at once."""
+    """The runs of a workflow, the newest first; at most 1,000 of them at once.
+
+    A page that was asked to be small, of at most 100, shows what is recorded of each run; a longer list its status.
+    """
     functions = service.workflow(workflow_id).functions
-    size = per_page or (limit if isinstance(limit, int) else MOST_ROWS)
+    size, is_full = _size(per_page or (limit if isinstance(limit, int) else None), snapshots=snapshots)
     query = make_query(
         workflow_id=workflow_id,
         status=status,
@@ -58,8 +66,13 @@ async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
     )
     place = page if page is not None else (offset or 0) // size
     listing = await service.outlast.engine.list_runs(replace(query, offset=min(place * size, COUNTED)))
-    found = [await service.outlast.engine.load_history(each.run_id) for each in listing.runs]
-    rows: list[JsonValue] = [run_row(each, functions=functions) for each in found if each is not None]
+    rows: list[JsonValue] = []
+    for each in listing.runs:
+        history = await service.outlast.engine.load_history(each.run_id) if is_full else None
+        if history is not None:
+            rows.append(run_row(history, functions=functions))
+        elif not is_full:
+            rows.append(light_row(each))
     return answer({"runs": rows, "total": listing.total})
 
 
@@ -92,6 +105,15 @@ async def delete_run(service: ServiceOf, principal: Admin, workflow_id: Workflow
     await service.find(run_id, principal, workflow_id=workflow_id)
     await service.outlast.run(run_id).delete()
     return answer({"message": "Workflow run deleted"})
+
+
+def _size(asked: int | None, *, snapshots: bool | None) -> tuple[int, bool]:
+    """Return how many rows a page has at most, and whether each holds a snapshot, for which a journal is read."""
+    is_full = snapshots if snapshots is not None else asked is not None and asked <= MOST_SNAPSHOTS
+    if is_full and asked is not None and asked > MOST_SNAPSHOTS:
+        issue = Problem("snapshots", f"pages with snapshots have at most {MOST_SNAPSHOTS} rows")
+        raise Refusal(400, "Invalid query parameters", code="invalid-request", issues=[issue])
+    return asked or (MOST_SNAPSHOTS if is_full else MOST_ROWS), is_full
 
 
 def _fields(given: str | None) -> frozenset[str]:

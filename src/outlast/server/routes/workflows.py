@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from outlast.core.status import RunStatus
+from outlast.graph.definition import definition_of
 from outlast.server.routes.route import JsonRoute, Reader, ServiceOf, WorkflowId, answer
-from outlast.server.wire.answer import RESPONSES, Counts, WorkflowInfo, WorkflowList
+from outlast.server.wire.answer import RESPONSES, Counts, Definition, WorkflowInfo, WorkflowList
 from outlast.server.wire.info import workflow_info, workflow_summary
 
 __all__ = ["router"]
@@ -44,3 +45,14 @@ async def run_counts(service: ServiceOf, principal: Reader) -> Response:
 async def show_workflow(service: ServiceOf, _principal: Reader, workflow_id: WorkflowId) -> Response:
     """Its steps, its graph, and its schemas as text of JSON."""
     return answer(workflow_info(service.workflow(workflow_id)))
+
+
+@router.get(
+    "/workflows/{workflow_id}/definition",
+    response_model=Definition,
+    responses=RESPONSES.find,
+    summary="Look at a workflow in our own form",
+)
+async def show_definition(service: ServiceOf, _principal: Reader, workflow_id: WorkflowId) -> Response:
+    """The names and JSON Schemas of its types, and its graph as runs keep it."""
+    return answer(definition_of(service.workflow(workflow_id)))

@@ -13,6 +13,7 @@ __all__ = [
     "Capabilities",
     "Counts",
     "Created",
+    "Definition",
     "Deliveries",
     "Failure",
     "Marked",
@@ -128,6 +129,35 @@ class WorkflowList(RootModel[dict[str, WorkflowInfo]]):
     """Workflows by id."""
 
 
+class Definition(_Answer):
+    """A workflow in our own form."""
+
+    workflow_id: str
+    """Its id."""
+    description: str
+    """The author's words."""
+    input: str
+    """Name of the type of its input."""
+    output: str
+    """Name of the type of its result."""
+    fingerprint: str
+    """Tells whether two graphs are the same."""
+    state: str = ""
+    """Name of the type of its state."""
+    request_context: str = ""
+    """Name of the type of its request context."""
+    input_schema: _Json = Field(default_factory=dict)
+    """JSON Schema of the input."""
+    output_schema: _Json = Field(default_factory=dict)
+    """JSON Schema of the result."""
+    state_schema: _Json = Field(default_factory=dict)
+    """JSON Schema of the state."""
+    request_context_schema: _Json = Field(default_factory=dict)
+    """JSON Schema of the request context."""
+    graph: _Json
+    """Its graph."""
+
+
 class RunOutcome(_Answer):
     """A run that rests."""
 
@@ -206,7 +236,7 @@ class RunRow(_Answer):
     updated_at: str
     """When something happened to it last."""
     snapshot: _Json
-    """Its state, steps and outcome."""
+    """Its state, steps and outcome; in a long list only its status."""
 
 
 class RunRows(_Answer):

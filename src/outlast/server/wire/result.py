@@ -18,9 +18,10 @@ from outlast.instant import from_ms
 from outlast.results import RunResult, StepResult, read_result
 from outlast.server.wire.context import redact
 from outlast.server.wire.graph import index_paths, step_graph, top_level_ids
+from outlast.storage.listing import RunSummary
 from outlast.values import JsonValue
 
-__all__ = ["DETAIL_FIELDS", "render_error", "run_details", "run_result", "run_row", "wire_time"]
+__all__ = ["DETAIL_FIELDS", "light_row", "render_error", "run_details", "run_result", "run_row", "wire_time"]
 
 DETAIL_FIELDS: Final = ("result", "error", "payload", "steps", "activeStepsPath", "serializedStepGraph")
 """Parts of the details that a client can choose from; the others always come."""
@@ -105,6 +106,18 @@ def run_row(history: History, *, functions: Mapping[str, Function]) -> dict[str,
         **_outcome(result),
     }
     return {**head, "snapshot": snapshot}
+
+
+def light_row(run: RunSummary) -> dict[str, JsonValue]:
+    """Return a run as a long list shows it: of the snapshot only what no journal is read for."""
+    return {
+        "runId": run.run_id,
+        "workflowName": run.workflow_id,
+        "resourceId": run.resource_id,
+        "createdAt": wire_time(run.created_at_ms),
+        "updatedAt": wire_time(run.updated_at_ms),
+        "snapshot": {"runId": run.run_id, "status": run.status.value, "timestamp": run.updated_at_ms},
+    }
 
 
 def render_error(failure: FailureInfo) -> dict[str, JsonValue]:
