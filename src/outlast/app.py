@@ -78,6 +78,7 @@ class Outlast(Findable):
         max_stream_events: int = 1_000_000,
         hook_timeout: timedelta = timedelta(seconds=30),
         retention: timedelta | None = timedelta(days=30),
+        stream_retention: timedelta | None = None,
         identity_ttl: timedelta = timedelta(days=30),
         tracing: TracingChoice = None,
         clock: Clock = WALL_CLOCK,
@@ -106,6 +107,9 @@ class Outlast(Findable):
             grace: How long a body may go on after its run was canceled, or after it asked to suspend, bail or abort.
             retention: How long runs are kept after they ended; None for ever. Workers delete older ones in the
                 background.
+            stream_retention: How long what bodies said with `ctx.write`, `ctx.progress` and `ctx.emit` is kept while
+                nothing happens to their run; None for as long as the run. A stream tells its readers where some of it
+                is missing.
             identity_ttl: How long the id of a deleted run cannot be started again.
             tracing: The OpenTelemetry `TracerProvider` that takes the spans of runs. None: the one that the program has
                 configured globally when the app is entered, if any. True: the same, and there must be one. False: none.
@@ -128,6 +132,7 @@ class Outlast(Findable):
             max_stream_events=max_stream_events,
             hook_timeout=hook_timeout,
             retention=retention,
+            stream_retention=stream_retention,
             identity_ttl=identity_ttl,
             must_trace=tracing not in (None, False),
             find_tracer=partial(find_tracer, tracing),

@@ -5,10 +5,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from cli.terminal import Terminal
 from outlast.cli.reloading import read_times
 
 
+@pytest.mark.slow
 def test_dev_starts_anew_with_changed_code_and_ends_well(terminal: Terminal):
     with terminal.spawn("dev", "shop", "--port", "0", "--json", "--log-level", "error") as process:
         assert process.stdout is not None
@@ -25,6 +28,7 @@ def test_dev_starts_anew_with_changed_code_and_ends_well(terminal: Terminal):
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_dev_waits_for_the_next_change_when_the_code_cannot_be_imported(terminal: Terminal):
     shop = terminal.directory / "shop.py"
     good = shop.read_text()

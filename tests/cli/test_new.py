@@ -9,6 +9,7 @@ from cli.terminal import Terminal
 from outlast.cli.exits import Exit
 
 
+@pytest.mark.slow
 def test_new_project_passes_its_tests_and_runs(terminal: Terminal):
     made = terminal.type("new", "my-shop", "--json")
     project = Terminal(terminal.directory / "my-shop")

@@ -70,6 +70,7 @@ def test_workflow_of_a_server_is_shown_as_that_of_the_app(terminal: Terminal):
     ] * 2
 
 
+@pytest.mark.slow
 def test_wrong_token_is_said_in_a_sentence(terminal: Terminal, url: str):
     answer = terminal.type("run", "list", "--url", url, "--token", "another-secret-of-twenty-characters")
 

@@ -68,6 +68,7 @@ def test_start_with_watch_shows_the_run_that_it_started(terminal: Terminal):
     assert "step-waiting  pack  ValueError: too [red]heavy[/red]\\x1b[2J; next attempt" in answer.out
 
 
+@pytest.mark.slow
 def test_watching_a_live_run_follows_it_to_its_end(terminal: Terminal):
     terminal.type("run", "start", "slow", "--id", "s1", "-i", '"s1"', *APP)
     with (

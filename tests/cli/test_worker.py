@@ -64,6 +64,7 @@ def test_first_signal_lets_the_steps_in_flight_end(terminal: Terminal, number: s
     assert status(terminal, "s1") == "success"
 
 
+@pytest.mark.slow
 def test_second_signal_ends_the_process_at_once_and_loses_nothing(terminal: Terminal):
     begun = start_slow(terminal, "s1")
     with working(terminal) as process:

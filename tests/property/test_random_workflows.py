@@ -272,6 +272,7 @@ def check_many(graphs: int) -> None:
     print(", ".join(f"{count} {what}" for what, count in tally.counts.items()))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # seconds when all is well; shrinking what is not takes its time
 def test_random_workflows_mean_the_same_whenever_their_processes_die() -> None:
     """5, 7, 9.1, 12.1: what a run comes to, and what is recorded of it, does not depend on crashes."""

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from outlast.core.chunk import removal_of
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import RunExistsError, RunNotFoundError, RunStateError, StaleRunError
@@ -84,6 +85,16 @@ class ModelRun:
     tags: tuple[str, ...] = ()
     told: list[ModelDelivery] = field(default_factory=list)
     hold: tuple[int, int, str] | None = None
+
+    @property
+    def head(self) -> int:
+        return self.journal[-1].seq
+
+    def silence(self) -> None:
+        """Keep the facts, and of what was said a notice in the place of the last."""
+        said = [record for record in self.journal if not record.is_fact]
+        notices = [removal_of(said[-1])] if said else []
+        self.journal = sorted([*(record for record in self.journal if record.is_fact), *notices])
 
     @property
     def next_told(self) -> ModelDelivery | None:
@@ -272,7 +283,7 @@ class StoreMachine(RuleBasedStateMachine):
         run = self.runs[run_id]
         if stale == "seq":
             count = max(count, 1)
-        first = len(run.journal) + 1 + (pick % 3 - 1 or 2) * (stale == "seq")
+        first = run.head + 1 + (pick % 3 - 1 or 2) * (stale == "seq")
         records = [self.record(seq) for seq in range(first, first + count)]
         owner = run.owner if run.owner is not None else self.worker(pick) or WorkerKey(99)
         listed = self.do(self.stores[store].list_inbox(run.owner)) if run.owner is not None else []
@@ -303,7 +314,7 @@ class StoreMachine(RuleBasedStateMachine):
         run.status, run.execution = write.status, write.execution
         run.told += [ModelDelivery(each.due_at_ms) for each in write.outbox]
         if write.hold is not None:
-            run.hold = (run.epoch, len(run.journal), write.hold)
+            run.hold = (run.epoch, run.head, write.hold)
         for row in taken:
             del run.inbox[row.topic]
         if write.is_released:
@@ -321,7 +332,7 @@ class StoreMachine(RuleBasedStateMachine):
         free = [run_id for run_id, run in self.runs.items() if run.owner is None]
         choice = free if free and pick else sorted(self.runs)
         run = self.runs[choice[pick % len(choice)]]
-        head = len(run.journal) - (stale == "seq")
+        head = run.head - (stale == "seq")
         ending = Ending(
             run=run.key,
             epoch=run.epoch + (stale == "epoch"),
@@ -345,7 +356,7 @@ class StoreMachine(RuleBasedStateMachine):
         free = [run_id for run_id, run in self.runs.items() if run.owner is None]
         choice = free if free and pick else sorted(self.runs)
         run = self.runs[choice[pick % len(choice)]]
-        head = len(run.journal) - stale
+        head = run.head - stale
         records = [self.record(seq)._replace(execution=run.execution + 1) for seq in range(head + 1, head + count + 1)]
         reopening = Reopening(run=run.key, head=head, records=records)
 
@@ -486,12 +497,18 @@ class StoreMachine(RuleBasedStateMachine):
         del self.runs[run_id]
         self.deleted[run_id] = now
 
-    @rule(old=st.sampled_from([None, 0, 10]), forgotten=st.sampled_from([0, 10]))
-    def sweep(self, old: int | None, forgotten: int) -> None:
+    @rule(old=st.sampled_from([None, 0, 10]), forgotten=st.sampled_from([0, 10]), quiet=st.sampled_from([None, 0, 10]))
+    def sweep(self, old: int | None, forgotten: int, quiet: int | None) -> None:
         now = self.now
-        ended, deleted = None if old is None else now - old, now - forgotten
+        ended, deleted, said = (
+            None if old is None else now - old,
+            now - forgotten,
+            None if quiet is None else now - quiet,
+        )
         while True:
-            call = self.stores[0].sweep(ended_before_ms=ended, deleted_before_ms=deleted, now_ms=now)
+            call = self.stores[0].sweep(
+                ended_before_ms=ended, deleted_before_ms=deleted, said_before_ms=said, now_ms=now
+            )
             step = self.loop.run_until_complete(call)
             assert step is not None
             if step.is_done:
@@ -501,6 +518,8 @@ class StoreMachine(RuleBasedStateMachine):
             if ended is not None and self.may_delete(run) and run.journal[-1].at_ms < ended:
                 # What is deleted at `now` is not forgotten before a later sweep.
                 self.bury_run(run_id, now)
+            elif said is not None and run.owner is None and run.journal[-1].at_ms < said:
+                run.silence()
 
     @invariant()
     def rows_and_journals_agree(self) -> None:
@@ -514,7 +533,7 @@ class StoreMachine(RuleBasedStateMachine):
                     run.status,
                     run.execution,
                 )
-                assert (row.owner, row.epoch, row.head) == (run.owner, run.epoch, len(run.journal))
+                assert (row.owner, row.epoch, row.head) == (run.owner, run.epoch, run.journal[-1].seq)
                 assert row.updated_at_ms == run.journal[-1].at_ms
                 if run.owner is None:
                     assert row.ready_at_ms == run.ready_at_ms
@@ -525,7 +544,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def holds_agree(self) -> None:
         for run in self.runs.values():
-            is_held = run.hold is not None and run.hold[:2] == (run.epoch, len(run.journal))
+            is_held = run.hold is not None and run.hold[:2] == (run.epoch, run.head)
             hold = self.loop.run_until_complete(self.stores[0].find_hold(run.key))
             assert hold == (run.hold[2] if run.hold is not None and is_held else None)
 
@@ -592,7 +611,10 @@ class SqliteMachine(StoreMachine):
         self.folder.cleanup()
 
 
-@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine], ids=["memory", "sqlite"])
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param(MemoryMachine, id="memory"), pytest.param(SqliteMachine, id="sqlite", marks=pytest.mark.slow)],
+)
 def test_store_agrees_with_the_model(machine: type[StoreMachine]):
     """Guarantee: whatever happens in whatever order, a store holds what its contract says."""
     run_state_machine_as_test(

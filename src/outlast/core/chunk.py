@@ -12,7 +12,20 @@ from outlast.core.record import Record
 from outlast.immutable import immutable
 from outlast.values import JsonValue, decode, encode
 
-__all__ = ["ChunkWritten", "DataEmitted", "ProgressMade", "StreamEntry", "decode_entry", "encode_entry"]
+__all__ = [
+    "ENTRIES_REMOVED",
+    "ChunkWritten",
+    "DataEmitted",
+    "EntriesRemoved",
+    "ProgressMade",
+    "StreamEntry",
+    "decode_entry",
+    "encode_entry",
+    "removal_of",
+]
+
+ENTRIES_REMOVED: Final = "entries-removed"
+"""Type of the record that stands in the place of stream events that were removed."""
 
 _CHUNK, _PROGRESS, _DATA = "chunk-written", "progress-made", "data-emitted"
 _VERSION: Final = 1
@@ -62,6 +75,14 @@ class DataEmitted:
     """The name, as `data-price`."""
 
 
+@immutable
+class EntriesRemoved:
+    """What bodies said up to here is not kept any more. It stands in the place of the last that was removed."""
+
+    at_ms: int
+    """When the last of it was said, in milliseconds since 1970, UTC."""
+
+
 StreamEntry: TypeAlias = ChunkWritten | ProgressMade | DataEmitted
 """Closed on purpose, like `Event`."""
 
@@ -77,14 +98,21 @@ def encode_entry(entry: StreamEntry, *, seq: int, execution: int, payload: bytes
     return Record(seq, execution, is_fact, name, _VERSION, entry.at_ms, entry.path, entry.attempt, body, payload)
 
 
-def decode_entry(record: Record) -> StreamEntry:
+def removal_of(last: Record) -> Record:
+    """Return what takes the place of stream events that are removed, given the last of them."""
+    return Record(last.seq, last.execution, False, ENTRIES_REMOVED, _VERSION, last.at_ms, "", 0, None, None)  # noqa: FBT003
+
+
+def decode_entry(record: Record) -> StreamEntry | EntriesRemoved:
     """Return the stream event of a stored record that is no fact.
 
     Raises:
         UnknownEventError: A newer version of Outlast wrote it.
     """
-    if record.version > _VERSION or record.type not in (_CHUNK, _PROGRESS, _DATA):
+    if record.version > _VERSION or record.type not in (_CHUNK, _PROGRESS, _DATA, ENTRIES_REMOVED):
         raise UnknownEventError(record.type, record.version)
+    if record.type == ENTRIES_REMOVED:
+        return EntriesRemoved(record.at_ms)
     if record.type == _CHUNK:
         return ChunkWritten(record.at_ms, record.path, record.attempt)
     body = _body(record)

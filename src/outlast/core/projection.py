@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from outlast.core.advance import apply, decide
-from outlast.core.chunk import ChunkWritten, DataEmitted, ProgressMade, StreamEntry, decode_entry
+from outlast.core.chunk import ChunkWritten, DataEmitted, EntriesRemoved, ProgressMade, StreamEntry, decode_entry
 from outlast.core.codec import decode_event
 from outlast.core.commands import Evaluate
 from outlast.core.events import (
@@ -261,8 +261,10 @@ class Projection:
         reason: dict[str, JsonValue] = {} if self._cancel_reason is None else {"reason": self._cancel_reason}
         return [_Draft(type="workflow-canceled", fields=reason), finish]
 
-    def _entry(self, seq: int, entry: StreamEntry) -> _Draft:
-        """Tell what a body said."""
+    def _entry(self, seq: int, entry: StreamEntry | EntriesRemoved) -> _Draft:
+        """Tell what a body said, or that it is not kept any more."""
+        if isinstance(entry, EntriesRemoved):
+            return _Draft(type="workflow-output-removed")
         call = self._calls.get(entry.path)
         fields = _subject(entry.path) | {"attempt": entry.attempt}
         if call is not None:

@@ -45,6 +45,8 @@ class DriveOptions:
     """How many events the bodies of one run may write, progress and data included."""
     retention: timedelta | None = timedelta(days=30)
     """How long ended runs are kept; None for ever."""
+    stream_retention: timedelta | None = None
+    """How long what the bodies of a run said is kept after the run's latest event; None for as long as the run."""
     identity_ttl: timedelta = timedelta(days=30)
     """How long the id of a deleted run cannot be started again."""
     must_trace: bool = False
@@ -80,7 +82,11 @@ class DriveOptions:
         if self.hook_timeout <= timedelta():
             message = f"hook_timeout={self.hook_timeout} must be above zero"
             raise ConfigurationError(message)
-        for name, kept in (("retention", self.retention), ("identity_ttl", self.identity_ttl)):
+        for name, kept in (
+            ("retention", self.retention),
+            ("stream_retention", self.stream_retention),
+            ("identity_ttl", self.identity_ttl),
+        ):
             if kept is not None and kept < timedelta():
                 message = f"{name}={kept} must not be below zero"
                 raise ConfigurationError(message)

@@ -19,6 +19,8 @@ class Sweep:
     """How many runs it deleted."""
     forgotten: int = 0
     """How many ids of deleted runs it set free."""
+    silenced: int = 0
+    """How many events it removed that bodies of kept runs had said."""
     freed_bytes: int = 0
     """By how much it made the store smaller."""
     is_done: bool = False
@@ -46,15 +48,25 @@ class RunKeeper(Protocol):
         """
         ...
 
-    async def sweep(self, *, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep | None:
-        """Do one small step of what is left to do: delete old runs, forget ids, give room back.
+    async def sweep(
+        self,
+        *,
+        ended_before_ms: int | None,
+        deleted_before_ms: int,
+        said_before_ms: int | None = None,
+        now_ms: int,
+    ) -> Sweep | None:
+        """Do one small step of what is left to do: delete old runs, forget ids, remove what was said, give room back.
 
         Guarantees:
             At most one open store on this machine sweeps, from its first step until it is closed or its process ends;
             the others get None. No step holds up other writes for longer than a few milliseconds of work. A run is
             deleted only if its latest event is older than `ended_before_ms` (None: no run is), it has ended, nothing is
             asked of it, no idempotency key is held for it at `now_ms`, and its outbox is empty. An id is forgotten only
-            if its run was deleted before `deleted_before_ms`.
+            if its run was deleted before `deleted_before_ms`. What bodies of a run said is removed only if nobody owns
+            the run and its latest event is older than `said_before_ms` (None: it is kept as long as its run). In the
+            place of the last event that was removed stands `removal_of` it, so that every reader sees that something is
+            missing; facts stay, and no event changes its place.
 
         Raises:
             StoreUnavailableError: This step did nothing, or it is not known; the next one goes on.

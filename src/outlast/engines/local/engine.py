@@ -75,6 +75,7 @@ class LocalEngine:
         self._housekeeper = Housekeeper(
             store,
             retention=self._options.retention,
+            stream_retention=self._options.stream_retention,
             identity_ttl=self._options.identity_ttl,
             now_ms=self._now_ms,
         )

@@ -19,17 +19,25 @@ _EVERY_S = 60.0
 _BREATH_S = 0.005
 """The shortest pause after a step. It rests as long as the step took, so that others have at least half of the time."""
 _MEGABYTE = 1_000_000
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Housekeeper:
     """Sweeps the store as long as its process is a worker; of several processes on a machine, one does it."""
 
     def __init__(
-        self, store: Store, *, retention: timedelta | None, identity_ttl: timedelta, now_ms: Callable[[], int]
+        self,
+        store: Store,
+        *,
+        retention: timedelta | None,
+        stream_retention: timedelta | None,
+        identity_ttl: timedelta,
+        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
-        self._retention_ms = None if retention is None else retention // timedelta(milliseconds=1)
-        self._identity_ttl_ms = identity_ttl // timedelta(milliseconds=1)
+        self._retention = retention
+        self._stream_retention = stream_retention
+        self._identity_ttl = identity_ttl
         self._now_ms = now_ms
 
     async def work_for_ever(self) -> None:
@@ -48,29 +56,36 @@ class Housekeeper:
     async def sweep(self) -> None:
         """Do all that is to be done, step by step."""
         loop = asyncio.get_running_loop()
-        deleted = forgotten = freed = 0
+        deleted = forgotten = silenced = freed = 0
         began = loop.time()
         while True:
             step_began = loop.time()
             now = self._now_ms()
             step = await self._store.sweep(
-                ended_before_ms=None if self._retention_ms is None else now - self._retention_ms,
-                deleted_before_ms=now - self._identity_ttl_ms,
+                ended_before_ms=_before(now, self._retention),
+                deleted_before_ms=now - self._identity_ttl // _MILLISECOND,
+                said_before_ms=_before(now, self._stream_retention),
                 now_ms=now,
             )
             if step is None:
                 return  # another process on this machine does it
-            deleted, forgotten, freed = deleted + step.deleted, forgotten + step.forgotten, freed + step.freed_bytes
+            deleted, forgotten = deleted + step.deleted, forgotten + step.forgotten
+            silenced, freed = silenced + step.silenced, freed + step.freed_bytes
             if step.is_done:
                 break
             await asyncio.sleep(max(_BREATH_S, loop.time() - step_began))
-        if deleted or forgotten or freed:
+        if deleted or forgotten or silenced or freed:
             _log.info(
-                "deleted %d runs that ended more than %s ago, set %d ids of deleted runs free, and gave %.1f MB back, "
-                "in %.1f s",
+                "deleted %d runs that ended more than %s ago, set %d ids of deleted runs free, removed %d events that "
+                "bodies had said, and gave %.1f MB back, in %.1f s",
                 deleted,
-                timedelta(milliseconds=self._retention_ms or 0),
+                self._retention,
                 forgotten,
+                silenced,
                 freed / _MEGABYTE,
                 loop.time() - began,
             )
+
+
+def _before(now_ms: int, kept: timedelta | None) -> int | None:
+    return None if kept is None else now_ms - kept // _MILLISECOND

@@ -171,12 +171,17 @@ class MemoryDatabase:
         is_asked = run.owner is not None or run.ready_at_ms is not None
         return refuse_to_delete(run_id, run.status, is_asked=is_asked, has_outbox=self.outbox.has_due(run))
 
-    def would_sweep(self, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> bool:
+    def would_sweep(
+        self, ended_before_ms: int | None, deleted_before_ms: int, said_before_ms: int | None, now_ms: int
+    ) -> bool:
         """Say whether `sweep` would change something."""
-        return bool(self._old(ended_before_ms, now_ms) or self._forgettable(deleted_before_ms))
+        is_due = self._old(ended_before_ms, now_ms) or self._forgettable(deleted_before_ms)
+        return bool(is_due or self._talkative(said_before_ms))
 
-    def sweep(self, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep:
-        """Delete old runs and forget ids, a limited number at a time."""
+    def sweep(
+        self, ended_before_ms: int | None, deleted_before_ms: int, said_before_ms: int | None, now_ms: int
+    ) -> Sweep:
+        """Delete old runs, forget ids and remove what was said, a limited number at a time."""
         old = self._old(ended_before_ms, now_ms)
         for run_id in old:
             self.delete(run_id, now_ms)
@@ -186,7 +191,16 @@ class MemoryDatabase:
         lost = [place for place, (run_id, _, _) in self._identities.items() if run_id in gone]
         for place in lost:
             del self._identities[place]
-        return Sweep(deleted=len(old), forgotten=len(gone), is_done=not old and not gone)
+        talkative = self._talkative(said_before_ms)
+        silenced = sum(run.silence() for run in talkative)
+        is_done = not (old or gone or talkative)
+        return Sweep(deleted=len(old), forgotten=len(gone), silenced=silenced, is_done=is_done)
+
+    def _talkative(self, said_before_ms: int | None) -> list[Run]:
+        if said_before_ms is None:
+            return []
+        runs = (run for run in self.runs.values() if run.owner is None and run.updated_at_ms < said_before_ms)
+        return list(islice((run for run in runs if not run.is_silent), _SWEPT_AT_ONCE))
 
     def _old(self, ended_before_ms: int | None, now_ms: int) -> list[str]:
         if ended_before_ms is None:

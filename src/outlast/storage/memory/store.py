@@ -282,8 +282,15 @@ class MemoryStore:
         """
         await self._write(self._database.would_delete, self._database.delete, run_id, now_ms)
 
-    async def sweep(self, *, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep | None:
-        """Do one small step of what is left to do: delete old runs, forget ids."""
+    async def sweep(
+        self,
+        *,
+        ended_before_ms: int | None,
+        deleted_before_ms: int,
+        said_before_ms: int | None = None,
+        now_ms: int,
+    ) -> Sweep | None:
+        """Do one small step of what is left to do: delete old runs, forget ids, remove what was said."""
         self._check_open()
         database = self._database
         with database.lock:
@@ -291,7 +298,8 @@ class MemoryStore:
                 database.sweeper = self
             if database.sweeper is not self:
                 return None
-        return await self._write(database.would_sweep, database.sweep, ended_before_ms, deleted_before_ms, now_ms)
+        limits = (ended_before_ms, deleted_before_ms, said_before_ms, now_ms)
+        return await self._write(database.would_sweep, database.sweep, *limits)
 
     async def register_worker(
         self, *, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey] = ()

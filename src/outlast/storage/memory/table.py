@@ -10,6 +10,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TypeAlias
 
+from outlast.core.chunk import ENTRIES_REMOVED, removal_of
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.storage.base import ClaimedRun, GraphKey, InboxKey, InboxRow, Receipt, RunKey, RunRow, WorkerKey
@@ -83,6 +84,19 @@ class Run:
             (self.facts if record.is_fact else self.said).append(tuple(record))
         if records:
             self.head, self.updated_at_ms = records[-1].seq, records[-1].at_ms
+
+    def silence(self) -> int:
+        """Remove what its bodies said, but for a notice; return how many events that were."""
+        if not self.said:
+            return 0
+        removed = sum(row[3] != ENTRIES_REMOVED for row in self.said)
+        self.said = [tuple(removal_of(Record._make(self.said[-1])))]
+        return removed
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is nothing that `silence` would remove."""
+        return all(row[3] == ENTRIES_REMOVED for row in self.said)
 
     def load(self, *, after: int, until: int | None, limit: int | None, facts_only: bool) -> list[Record]:
         """Return events with `after < seq <= until`, in order, at most `limit`."""

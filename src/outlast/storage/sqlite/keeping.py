@@ -1,38 +1,39 @@
-"""Deleting runs in small pieces, so that no other write waits long for it, and giving pages back to the disk.
+"""Deleting runs in small pieces, so that no other write waits long for it.
 
 The row of a deleted run stays for a while, stripped, with the status `deleted`: the unique index on run ids then
 refuses to start the id again, and a start has nothing more to ask. `head` counts the events that are still to be
 removed, so that a sweep finds what a crash, or a long journal, left over.
+
+A step ends when its time is over, not when it has done so many rows: how long a row takes depends on how large its
+values are, on how many places of the file it touches, and on the disk.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import time
+from collections.abc import Sequence
 from typing import ClassVar, Final, NamedTuple
 
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
 from outlast.storage.keeping import Sweep, refuse_to_delete
-from outlast.storage.sqlite.locks import WriterLock
 from outlast.storage.sqlite.operation import Operation
-from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+from outlast.storage.sqlite.sql import many, one
 
-__all__ = ["DELETED", "Candidate", "DeleteRun", "Scan", "SweepRuns", "give_back", "select_candidates"]
+__all__ = ["DELETED", "Candidate", "DeleteRun", "Scan", "StepTime", "SweepRuns", "Swept", "select_candidates"]
 
 DELETED: Final = "deleted"
 """Status of a row that only keeps its id from being used again."""
 
+STEP_S: Final = 0.005
+"""How long a step goes on before it ends with the piece that it is at."""
 _RUNS: Final = 200
 """How many runs one step deletes at most."""
-_EVENTS: Final = 1_500
-"""How many events one step removes at most: a few milliseconds of work."""
-_PAGES: Final = 256
-"""How many pages one step gives back at most: 1 MB."""
-_SPARE_PAGES: Final = 1_024
-"""How many free pages a store keeps, because new runs need them again: 4 MB."""
-_PATIENCE_S: Final = 1.0
+_RUNS_AT_ONCE: Final = 16
+"""How many runs are a piece, if they are short."""
+_EVENTS_AT_ONCE: Final = 64
+"""How many events are a piece."""
 
 
 class Scan(NamedTuple):
@@ -44,6 +45,8 @@ class Scan(NamedTuple):
     """Runs that ended earlier may be deleted."""
     deleted_before_ms: int
     """Runs that were deleted earlier may be forgotten."""
+    said_before_ms: int | None
+    """What was said in runs of which the latest event is older may be removed."""
     now_ms: int
     """The time."""
 
@@ -58,30 +61,39 @@ class Candidate(NamedTuple):
     is_deleted: bool
     """Whether only its id, and perhaps some of its events, are left."""
 
+
+class Swept(NamedTuple):
+    """What a step did, and how far it came."""
+
+    sweep: Sweep
+    """What it did."""
+    after: int
+    """Nothing is left to do about runs up to this key."""
+
+
+class StepTime:
+    """The time that a step has."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + STEP_S
+
     @property
-    def is_done_at_once(self) -> bool:
-        """Whether one step is enough for it."""
-        return self.head <= _EVENTS
+    def is_over(self) -> bool:
+        """Whether the step is to end."""
+        return time.monotonic() >= self._until
 
 
 def select_candidates(connection: sqlite3.Connection, scan: Scan) -> list[Candidate]:
-    """Return the next rows to do something about: as many as one step can do."""
+    """Return the next rows to do something about."""
     values = (scan.after, _before(scan), scan.now_ms, scan.deleted_before_ms, _RUNS)
     rows = connection.execute(one("select_sweepable"), values).fetchall()
-    chosen: list[Candidate] = []
-    events = 0
-    for key, head, status in rows:
-        events += head
-        if chosen and events > _EVENTS:
-            break
-        chosen.append(Candidate(key, head, status == DELETED))
-    return chosen
+    return [Candidate(key, head, status == DELETED) for key, head, status in rows]
 
 
 class DeleteRun(Operation["OutlastError | None"]):
     """Deletes a run that has ended. Answers why not."""
 
-    pages: ClassVar[int] = _EVENTS // 32
+    pages: ClassVar[int] = 50
 
     def __init__(self, run_id: str, *, now_ms: int) -> None:
         self._run_id = run_id
@@ -96,7 +108,8 @@ class DeleteRun(Operation["OutlastError | None"]):
         known = None if status is None else RunStatus(status)
         refusal = refuse_to_delete(self._run_id, known, is_asked=bool(is_asked), has_outbox=bool(has_outbox))
         if refusal is None:
-            _strip(connection, [key], rest=max(0, head - _EVENTS), now_ms=self._now_ms)
+            _strip(connection, [key], now_ms=self._now_ms)
+            _remove_journals(connection, [(key, head)], StepTime())
             self._was_deleted = True
         return refusal
 
@@ -105,79 +118,87 @@ class DeleteRun(Operation["OutlastError | None"]):
         return not self._was_deleted or connection.execute(one("find_run"), (self._run_id,)).fetchone() is None
 
 
-class SweepRuns(Operation[Sweep]):
-    """Deletes old runs, removes what is left of deleted ones, and forgets ids."""
+class SweepRuns(Operation[Swept]):
+    """Deletes old runs, removes what is left of deleted ones, and forgets ids, as far as its time goes."""
 
     is_long: ClassVar[bool] = True
-    pages: ClassVar[int] = _EVENTS // 32
+    pages: ClassVar[int] = 250
+    """Runs of different resources are in different leaves of the index."""
 
     def __init__(self, candidates: Sequence[Candidate], scan: Scan) -> None:
         self._candidates = candidates
         self._scan = scan
 
-    def apply(self, connection: sqlite3.Connection) -> Sweep:
+    def apply(self, connection: sqlite3.Connection) -> Swept:
         """Do what the rows still allow: they were read before this transaction."""
-        scan = self._scan
-        finished = [each for each in self._candidates if not each.is_deleted]
-        kept = _keys(connection, "recheck_sweepable", [each.key for each in finished], (_before(scan), scan.now_ms))
-        rest = max(0, sum(each.head for each in finished) - _EVENTS)  # above 0 only for a single long run
-        _strip(connection, kept, rest=rest, now_ms=scan.now_ms)
-        for each in self._candidates:
-            if each.is_deleted and each.head > 0:
-                _remove_events(connection, [each.key], rest=max(0, each.head - _EVENTS))
-        gone = [each.key for each in self._candidates if each.is_deleted and each.head == 0]
-        for start, size in chunks(len(gone)):
-            connection.execute(many("drop_identities", size), gone[start : start + size])
-            connection.execute(many("forget_runs", size), gone[start : start + size])
-        return Sweep(deleted=len(kept), forgotten=len(gone))
+        time_left, candidates = StepTime(), self._candidates
+        deleted = forgotten = 0
+        after = self._scan.after
+        for start in range(0, len(candidates), _RUNS_AT_ONCE):
+            if start and time_left.is_over:
+                break
+            piece = candidates[start : start + _RUNS_AT_ONCE]
+            kept = self._delete(connection, [each.key for each in piece if not each.is_deleted])
+            forgotten += _forget(connection, [each.key for each in piece if each.is_deleted and each.head == 0])
+            deleted += len(kept)
+            ended = {*kept, *(each.key for each in piece if each.is_deleted)}
+            left = [(each.key, each.head) for each in piece if each.head and each.key in ended]
+            cut = _remove_journals(connection, left, time_left)
+            if cut is not None:  # it goes on with this one
+                after = cut - 1
+                break
+            after = piece[-1].key
+        return Swept(Sweep(deleted=deleted, forgotten=forgotten), after)
 
-
-def give_back(connect: Callable[[], sqlite3.Connection], lock: WriterLock) -> tuple[int, bool]:
-    """Move pages from the end of the file into holes, and cut it; return how many, and whether that was all.
-
-    Raises:
-        StoreUnavailableError: Another process does not let go of the writer lock.
-        sqlite3.Error: Nothing was changed.
-    """
-    with closing(connect()) as connection:
-        before = _free_pages(connection)
-        if before > _SPARE_PAGES:
-            with lock.held(within=_PATIENCE_S):
-                pages = min(_PAGES, before - _SPARE_PAGES)
-                # As a script: it moves a page with each step, and `execute` makes one step where there are no columns.
-                connection.executescript(f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({pages}); COMMIT")
-        after = _free_pages(connection)
-    return before - after, after <= _SPARE_PAGES or after >= before
-
-
-def _free_pages(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    def _delete(self, connection: sqlite3.Connection, keys: Sequence[int]) -> list[int]:
+        """Make tombstones of those of some runs that may still be deleted; return them."""
+        if not keys:
+            return []
+        values = (_before(self._scan), self._scan.now_ms, *keys)
+        kept: list[int] = [
+            key for (key,) in connection.execute(many("recheck_sweepable", len(keys)), values).fetchall()
+        ]
+        if kept:
+            _strip(connection, kept, now_ms=self._scan.now_ms)
+        return kept
 
 
 def _before(scan: Scan) -> int:
     return -1 if scan.ended_before_ms is None else scan.ended_before_ms
 
 
-def _strip(connection: sqlite3.Connection, keys: Sequence[int], *, rest: int, now_ms: int) -> None:
-    """Leave nothing of ended runs but their ids, and the first `rest` events if there are too many for one step."""
-    for start, size in chunks(len(keys)):
-        some = list(keys[start : start + size])
-        connection.execute(many("strip_runs", size), (now_ms, *some))
-        for name in ("drop_inbox", "drop_tags", "drop_outbox", "drop_holds", "drop_start_deadlines"):
-            connection.execute(many(name, size), some)
-    _remove_events(connection, keys, rest=rest)
+def _strip(connection: sqlite3.Connection, keys: Sequence[int], *, now_ms: int) -> None:
+    """Leave nothing of ended runs but their ids and their events."""
+    connection.execute(many("strip_runs", len(keys)), (now_ms, *keys))
+    for name in ("drop_inbox", "drop_tags", "drop_outbox", "drop_holds", "drop_start_deadlines"):
+        connection.execute(many(name, len(keys)), keys)
+
+
+def _forget(connection: sqlite3.Connection, keys: Sequence[int]) -> int:
+    if keys:
+        for name in ("drop_identities", "forget_runs"):
+            connection.execute(many(name, len(keys)), keys)
+    return len(keys)
+
+
+def _remove_journals(
+    connection: sqlite3.Connection, journals: Sequence[tuple[int, int]], time_left: StepTime
+) -> int | None:
+    """Remove events of deleted runs, given their keys and heads; return the run at which the time was over."""
+    if sum(head for _, head in journals) <= _EVENTS_AT_ONCE:
+        _remove_events(connection, [key for key, _ in journals], rest=0)
+        return None
+    for key, head in journals:
+        rest = head
+        while rest > 0:
+            if rest < head and time_left.is_over:
+                return key
+            rest = max(0, rest - _EVENTS_AT_ONCE)
+            _remove_events(connection, [key], rest=rest)
+    return None
 
 
 def _remove_events(connection: sqlite3.Connection, keys: Sequence[int], *, rest: int) -> None:
-    for start, size in chunks(len(keys)):
-        some = list(keys[start : start + size])
+    if keys:
         for name in ("drop_events", "drop_stream_events", "shorten_runs"):
-            connection.execute(many(name, size), (rest, *some))
-
-
-def _keys(connection: sqlite3.Connection, name: str, keys: Sequence[int], values: tuple[SqlValue, ...]) -> list[int]:
-    found: list[int] = []
-    for start, size in chunks(len(keys)):
-        rows = connection.execute(many(name, size), (*values, *keys[start : start + size])).fetchall()
-        found += (key for (key,) in rows)
-    return found
+            connection.execute(many(name, len(keys)), (rest, *keys))

@@ -102,6 +102,7 @@ async def start(
         readers=readers,
         connect=partial(connect, path),
         on_written=maintenance.note,
+        is_log_long=maintenance.is_due,
     )
     turn = TurnLock(f"{path}.suspects")
     return Machinery(

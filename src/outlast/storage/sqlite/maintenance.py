@@ -28,6 +28,7 @@ class Maintenance:
         self._lock = lock
         self._pages = 0
         self._is_stopping = False
+        self._is_copying = False
         self._wake = threading.Event()
         self._thread = LoopThread("outlast-checkpoint", self._serve)
 
@@ -36,6 +37,10 @@ class Maintenance:
         self._pages += pages
         if self._pages >= _PAGES:
             self._wake.set()
+
+    def is_due(self) -> bool:
+        """Say whether the log is long, or just being copied."""
+        return self._wake.is_set() or self._is_copying
 
     def stop(self) -> None:
         """Let the thread end after the checkpoint that it may be at."""
@@ -59,9 +64,13 @@ class Maintenance:
 
     def _checkpoint_whenever_due(self, connection: sqlite3.Connection) -> None:
         while not self._is_stopping:
+            self._is_copying = True
             self._wake.clear()
             self._pages = 0
-            self._checkpoint(connection)
+            try:
+                self._checkpoint(connection)
+            finally:
+                self._is_copying = False
             if not self._is_stopping:
                 self._wake.wait()
 

@@ -421,6 +421,36 @@ DELETE FROM events WHERE seq > ? AND run_key IN ({keys})
 -- name: drop_stream_events
 DELETE FROM stream_events WHERE seq > ? AND run_key IN ({keys})
 
+-- Runs that nobody owns and to which nothing has happened for some time, and in which something was said that is still
+-- kept. It goes from run to run in the table of what was said, and passes over the runs that say nothing.
+-- Values: after which key, since when, how many.
+-- name: select_talkative
+WITH RECURSIVE talkative (key) AS (
+  SELECT min(run_key) FROM stream_events WHERE run_key > ?
+  UNION ALL
+  SELECT (SELECT min(run_key) FROM stream_events WHERE run_key > talkative.key) FROM talkative WHERE talkative.key IS NOT NULL
+)
+SELECT runs.key FROM talkative CROSS JOIN runs ON runs.key = talkative.key
+WHERE runs.owner IS NULL AND runs.updated_at_ms < ? AND runs.status <> 'deleted'
+  AND EXISTS (SELECT 1 FROM stream_events WHERE run_key = runs.key AND type <> 'entries-removed')
+LIMIT ?
+
+-- name: measure_said
+SELECT seq, type, coalesce(length(body), 0) + coalesce(length(payload), 0) FROM stream_events
+WHERE run_key = ? ORDER BY seq LIMIT ?
+
+-- name: is_silent
+SELECT 1 FROM runs WHERE key = ? AND owner IS NULL AND updated_at_ms < ? AND status <> 'deleted'
+
+-- name: drop_said
+DELETE FROM stream_events WHERE run_key = ? AND seq < ?
+
+-- name: select_said
+SELECT seq, execution, at_ms FROM stream_events WHERE run_key = ? AND seq = ?
+
+-- name: replace_said
+UPDATE stream_events SET type = ?, v = ?, path = ?, attempt = ?, body = ?, payload = ? WHERE run_key = ? AND seq = ?
+
 -- name: drop_inbox
 DELETE FROM inbox WHERE run_key IN ({keys})
 

@@ -241,9 +241,17 @@ class SqliteStore(StoreAccess):
         if refusal is not None:
             raise refusal
 
-    async def sweep(self, *, ended_before_ms: int | None, deleted_before_ms: int, now_ms: int) -> Sweep | None:
-        """Do one small step of what is left to do: delete old runs, forget ids, give room back."""
-        return await self._usable().sweeper.step(Scan(0, ended_before_ms, deleted_before_ms, now_ms), self._perform)
+    async def sweep(
+        self,
+        *,
+        ended_before_ms: int | None,
+        deleted_before_ms: int,
+        said_before_ms: int | None = None,
+        now_ms: int,
+    ) -> Sweep | None:
+        """Do one small step of what is left to do: delete old runs, forget ids, drop what was said, give room back."""
+        scan = Scan(0, ended_before_ms, deleted_before_ms, said_before_ms, now_ms)
+        return await self._usable().sweeper.step(scan, self._perform)
 
     async def count_in_flight(self) -> dict[GraphKey, int]:
         """Return how many runs have not ended, by graph."""

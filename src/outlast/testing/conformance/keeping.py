@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from outlast.core.chunk import removal_of
+from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import RunExistsError, RunNotFoundError, RunStateError, StaleRunError, StoreUnavailableError
 from outlast.storage.base import Append, Receipt, Store
@@ -40,15 +43,31 @@ async def _ended(store: Store, run_id: str = "run", *, events: int = 1) -> Held:
     return held
 
 
-async def _sweep(store: Store, *, ended: int | None = LATER, deleted: int = NOW) -> Sweep:
+async def _talkative(store: Store, run_id: str, count: int) -> tuple[Held, list[Record]]:
+    """Record a run that rests, in which every third event is no fact; return its journal, too."""
+    held = await hold(store, run_id)
+    journal = [record._replace(is_fact=record.seq % 3 != 0) for record in records(1, count)]
+    write = held.write(records=journal[1:], status=RunStatus.SUSPENDED, is_released=True, ready_at_ms=LATER)
+    assert isinstance(await append(store, write), Receipt)
+    return held, journal
+
+
+async def _sweep(store: Store, *, ended: int | None = LATER, deleted: int = NOW, said: int | None = None) -> Sweep:
     """Sweep until nothing is left to do, and return what all steps did."""
-    deletions = forgotten = 0
+    deletions = forgotten = silenced = 0
     while True:
-        step = await store.sweep(ended_before_ms=ended, deleted_before_ms=deleted, now_ms=LATER)
+        step = await store.sweep(ended_before_ms=ended, deleted_before_ms=deleted, said_before_ms=said, now_ms=LATER)
         assert step is not None
         deletions, forgotten = deletions + step.deleted, forgotten + step.forgotten
+        silenced += step.silenced
         if step.is_done:
-            return Sweep(deleted=deletions, forgotten=forgotten)
+            return Sweep(deleted=deletions, forgotten=forgotten, silenced=silenced)
+
+
+async def _step(store: Store) -> Sweep:
+    step = await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, said_before_ms=LATER, now_ms=LATER)
+    assert step is not None
+    return step
 
 
 async def _ids(store: Store) -> list[str]:
@@ -279,6 +298,91 @@ class SweepContract(StoreScenario):
             assert await store.load_records(swept.key) == []
             assert await store.load_records(deleted.key) == []
             assert await _sweep(store, deleted=LATER + 1) == Sweep(forgotten=2)
+
+    async def test_what_was_said_goes_before_its_run_and_leaves_a_notice(self) -> None:
+        """In the place of the last event that was removed stands `removal_of` it; facts stay."""
+        async with self.process() as store, self.process() as other:
+            held, journal = await _talkative(store, "run", 12)
+
+            assert await _sweep(store, ended=None, said=LATER) == Sweep(silenced=4)
+
+            facts = [record for record in journal if record.is_fact]
+            for reader in (store, other):
+                assert await reader.load_records(held.key) == [*facts, removal_of(journal[11])]
+                assert await reader.load_facts(held.key) == facts
+            assert (await find(store)).head == len(journal)
+            assert await _sweep(store, ended=None, said=LATER) == Sweep()
+
+    async def test_what_was_said_later_goes_in_its_turn(self) -> None:
+        """Every reader sees that something is missing: one notice is enough, behind all that is."""
+        async with self.process() as store:
+            held, journal = await _talkative(store, "run", 5)
+            await _sweep(store, ended=None, said=LATER)
+            more = [record._replace(is_fact=record.seq % 2 != 0) for record in records(6, 3)]
+            (claimed,) = await store.claim(held.worker, graphs=[held.graph], now_ms=LATER, limit=1)
+            write = held.write(records=more, epoch=claimed.epoch, status=RunStatus.SUSPENDED, is_released=True)
+            assert isinstance(await append(store, write), Receipt)
+
+            assert await _sweep(store, ended=None, said=LATER) == Sweep(silenced=2)
+
+            kept = [record for record in (*journal, *more) if record.is_fact]
+            assert await store.load_records(held.key) == [*kept, removal_of(more[2])]
+
+    async def test_what_was_said_lately_or_in_an_owned_run_is_kept(self) -> None:
+        """Only if nobody owns the run and its latest event is older than `said_before_ms`; None keeps all."""
+        async with self.process() as store:
+            free, journal = await _talkative(store, "free", 6)
+            owned = await hold(store, "owned", worker=free.worker)
+            said = [record._replace(is_fact=False) for record in records(2, 3)]
+            await append(store, owned.write(records=said))
+
+            assert await _sweep(store, ended=None, said=NOW) == Sweep()
+            assert await _sweep(store, ended=None) == Sweep()
+
+            assert await store.load_records(free.key) == journal
+            assert await _sweep(store, ended=None, said=LATER) == Sweep(silenced=2)
+            assert await store.load_records(owned.key) == [*records(1, 1), *said]
+
+    async def test_much_that_was_said_takes_many_steps_and_is_never_half_told(self) -> None:
+        """No step holds up other writes for longer than a few milliseconds of work."""
+        async with self.process() as store:
+            held, journal = await _talkative(store, "run", 9_000)
+            facts = sum(record.is_fact for record in journal)
+
+            first = await store.sweep(ended_before_ms=None, deleted_before_ms=NOW, said_before_ms=LATER, now_ms=LATER)
+
+            assert first is not None
+            assert first.silenced > 0
+            said = [record for record in await store.load_records(held.key) if not record.is_fact]
+            assert said[0] == removal_of(journal[said[0].seq - 1])
+            assert len(said) == 1 + len(journal) - facts - first.silenced
+            rest = await _sweep(store, ended=None, said=LATER)
+            assert first.silenced + rest.silenced == len(journal) - facts
+            assert len(await store.load_records(held.key)) == facts + 1
+
+    @pytest.mark.parametrize("mode", ["before", "after", "lost"])
+    async def test_sweep_that_dies_at_any_step_is_finished_by_the_next_store(self, mode: Any) -> None:  # noqa: ANN401
+        """This step did nothing, or it is not known; the next one goes on."""
+        async with self.process() as sibling:
+            held, journal = await _talkative(sibling, "talkative", 6)
+            long = await _ended(sibling, "long", events=400)
+            await _ended(sibling, "short")
+            commits = 0
+            while True:  # one more commit each time, until none is left to die at
+                commits += 1
+                seam = KillAt(commits, mode)
+                async with self.process(seam) as store:
+                    with suppress(StoreUnavailableError):
+                        while not (await _step(store)).is_done:
+                            pass
+                if not seam.struck:
+                    break
+
+            assert await _ids(sibling) == ["talkative"]
+            assert await sibling.load_records(long.key) == []
+            facts = [record for record in journal if record.is_fact]
+            assert await sibling.load_records(held.key) == [*facts, removal_of(journal[5])]
+            assert await _sweep(sibling, said=LATER, deleted=LATER + 1) == Sweep(forgotten=2)
 
     async def test_one_store_sweeps_at_a_time(self) -> None:
         """At most one open store on this machine sweeps; the others get None."""
