@@ -1,0 +1,56 @@
+"""Workers whose every misfortune is drawn: stopped, blocked, killed at commits, with clocks that are set.
+
+The engine, the worker and the store are the real ones; simulated are the loop on which several processes take turns,
+the time, and what befalls them. `OUTLAST_SEEDS` says how many worlds are tried, `OUTLAST_SEED` repeats one.
+"""
+
+# ruff: noqa: T201 - the numbers are for people
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from simulation.world import live_through
+
+SEED = int(os.environ.get("OUTLAST_SEED", "0"))
+WORLDS = int(os.environ.get("OUTLAST_SEEDS", "20"))
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Workers complain while they die."""
+    logger = logging.getLogger("outlast")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.timeout(60 + 10 * WORLDS)
+def test_whatever_befalls_the_workers_every_run_ends_as_it_must() -> None:
+    """12.1: one winner for each outcome, no run lost, every write fenced, all runs end."""
+    fates: Counter[str] = Counter()
+    seeds = [SEED] if SEED else random.sample(range(1, 1_000_000), WORLDS)
+    for seed in seeds:
+        print(f"seed {seed}; repeat with OUTLAST_SEED={seed}")
+        world = live_through(seed)
+        fates += world.fates
+        fates["write refused"] += world.database.refused
+
+    print(f"{len(seeds)} worlds: {dict(sorted(fates.items()))}")
+    if len(seeds) > 5:
+        assert fates.keys() >= {"stop", "block", "clock", "before", "after", "lost", "failed", "write refused"}
+
+
+def test_a_seed_repeats_its_world() -> None:
+    """What failed once can be looked at again: the same seed gives the same journals, times included."""
+    seed = SEED or random.randrange(1, 1_000_000)
+    print(f"seed {seed}; repeat with OUTLAST_SEED={seed}")
+
+    assert live_through(seed).digest() == live_through(seed).digest()
