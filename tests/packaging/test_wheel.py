@@ -61,7 +61,7 @@ def test_wheel_works_without_extras(built: Path, tmp_path: Path):
     run(python, "-c", CODE, cwd=tmp_path)
 
 
-def test_sources_install_with_every_extra(built: Path, tmp_path: Path):
+def test_sources_install_with_every_extra_and_make_a_project(built: Path, tmp_path: Path):
     (sources,) = built.glob("*.tar.gz")
     with tarfile.open(sources) as archive:
         assert any(name.endswith("/docs/index.md") for name in archive.getnames())
@@ -69,3 +69,9 @@ def test_sources_install_with_every_extra(built: Path, tmp_path: Path):
 
     run(python, "-c", "import outlast.server, outlast.client", cwd=tmp_path)
     assert "Usage" in run(python, "-m", "outlast", "--help", cwd=tmp_path)
+
+    # A new project works beside the version that made it, which need not be published anywhere.
+    run(python, "-m", "outlast", "new", "my-shop", cwd=tmp_path)
+    project = tmp_path / "my-shop"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", ".[dev]", cwd=project)
+    assert "2 passed" in run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=project)

@@ -6,6 +6,7 @@ import keyword
 import re
 import sys
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
 from typing import Annotated, Final
@@ -43,7 +44,7 @@ def new(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         hint = "choose another directory, or an empty one"
         raise Complaint(f"{root} is there already", hint=hint, exit=Exit.REFUSED, code="file-exists")
-    values = {"name": package.replace("_", "-"), "package": package}
+    values = {"name": package.replace("_", "-"), "package": package, "version": version("outlast")}
     written: list[str] = []
     try:
         for name, template in _FILES.items():
