@@ -18,13 +18,32 @@ async def described() -> dict[str, Any]:
     return paths
 
 
-async def test_every_route_has_one_line():
+async def test_every_route_has_one_line_with_its_refusals():
     page = (DOCS / "reference" / "http-api.md").read_text()
+    rows = re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) [^`]+)` \| \w+ \| ([\d ]*?) *\|", page, re.MULTILINE)
 
-    documented = re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) [^`]+)` \|", page, re.MULTILINE)
+    routes = {
+        f"{method.upper()} {path}": sorted(set(operation["responses"]) - {"200"})
+        for path, operations in (await described()).items()
+        for method, operation in operations.items()
+    }
+    assert len(dict(rows)) == len(rows), "a route has two lines"
+    assert {route: statuses.split() for route, statuses in rows} == routes
 
-    routes = [f"{method.upper()} {path}" for path, operations in (await described()).items() for method in operations]
-    assert sorted(documented) == sorted(routes)
+
+def test_every_refusal_of_the_server_is_in_the_guide():
+    page = (DOCS / "guide" / "over-http.md").read_text()
+    table = page[page.index("| Status | Code |") : page.index("## Several processes")]
+    sources = "".join(path.read_text() for path in (DOCS.parent / "src" / "outlast" / "server").rglob("*.py"))
+
+    told = {
+        (status, code)
+        for status, codes in re.findall(r"^\| (\d+) \| ([^|]+) \|", table, re.MULTILINE)
+        for code in re.findall(r"`([a-z-]+)`", codes)
+    }
+    refusals = set(re.findall(r'Refusal\(\s*(\d{3}),[^()]*?code="([a-z-]+)"', sources))
+    assert len(refusals) >= 10
+    assert refusals - told == set()
 
 
 def test_every_code_of_the_guide_is_known():
