@@ -31,6 +31,10 @@ from outlast.errors import (
     RunStateError,
     RunSuspendedError,
     RunTimedOutError,
+    ScheduleError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
+    ScheduleStateError,
     SchemaVersionError,
     ServerUnavailableError,
     StartDeadlineError,
@@ -56,6 +60,8 @@ from outlast.graph.workflow import Workflow
 from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
 from outlast.run import RunHandle, StartedRun
+from outlast.schedules import ScheduleInfo, SchedulePage, Trigger
+from outlast.scheduling.schedule import Schedule
 from outlast.starting import Idempotency
 from outlast.stream import RunStream, StreamEvent
 from outlast.trace import TraceContext
@@ -114,6 +120,13 @@ __all__ = [
     "RunStream",
     "RunSuspendedError",
     "RunTimedOutError",
+    "Schedule",
+    "ScheduleError",
+    "ScheduleExistsError",
+    "ScheduleInfo",
+    "ScheduleNotFoundError",
+    "SchedulePage",
+    "ScheduleStateError",
     "SchemaVersionError",
     "ServerUnavailableError",
     "StartDeadlineError",
@@ -131,6 +144,7 @@ __all__ = [
     "StreamWriteError",
     "TraceContext",
     "TracingOptions",
+    "Trigger",
     "UnattachedWorkflowError",
     "Union",
     "UnreadableRunError",

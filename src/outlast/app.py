@@ -26,6 +26,7 @@ from outlast.errors import (
     InputError,
     Problem,
     UnattachedWorkflowError,
+    UnsupportedByEngineError,
 )
 from outlast.finding import Findable
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
@@ -35,6 +36,8 @@ from outlast.known import check_committed, known_workflows
 from outlast.location import make_store
 from outlast.mark import Mark
 from outlast.run import RunHandle
+from outlast.scheduler import Scheduler
+from outlast.schedules import Schedules
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
 from outlast.storage.memory import MemoryStore
@@ -215,6 +218,7 @@ class Outlast(Findable):
         self._engine = self._make_engine(store, options)
         self._state: Literal["new", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
+        self._scheduler: Scheduler | None = None
 
     def _make_engine(self, store: Store | None, options: DriveOptions) -> Engine:
         known = list(self._workflows.values())
@@ -253,6 +257,7 @@ class Outlast(Findable):
         self._token = current_host.set((*current_host.get(), self))
         try:
             await self._engine.open()
+            await self._begin_scheduling()
         except BaseException:
             _reset(self._token)
             raise
@@ -260,6 +265,21 @@ class Outlast(Findable):
         _apps.add(self)
         open_hosts().append(self)
         return self
+
+    async def _begin_scheduling(self) -> None:
+        """Fire schedules in this process if it is a worker, and if its engine has any."""
+        try:
+            desk = self._engine.schedules
+        except UnsupportedByEngineError:
+            return
+        if desk.fires:
+            scheduler = Scheduler(desk, self._workflows)
+            try:
+                await scheduler.open()
+            except BaseException:
+                await self._engine.close()
+                raise
+            self._scheduler = scheduler
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -269,6 +289,8 @@ class Outlast(Findable):
             return
         self._state = "closing"  # bodies in flight and hooks may still start and read runs
         try:
+            if self._scheduler is not None:
+                await self._scheduler.close()
             left = await self._engine.close()
         finally:
             self._state = "closed"
@@ -356,6 +378,18 @@ class Outlast(Findable):
         requests = make_requests(workflow, items, new_id=run_ids.next)
         named = [request.run_id for request, item in zip(requests, items, strict=True) if item.get("run_id")]
         return await self._engine.start_many(requests, named=named)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules in the store: those that the workflows declare, and those made at run time.
+
+        Raises:
+            UnattachedWorkflowError: The app is not open.
+            UnsupportedByEngineError: The engine has none.
+            ForkedAppError: The app was opened in the parent of this process.
+        """
+        self._check_open()
+        return Schedules(self._engine.schedules, self._workflows)
 
     def run(self, run_id: str, *, mark: Mark | None = None) -> RunHandle[Any]:
         """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.

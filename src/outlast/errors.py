@@ -26,6 +26,10 @@
     │   ├── NeverStartedError
     │   ├── PoisonRunError
     │   └── RunSuspendedError
+    ├── ScheduleError                   about one schedule; carries its id
+    │   ├── ScheduleNotFoundError
+    │   ├── ScheduleExistsError
+    │   └── ScheduleStateError
     ├── NonRetryableError               raised by authors: do not try this step again
     ├── StoreError                      the operator acts
     │   ├── StoreUnavailableError       may be tried again
@@ -73,6 +77,10 @@ __all__ = [
     "RunStateError",
     "RunSuspendedError",
     "RunTimedOutError",
+    "ScheduleError",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
+    "ScheduleStateError",
     "SchemaVersionError",
     "ServerUnavailableError",
     "StaleRunError",
@@ -324,6 +332,49 @@ class RunSuspendedError(RunError):
         self.args = (run_id, paths)
         self.paths = paths
         """The suspended nodes."""
+
+
+class ScheduleError(OutlastError):
+    """About one schedule."""
+
+    def __init__(self, schedule_id: str, message: str) -> None:
+        super().__init__(schedule_id, message)
+        self.schedule_id = schedule_id
+        """Id of the schedule."""
+        self.message = message
+        """What happened and what to do, without the id."""
+
+    def __str__(self) -> str:
+        """Render with the id first."""
+        return f"schedule {self.schedule_id}: {self.message}"
+
+
+class ScheduleNotFoundError(ScheduleError):
+    """No schedule has this id."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(schedule_id, "no such schedule in this store; app.schedules.list() shows those there are")
+        self.args = (schedule_id,)
+
+
+class ScheduleExistsError(ScheduleError):
+    """A schedule with this id exists. It is untouched."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(schedule_id, "exists already; choose another id, or change it with app.schedules.update")
+        self.args = (schedule_id,)
+
+
+class ScheduleStateError(ScheduleError):
+    """The verb does not fit the schedule. Nothing was changed."""
+
+    def __init__(self, schedule_id: str, verb: str, reason: str) -> None:
+        super().__init__(schedule_id, f"cannot {verb} it: {reason}")
+        self.args = (schedule_id, verb, reason)
+        self.verb = verb
+        """What was asked for."""
+        self.reason = reason
+        """Why not, and what to do instead."""
 
 
 class NonRetryableError(OutlastError):

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,9 +43,18 @@ from outlast.storage.base import (
     Store,
     WorkerKey,
 )
+from outlast.storage.keys import ScheduleKey
 from outlast.storage.listing import RunQuery
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.outbox import NewDelivery
+from outlast.storage.scheduling import (
+    TAKEN,
+    NewSchedule,
+    ScheduleChange,
+    ScheduleQuery,
+    ScheduleRow,
+    TriggerRow,
+)
 from outlast.storage.sqlite import SqliteStore
 
 T = TypeVar("T")
@@ -56,6 +65,7 @@ LEASE = timedelta(hours=1)
 RUN_IDS = st.sampled_from([f"run-{n}" for n in range(4)])
 STORES = st.integers(0, 1)
 SOME = st.integers(0, 9)
+SCHEDULE_IDS = st.sampled_from(["a", "b", "c"])
 
 
 @dataclass
@@ -103,6 +113,14 @@ class ModelRun:
         return first if first is not None and first.owner is None else None
 
 
+@dataclass
+class ModelSchedule:
+    """What the model knows of a schedule."""
+
+    row: ScheduleRow
+    triggers: dict[int, TriggerRow] = field(default_factory=dict)
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Two processes on one store, and the model. Time passes by one millisecond for each rule."""
 
@@ -115,6 +133,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.workers: dict[WorkerKey, int] = {}
         self.over: list[WorkerKey] = []
         self.expired: set[WorkerKey] = set()
+        self.schedules: dict[str, ModelSchedule] = {}
+        self.last_schedule = 0
 
     def make_stores(self) -> tuple[Store, Store]:
         raise NotImplementedError
@@ -474,6 +494,97 @@ class StoreMachine(RuleBasedStateMachine):
             told = [run.next_told for run in self.runs.values() if run.graph == graph]
             first = min((each.due_at_ms for each in told if each and each.due_at_ms is not None), default=None)
             assert self.loop.run_until_complete(self.stores[0].next_delivery_at([graph])) == first
+
+    @rule(store=STORES, id=SCHEDULE_IDS, due=st.none() | SOME)
+    def add_schedule(self, store: int, id: str, due: int | None) -> None:
+        due_at_ms = None if due is None else self.now + due
+        new = NewSchedule(id, "w", id == "a", "active", due_at_ms, b"{}", b"1", self.now)
+
+        was_added = self.do(self.stores[store].schedules.insert(new))
+
+        assert was_added == (id not in self.schedules)
+        if was_added:
+            self.last_schedule += 1
+            times = (new.at_ms, new.at_ms)
+            self.schedules[id] = ModelSchedule(
+                ScheduleRow(
+                    ScheduleKey(self.last_schedule),
+                    1,
+                    id,
+                    "w",
+                    id == "a",
+                    "active",
+                    due_at_ms,
+                    False,
+                    b"{}",
+                    b"1",
+                    0,
+                    *times,
+                )
+            )
+
+    @rule(store=STORES, id=SCHEDULE_IDS)
+    def delete_schedule(self, store: int, id: str) -> None:
+        was_there = self.do(self.stores[store].schedules.delete(id))
+
+        assert was_there == (self.schedules.pop(id, None) is not None)
+
+    @precondition(lambda self: self.schedules)
+    @rule(store=STORES, pick=SOME, behind=st.sampled_from([0, 0, 0, 1]), run_id=RUN_IDS, due=st.none() | SOME)
+    def fire_schedule(self, store: int, pick: int, behind: int, run_id: str, due: int | None) -> None:
+        model = list(self.schedules.values())[pick % len(self.schedules)]
+        row, number = model.row, model.row.last_number + 1
+        is_free = run_id not in self.runs and run_id not in self.deleted
+        graph = self.graphs[pick % 2]
+        trigger = TriggerRow(number, "schedule", self.now, self.now, 1, self.now, outcome="fired", run_id=run_id)
+        run = NewRun(run_id, "w", graph, None, self.now, RunStatus.PENDING, None, [self.first_record()])
+        change = ScheduleChange(
+            key=row.key,
+            version=row.version - behind,
+            status="paused" if pick == 0 else "active",
+            due_at_ms=None if due is None else self.now + due,
+            memory=b"%d" % number,
+            at_ms=self.now,
+            is_waiting=pick > 6,
+            triggers=[trigger],
+            runs=[run],
+        )
+
+        was_changed = self.do(self.stores[store].schedules.change([change]))
+
+        assert was_changed == [not behind]
+        if behind:
+            return
+        model.row = replace(
+            row,
+            version=row.version + 1,
+            status=change.status,
+            due_at_ms=change.due_at_ms,
+            memory=change.memory,
+            is_waiting=change.is_waiting,
+            last_number=number,
+        )
+        model.triggers[number] = trigger if is_free else replace(trigger, outcome="skipped", reason=TAKEN)
+        if is_free:
+            key = self.loop.run_until_complete(self.stores[0].find_run(run_id)).key
+            self.runs[run_id] = ModelRun(key, graph, list(run.records), run.status, ready_at_ms=run.created_at_ms)
+
+    def first_record(self) -> Record:
+        return Record(1, 0, True, "e", 1, self.now, "", 0, None, None)
+
+    @invariant()
+    def schedules_agree(self) -> None:
+        rows = [model.row for _, model in sorted(self.schedules.items())]
+        for store in getattr(self, "stores", ()):
+            assert self.loop.run_until_complete(store.schedules.select(ScheduleQuery())) == rows
+            due = sorted((row.due_at_ms, row.key) for row in rows if row.due_at_ms is not None)
+            upcoming = self.loop.run_until_complete(store.schedules.next_due(["w"]))
+            assert upcoming == (due[0][0] if due else None, any(row.is_waiting for row in rows))
+            listed = self.loop.run_until_complete(store.schedules.list_due(["w"], now_ms=self.now, limit=9))
+            assert [row.key for row in listed] == [key for at_ms, key in due if at_ms <= self.now]
+            for model in self.schedules.values():
+                triggers = self.loop.run_until_complete(store.schedules.list_triggers(model.row.key, limit=99))
+                assert triggers == list(reversed(model.triggers.values()))
 
     @rule(store=STORES, run_id=RUN_IDS)
     def delete(self, store: int, run_id: str) -> None:

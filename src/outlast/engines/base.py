@@ -11,6 +11,7 @@ from outlast.core.history import History
 from outlast.core.record import Record
 from outlast.core.standing import Slots, Standing
 from outlast.engines.options import DriveOptions
+from outlast.engines.scheduling import ScheduleDesk
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
@@ -222,6 +223,15 @@ class Engine(Protocol):
 
     async def close(self) -> int:
         """End in good order and return how many runs are left unfinished that were this engine's."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleDesk:
+        """What keeps schedules and takes the runs that they start.
+
+        Raises:
+            UnsupportedByEngineError: This engine has none.
+        """
         ...
 
     async def until_idle(self) -> None:

@@ -40,5 +40,7 @@ class Capability(StrEnum):
     """Driving at most `max_runs` runs at a time in a process, while others wait to be begun."""
     TRACING = "tracing"
     """Exporting spans, and letting runs join traces."""
+    SCHEDULES = "schedules"
+    """Starting workflows by themselves, at the times that a schedule says."""
     SUBSECOND_TIMERS = "subsecond-timers"
     """Sleeping, and waiting between attempts, to the millisecond."""

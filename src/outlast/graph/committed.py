@@ -16,6 +16,7 @@ from outlast.graph.render import to_mermaid
 from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
 from outlast.graph.step import check_id
+from outlast.scheduling.schedule import Schedule
 from outlast.values import JsonValue, decode, encode
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
 
     composition: Composition
     """The graph, the functions and the types."""
+    schedules: tuple[Schedule, ...]
+    """When it is started by itself: beside the graph, so that a run does not depend on what started it."""
     _recommit: Recommit = field(repr=False)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from outlast.graph.hook import StartInfo
 from outlast.graph.retry import Retry
+from outlast.scheduling.schedule import Schedule
 from outlast.values import JsonValue
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class WorkflowOptions(TypedDict, total=False):
     on_error: Callable[[RunResult[Any]], object] | None
     description: str
     metadata: Mapping[str, JsonValue] | None
+    schedule: Schedule | Sequence[Schedule] | None
 
 
 class StartOptions(TypedDict, total=False):

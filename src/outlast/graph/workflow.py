@@ -16,9 +16,11 @@ from outlast.graph.function import Function, inspect_map, wait_function
 from outlast.graph.hook import HookName, StartInfo, inspect_hooks
 from outlast.graph.options import WorkflowOptions
 from outlast.graph.retry import Retry
+from outlast.graph.scheduled import check_schedules, listed_schedules
 from outlast.graph.schema import Schema
 from outlast.graph.source import Source
 from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
+from outlast.scheduling.schedule import Schedule
 from outlast.values import InvalidValueError, JsonValue, decode
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class Workflow(Generic[In, Out, Cur_co]):
     """The author's words."""
     metadata: Mapping[str, JsonValue]
     """The author's data."""
+    schedules: tuple[Schedule, ...]
+    """When it is started by itself."""
     placements: tuple[Placement, ...]
     """What was added so far."""
 
@@ -120,6 +124,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         on_error: Callable[[RunResult[Any]], object] | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
+        schedule: Schedule | Sequence[Schedule] | None = None,
     ) -> None:
         """Begin a workflow.
 
@@ -138,6 +143,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             on_error: Sync or async function that is told of a failure, after `on_finish`, at least once.
             description: Shown with the graph.
             metadata: JSON, shown with the graph.
+            schedule: When it is started by itself: a `Schedule`, or several with ids. Workers fire them.
 
         Raises:
             DefinitionError: An option cannot work; the message says why.
@@ -153,6 +159,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             "hooks": inspect_hooks(id, {"on_start": on_start, "on_finish": on_finish, "on_error": on_error}),
             "description": description,
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
+            "schedules": listed_schedules(id, schedule),
             "placements": (),
         }
         for name, value in values.items():
@@ -391,10 +398,10 @@ class Workflow(Generic[In, Out, Cur_co]):
         """Check everything and return the immutable, runnable workflow.
 
         Raises:
-            DefinitionError: The graph is empty, an id stands twice, a type cannot be recorded, or no value can fit both
-                of two neighbours; the message lists everything that is wrong, and how to mend it.
+            DefinitionError: The graph is empty, an id stands twice, a type cannot be recorded, no value can fit both of
+                two neighbours, or a schedule's values do not fit; the message says what is wrong, and how to mend it.
         """
-        return CommittedWorkflow(
+        workflow: CommittedWorkflow[In, Out] = CommittedWorkflow(
             compose(
                 self.id,
                 input=self.input,
@@ -408,8 +415,11 @@ class Workflow(Generic[In, Out, Cur_co]):
                 hooks=self.hooks,
                 placements=self.placements,
             ),
+            self.schedules,
             lambda id: self.copy(id=id).commit(),
         )
+        check_schedules(workflow)
+        return workflow
 
     def _add(self, placement: Placement) -> Workflow[In, Out, Any]:
         for task in placement.tasks:

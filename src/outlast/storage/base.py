@@ -43,6 +43,7 @@ from outlast.storage.rows import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.scheduling import ScheduleStore
 
 __all__ = [
     "Append",
@@ -341,6 +342,11 @@ class Store(RunStore, RunIndex, RunKeeper, WorkerStore, OutboxStore, Protocol):
     @property
     def durability(self) -> Durability:
         """What a commit waits for."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """What starts workflows by itself: a contract of its own, see `scheduling.py`."""
         ...
 
     async def open(self) -> None:

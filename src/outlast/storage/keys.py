@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NewType
 
-__all__ = ["DeliveryKey", "GraphKey", "InboxKey", "RunKey", "WorkerKey"]
+__all__ = ["DeliveryKey", "GraphKey", "InboxKey", "RunKey", "ScheduleKey", "WorkerKey"]
 
 RunKey = NewType("RunKey", int)
 """The store's own number for a run; never leaves the process."""
@@ -16,3 +16,5 @@ InboxKey = NewType("InboxKey", int)
 """The store's own number for an inbox row; later rows have larger numbers."""
 DeliveryKey = NewType("DeliveryKey", int)
 """The store's own number for an outbox row; later rows have larger numbers, and none is used twice."""
+ScheduleKey = NewType("ScheduleKey", int)
+"""The store's own number for a schedule; later ones have larger numbers, and none is used twice."""

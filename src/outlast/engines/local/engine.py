@@ -14,6 +14,7 @@ from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededSt
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
+from outlast.engines.local.desk import LocalDesk
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
@@ -92,12 +93,14 @@ class LocalEngine:
             patience=self._bystander.patience,
         )
         self._watch = Watch(store)
+        self._desk = LocalDesk(store, self._shelf, self._options, look_up=self._look_up, wake=self._wake)
         self._timing = Timing(
             store,
             self._shelf,
             self._options.clock,
             rests=self._rests,
             watch=self._watch,
+            desk=self._desk,
             is_looking=lambda: self._is_stale or self._is_looking,
             jumped=self._time_jumped,
         )
@@ -114,6 +117,7 @@ class LocalEngine:
                 self._worker = self._make_worker()
                 self._deliveries = Deliveries(self._store, self._shelf, self._options, wake=self._wake)
                 self._timing.worker, self._timing.deliveries = self._worker, self._deliveries
+                self._desk.worker = self._worker
                 await self._worker.begin_life([workflow.id for workflow in self._workflows])
         except BaseException:
             await self._store.close()
@@ -150,6 +154,11 @@ class LocalEngine:
             self._rests.close(closed)
             self._watch.close(closed)
         return left
+
+    @property
+    def schedules(self) -> LocalDesk:
+        """What keeps schedules and takes the runs that they start."""
+        return self._desk
 
     async def until_idle(self) -> None:
         """Return once this worker drives no run, and nothing is left that it could take or must tell now."""
@@ -244,11 +253,7 @@ class LocalEngine:
         async with self._start_places:
             with self._timing.asking:
                 admission = await self._store.insert_once(new, request.identity)
-        if admission.replaced is not None:  # its end is asked for; see to it at once where that is possible
-            if self._worker is not None and self._is_live(admission.replaced):
-                await self._worker.look_into_inbox()
-            await self._look_up(admission.replaced)
-        self._wake()
+        await self._desk.notice(() if admission.replaced is None else (admission.replaced,))
         return admission.run_id
 
     async def start_many(self, requests: Sequence[StartRequest], *, named: Sequence[str] = ()) -> list[str]:
@@ -444,6 +449,7 @@ class LocalEngine:
         self._last_round = -_ROUND_EVERY
         self._bystander.is_stale = True
         self._rests.look_again()
+        self._desk.note_change()
         self._wake()
 
     async def _look_for_ever(self) -> None:
@@ -477,6 +483,7 @@ class LocalEngine:
         if has_changed:
             self._is_stale = False
             self._bystander.is_stale = True
+            self._desk.note_change()
             await self._shelf.look_for_new()
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
             await self._rests.look()
@@ -484,6 +491,7 @@ class LocalEngine:
         is_round_due = self._loop.time() - self._last_round > _ROUND_EVERY
         if is_round_due:
             self._last_round = self._loop.time()
+            self._desk.tell()
             if await self._bystander.end_late_starts():
                 self._wake()
         if self._worker is None:

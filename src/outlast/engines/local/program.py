@@ -107,6 +107,11 @@ class ProgramShelf:
         return self._programs[key]
 
     @property
+    def workflow_ids(self) -> tuple[str, ...]:
+        """The workflows of this process."""
+        return tuple(self._workflows)
+
+    @property
     def keys(self) -> tuple[GraphKey, ...]:
         """The stored graphs that this process can drive."""
         return tuple(self._programs)

@@ -7,6 +7,7 @@ from typing import Final
 
 from outlast.engines.clock import Clock
 from outlast.engines.local.deliveries import Deliveries
+from outlast.engines.local.desk import LocalDesk
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.rests import Rests
 from outlast.engines.local.watching import Watch
@@ -43,6 +44,7 @@ class Timing:
         *,
         rests: Rests,
         watch: Watch,
+        desk: LocalDesk,
         is_looking: Callable[[], bool],
         jumped: Callable[[], None],
     ) -> None:
@@ -54,6 +56,7 @@ class Timing:
             clock: Its clock.
             rests: Those who wait for runs to rest.
             watch: Those who read journals.
+            desk: Where schedules are kept.
             is_looking: Says whether the engine looks, or is about to look, at what changed in the store.
             jumped: Makes the engine look at what is due.
         """
@@ -62,6 +65,7 @@ class Timing:
         self._clock = clock
         self._rests = rests
         self._watch = watch
+        self._desk = desk
         self._is_looking = is_looking
         self._jumped = jumped
         self.asking: Final = Asking()
@@ -102,6 +106,7 @@ class Timing:
         # What is ready and cannot be taken here waits for somebody else, or for a slot; it does not stop the time.
         if ready_at is not None and (ready_at > now or (self.worker is not None and self.worker.free > 0)):
             dues.append(ready_at)
+        dues.append(await self._desk.next_due())
         if self.deliveries is not None:
             dues.append(await self.deliveries.next_due())
         return min((due for due in dues if due is not None), default=None)

@@ -25,6 +25,7 @@ from outlast.core.history import History
 from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededStart, Standing, StartRequest
 from outlast.engines.capability import Capability
 from outlast.engines.options import DriveOptions
+from outlast.engines.scheduling import ScheduleDesk
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
@@ -147,6 +148,11 @@ class BoundEngine:
                 if attributes is None or not is_about_attributes(error):
                     raise
                 await start_with(None)  # nobody must wait for lists
+
+    @property
+    def schedules(self) -> ScheduleDesk:
+        """Refuse: the schedules of a server of Temporal start workflows of its own shape."""
+        raise lacking(Capability.SCHEDULES)
 
     async def until_idle(self) -> None:
         """Refuse: what this worker does not run, others do."""

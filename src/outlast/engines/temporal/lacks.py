@@ -25,6 +25,7 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.ENDING_WITHOUT_WORKER: "a worker ends the run; until one lives it is shown as it was",
     Capability.RUN_SLOTS: "workers begin every run at once and hold as many in memory as `max_runs` says",
     Capability.TRACING: "use the interceptors of Temporal's SDK, on a client of your own",
+    Capability.SCHEDULES: "start the workflow from a schedule of your own, or keep it in an app on the local engine",
     Capability.SUBSECOND_TIMERS: "timers are those of the server, which fire up to a second late",
 }
 """By what is lacking: why, and what to do instead."""

@@ -75,4 +75,6 @@ class TemporalEngine:
             raise lacking(Capability.TRACING)
         if any(workflow.graph.hooks is not None for workflow in workflows):
             raise lacking(Capability.HOOKS)
+        if any(workflow.schedules for workflow in workflows):
+            raise lacking(Capability.SCHEDULES)
         return BoundEngine(self._place, workflows, options)

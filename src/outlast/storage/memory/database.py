@@ -32,6 +32,7 @@ from outlast.storage.identity import Admission, Held, Identity, judge, request_t
 from outlast.storage.keeping import Sweep, refuse_to_delete
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.memory.outbox import Outbox
+from outlast.storage.memory.scheduling import ScheduleTable
 from outlast.storage.memory.table import Life, ReadyQueue, Run
 from outlast.storage.outbox import Delivery
 
@@ -65,6 +66,8 @@ class MemoryDatabase:
         """The store that has the turn of the suspects."""
         self.outbox = Outbox()
         """What must be delivered."""
+        self.schedules = ScheduleTable(self.insert, self.run_ids.get, self.post)
+        """What starts workflows by itself."""
         self._queues: dict[GraphKey, ReadyQueue] = {}
         self._asked: set[RunKey] = set()
         self._identities: dict[tuple[str, str], tuple[str, bytes, int]] = {}

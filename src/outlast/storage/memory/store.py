@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar, TypeVarTuple
 
@@ -36,6 +36,7 @@ from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.memory import listing
 from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
 from outlast.storage.memory.database import MemoryDatabase
+from outlast.storage.memory.scheduling import MemorySchedules
 from outlast.storage.memory.table import Life
 from outlast.storage.outbox import Delivery, DeliveryRow
 
@@ -63,6 +64,17 @@ class MemoryStore:
     def durability(self) -> Durability:
         """Nothing survives the loss of power, nor the end of the process."""
         return Durability(survives_power_loss=False)
+
+    @property
+    def schedules(self) -> MemorySchedules:
+        """What starts workflows by itself."""
+        return MemorySchedules(self._database.schedules, write=self._write, reading=self._reading)
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        self._check_open()
+        with self._database.lock:
+            yield
 
     async def open(self) -> None:
         """Make the store ready.

@@ -15,7 +15,7 @@ from outlast.storage.sqlite.machinery import Machinery, start
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.place import DEFAULT_LEAST_FREE, Room
 from outlast.storage.sqlite.refusals import dead, forked, not_open
-from outlast.storage.sqlite.sql import many, one
+from outlast.storage.sqlite.sql import SqlValue, many, one
 
 __all__ = ["StoreAccess"]
 
@@ -124,8 +124,7 @@ class StoreAccess:
     async def _read_earliest(self, name: str, graphs: Sequence[GraphKey]) -> int | None:
         if not graphs:
             return None
-        statement = many(name, len(graphs))
-        rows = await self._usable().readers.read(lambda connection: connection.execute(statement, graphs).fetchall())
+        rows = await self._read(many(name, len(graphs)), tuple(graphs))
         earliest: int | None = rows[0][0]
         return earliest
 
@@ -134,7 +133,10 @@ class StoreAccess:
         return rows[0] if rows else None
 
     async def _read_all(self, name: str, *values: str | int) -> list[tuple[Any, ...]]:
-        return await self._usable().readers.read(lambda connection: connection.execute(one(name), values).fetchall())
+        return await self._read(one(name), values)
+
+    async def _read(self, statement: str, values: tuple[SqlValue, ...]) -> list[tuple[Any, ...]]:
+        return await self._usable().readers.read(lambda connection: connection.execute(statement, values).fetchall())
 
     async def _perform(self, operation: Operation[T]) -> T:
         """Hand an operation to the writer, in line with everything else, and wait for its answer."""

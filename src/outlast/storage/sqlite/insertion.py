@@ -1,4 +1,4 @@
-"""Recording a run under an idempotency key: the one kind of start that has to look before it writes."""
+"""Recording a run by an operation: a start under an idempotency key has to look before it writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outlast.storage.sqlite.operation import Operation, Post
 from outlast.storage.sqlite.recording import EventRows, add_events, insert_events, row_of
 from outlast.storage.sqlite.sql import many, one
 
-__all__ = ["InsertOnce"]
+__all__ = ["InsertOnce", "insert_pending"]
 
 
 class InsertOnce(Operation["Admission | OutlastError"]):
@@ -36,7 +36,7 @@ class InsertOnce(Operation["Admission | OutlastError"]):
             return verdict
         if held is not None and verdict == "return":
             return Admission(held.run_id, is_new=False)
-        key = self._insert(connection)
+        key = insert_pending(connection, run)
         if key is None:
             return RunExistsError(run.run_id)
         expires_at_ms = run.created_at_ms + wanted.keep_ms
@@ -47,24 +47,6 @@ class InsertOnce(Operation["Admission | OutlastError"]):
         topic, body = request_to_cancel(execution=row[2], run_id=run.run_id)
         Post(held.run_id, kind="cancel", topic=topic, at_ms=run.created_at_ms, body=body).apply(connection)
         return Admission(run.run_id, is_new=True, replaced=held.run_id)
-
-    def _insert(self, connection: sqlite3.Connection) -> int | None:
-        """Write the run and all that comes with it; return its key, or None if its id is taken."""
-        run = self._run
-        last, _ = connection.execute(one("before_inserts"), (clock.boot_id(),)).fetchone()
-        key = last + 1
-        inserted = connection.execute(many("insert_runs", 1), row_of(run._replace(owner=None), key, is_owned=False))
-        if inserted.rowcount != 1:
-            return None
-        events = EventRows([], [])
-        add_events(events, key, run.records)
-        insert_events(connection, events)
-        for tag in run.tags:
-            connection.execute(many("insert_tags", 1), (key, tag))
-        if run.start_by_ms is not None:
-            deadline = (run.start_by_ms, key, run.records[-1].seq)
-            connection.execute(many("insert_start_deadlines", 1), deadline)
-        return int(key)
 
     def proves(self, connection: sqlite3.Connection) -> bool:
         """Look for the run, if it is new: nobody else records this id."""
@@ -77,3 +59,21 @@ class InsertOnce(Operation["Admission | OutlastError"]):
     def stands(self, connection: sqlite3.Connection) -> bool:
         """Having changed nothing is true without any commit."""
         return not self._is_new
+
+
+def insert_pending(connection: sqlite3.Connection, run: NewRun) -> int | None:
+    """Write a run without owner and all that comes with it; return its key, or None if its id is taken."""
+    last, _ = connection.execute(one("before_inserts"), (clock.boot_id(),)).fetchone()
+    key = last + 1
+    inserted = connection.execute(many("insert_runs", 1), row_of(run._replace(owner=None), key, is_owned=False))
+    if inserted.rowcount != 1:
+        return None
+    events = EventRows([], [])
+    add_events(events, key, run.records)
+    insert_events(connection, events)
+    for tag in run.tags:
+        connection.execute(many("insert_tags", 1), (key, tag))
+    if run.start_by_ms is not None:
+        deadline = (run.start_by_ms, key, run.records[-1].seq)
+        connection.execute(many("insert_start_deadlines", 1), deadline)
+    return int(key)

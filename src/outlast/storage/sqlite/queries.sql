@@ -471,3 +471,85 @@ DELETE FROM identity_keys WHERE run_key IN ({keys})
 
 -- name: forget_runs
 DELETE FROM runs WHERE status = 'deleted' AND key IN ({keys})
+
+-- name: insert_schedule
+INSERT INTO schedules (
+  id, version, workflow_id, declared, status, due_at_ms, waiting, plan, memory, last_number, created_at_ms, updated_at_ms
+)
+VALUES (?1, 1, ?2, ?3, ?4, ?5, 0, ?6, ?7, 0, ?8, ?8) ON CONFLICT (id) DO NOTHING
+
+-- name: find_schedule
+SELECT key, version, id, workflow_id, declared, status, due_at_ms, waiting, plan, memory, last_number, created_at_ms,
+       updated_at_ms
+FROM schedules WHERE id = ?
+
+-- name: list_schedules
+SELECT key, version, id, workflow_id, declared, status, due_at_ms, waiting, plan, memory, last_number, created_at_ms,
+       updated_at_ms
+FROM schedules
+WHERE id > ?4 AND workflow_id = coalesce(?1, workflow_id) AND status = coalesce(?2, status)
+  AND declared = coalesce(?3, declared)
+ORDER BY id LIMIT ?5
+
+-- The claim: only a schedule that is as it was read. 1 key, 2 version, 3 status, 4 due, 5 waiting, 6 plan or NULL,
+-- 7 memory, 8 last number, 9 when it was edited or NULL.
+-- name: change_schedule
+UPDATE schedules SET
+  version = version + 1,
+  status = ?3,
+  due_at_ms = ?4,
+  waiting = ?5,
+  plan = coalesce(?6, plan),
+  memory = ?7,
+  last_number = max(last_number, ?8),
+  updated_at_ms = coalesce(?9, updated_at_ms)
+WHERE key = ?1 AND version = ?2
+RETURNING id
+
+-- name: put_trigger
+INSERT OR REPLACE INTO triggers (
+  schedule, number, kind, scheduled_at_ms, until_ms, count, at_ms, outcome, run_id, reason
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_old_triggers
+DELETE FROM triggers WHERE schedule = ? AND number <= ?
+
+-- name: delete_schedule
+DELETE FROM schedules WHERE id = ? RETURNING key
+
+-- name: delete_triggers
+DELETE FROM triggers WHERE schedule = ?
+
+-- name: find_cancelable
+SELECT status, execution FROM runs WHERE run_id = ? AND status <> 'deleted'
+
+-- name: next_schedule_due
+SELECT
+  min((SELECT min(due_at_ms) FROM schedules WHERE workflow_id = wanted.column1 AND due_at_ms IS NOT NULL)),
+  max(EXISTS (SELECT 1 FROM schedules WHERE workflow_id = wanted.column1 AND waiting = 1))
+FROM (VALUES {rows}) AS wanted
+
+-- name: list_due_schedules
+SELECT due.key, due.version, due.id, due.workflow_id, due.declared, due.status, due.due_at_ms, due.waiting, due.plan,
+       due.memory, due.last_number, due.created_at_ms, due.updated_at_ms
+FROM (VALUES {rows}) AS wanted
+JOIN schedules AS due ON due.key IN (
+  SELECT key FROM schedules WHERE workflow_id = wanted.column1 AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ?
+)
+ORDER BY due.due_at_ms, due.key LIMIT ?
+
+-- name: list_waiting_schedules
+SELECT waits.key, waits.version, waits.id, waits.workflow_id, waits.declared, waits.status, waits.due_at_ms,
+       waits.waiting, waits.plan, waits.memory, waits.last_number, waits.created_at_ms, waits.updated_at_ms
+FROM (VALUES {rows}) AS wanted
+JOIN schedules AS waits ON waits.key IN (
+  SELECT key FROM schedules WHERE workflow_id = wanted.column1 AND waiting = 1 AND key > ? ORDER BY key LIMIT ?
+)
+ORDER BY waits.key LIMIT ?
+
+-- name: list_triggers
+SELECT number, kind, scheduled_at_ms, until_ms, count, at_ms, outcome, run_id, reason
+FROM triggers
+WHERE schedule = ?1 AND number < ?2 AND at_ms >= ?3 AND at_ms <= ?4
+ORDER BY number DESC LIMIT ?5

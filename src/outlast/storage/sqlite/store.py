@@ -42,6 +42,7 @@ from outlast.storage.sqlite.outbox import ClaimDeliveries, EndDelivery, delivery
 from outlast.storage.sqlite.readers import graph_row, inbox_row, read_events, read_heads, read_journals, run_row
 from outlast.storage.sqlite.renewer import nanoseconds
 from outlast.storage.sqlite.reopening import Reopen
+from outlast.storage.sqlite.scheduling import SqliteSchedules
 from outlast.storage.sqlite.workers import (
     Bury,
     Claim,
@@ -66,6 +67,11 @@ class SqliteStore(StoreAccess):
 
     No new run is recorded while less than `least_free` bytes are free on the disk, so that those under way can end.
     """
+
+    @property
+    def schedules(self) -> SqliteSchedules:
+        """What starts workflows by itself."""
+        return SqliteSchedules(perform=self._perform, read=self._read, refuse_runs=self._room.refusal)
 
     # ---- RunStore
 

@@ -16,6 +16,7 @@ from outlast.testing.conformance.outbox import OutboxContract
 from outlast.testing.conformance.reading import ReadContract
 from outlast.testing.conformance.release import ReleaseContract
 from outlast.testing.conformance.reopening import ReopeningContract
+from outlast.testing.conformance.scheduling import ScheduleContract
 from outlast.testing.conformance.seam import FailureContract, SeamContract
 
 __all__ = ["StoreContract"]
@@ -36,6 +37,7 @@ class StoreContract(
     EndingContract,
     LateStartContract,
     ReopeningContract,
+    ScheduleContract,
     GraphContract,
     ClaimContract,
     NoticeContract,

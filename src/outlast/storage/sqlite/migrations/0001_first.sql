@@ -145,3 +145,39 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (graph, due_at_ms) WHERE owner IS NULL AND due_at_ms IS NOT NULL;
 CREATE INDEX outbox_owned ON outbox (owner) WHERE owner IS NOT NULL;
 CREATE INDEX outbox_run ON outbox (run_key);
+
+-- What starts workflows by itself. A row is changed by whoever knows its version. AUTOINCREMENT: a number that once meant
+-- a deleted schedule must never mean another one.
+CREATE TABLE schedules (
+  key           INTEGER PRIMARY KEY AUTOINCREMENT,
+  id            TEXT NOT NULL UNIQUE,
+  version       INTEGER NOT NULL,
+  workflow_id   TEXT NOT NULL,
+  declared      INTEGER NOT NULL,  -- 1 if it stands in the code of the workflow
+  status        TEXT NOT NULL,
+  due_at_ms     INTEGER,           -- when somebody has to look at it
+  waiting       INTEGER NOT NULL,  -- 1 while a firing waits for a run to end
+  plan          BLOB NOT NULL,     -- what was said of it; as bodies of events, the first byte names the encoding
+  memory        BLOB NOT NULL,     -- where it stands, the same way
+  last_number   INTEGER NOT NULL,  -- of its triggers
+  created_at_ms INTEGER NOT NULL,
+  updated_at_ms INTEGER NOT NULL
+);
+
+CREATE INDEX schedules_due ON schedules (workflow_id, due_at_ms) WHERE due_at_ms IS NOT NULL;
+CREATE INDEX schedules_waiting ON schedules (workflow_id, key) WHERE waiting = 1;
+
+-- What became of the times of schedules.
+CREATE TABLE triggers (
+  schedule        INTEGER NOT NULL,
+  number          INTEGER NOT NULL,
+  kind            TEXT NOT NULL,
+  scheduled_at_ms INTEGER NOT NULL,
+  until_ms        INTEGER NOT NULL,
+  count           INTEGER,
+  at_ms           INTEGER NOT NULL,
+  outcome         TEXT NOT NULL,
+  run_id          TEXT,
+  reason          TEXT NOT NULL,
+  PRIMARY KEY (schedule, number)
+) WITHOUT ROWID;

@@ -1,0 +1,51 @@
+"""What an engine does for schedules: it keeps them, and takes the runs that they start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from outlast.storage.base import NewRun
+from outlast.storage.scheduling import ScheduleStore
+
+if TYPE_CHECKING:
+    from outlast.engines.base import StartRequest
+
+__all__ = ["ScheduleDesk"]
+
+
+class ScheduleDesk(Protocol):
+    """The part of an engine that schedulers, and those who make schedules, work with."""
+
+    @property
+    def store(self) -> ScheduleStore:
+        """Where schedules are kept."""
+        ...
+
+    @property
+    def fires(self) -> bool:
+        """Whether this process fires schedules: whether it is a worker."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        ...
+
+    def prepare(self, request: StartRequest) -> NewRun:
+        """Return a run as it is recorded for whoever claims it."""
+        ...
+
+    async def is_active(self, run_id: str) -> bool:
+        """Say whether a run is kept and has not ended."""
+        ...
+
+    async def notice(self, canceled: Sequence[str] = ()) -> None:
+        """Look at once at what was just recorded: new runs, and runs that were asked to cancel."""
+        ...
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait until the store may have changed, a few times a second at most, or until a time has passed.
+
+        Costs nothing while nobody writes. None: however long it takes.
+        """
+        ...
