@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,6 +18,10 @@ from temporal_server import TemporalServer, running_server
 # No deadline for one example: on a busy machine it would measure the neighbours.
 hypothesis.settings.register_profile("outlast", deadline=None)
 hypothesis.settings.load_profile("outlast")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and children inherit that; some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

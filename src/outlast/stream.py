@@ -257,7 +257,7 @@ class _Source:
         self._seq = 0
         self._is_at_place = after == 0
         self._projection = Projection(journal.graph)
-        self._values = RunValues(self._load_facts, most_bytes=_KEPT_BYTES)
+        self._values = RunValues(most_bytes=_KEPT_BYTES)
         self.has_unread = True
         """Whether the last page was cut, so that there may be more to read at once."""
 
@@ -304,7 +304,7 @@ class _Source:
     async def _load(self, refs: Iterable[Ref]) -> None:
         missing = self._values.missing(*refs)
         if missing:
-            await self._values.load(missing)
+            await self._values.load(missing, self._load_facts)
             if self._values.missing(*refs):
                 raise RunNotFoundError(self._journal.run_id)
 

@@ -58,7 +58,8 @@ async def check_all(path: Path, effects: Path, run_ids: list[str], *, crashes: i
 
 
 async def start_and_kill(nursery: Nursery, path: Path, effects: Path, run_id: str, durability: str) -> None:
-    async with nursery.open(path, lease=LONG, durability=durability) as process:
+    # So many deaths may happen to one run on a slow machine, and it is not poison.
+    async with nursery.open(path, lease=LONG, durability=durability, max_recoveries=10 * KILLS) as process:
         process.do("start", workflow="ten", run_id=run_id, input=0, effects=str(effects))
         await process.event("started", run_id=run_id)
         await process.kill()
@@ -72,7 +73,7 @@ async def kill_after_start(nursery: Nursery, directory: Path, tries: int, durabi
 
     for run_id in run_ids:
         await start_and_kill(nursery, path, effects, run_id, durability)
-    async with nursery.open(path, lease=LONG):
+    async with nursery.open(path, lease=LONG, max_recoveries=10 * KILLS):
         await until_all_ended(path, run_ids, within=30)
 
     await check_all(path, effects, run_ids, crashes=tries)
@@ -122,7 +123,7 @@ async def kill_at_random(nursery: Nursery, directory: Path, *, runs: int, rounds
     run_ids = [f"run-{number}" for number in range(runs)]
     started: set[str] = set()
     for _ in range(rounds):
-        async with nursery.open(path, lease=LONG) as process:
+        async with nursery.open(path, lease=LONG, max_recoveries=2 * rounds) as process:
             for run_id in run_ids:
                 if run_id not in started:
                     process.do("start", workflow="ten", run_id=run_id, input=0, effects=str(effects))
@@ -139,7 +140,7 @@ async def kill_at_random(nursery: Nursery, directory: Path, *, runs: int, rounds
                 if event["event"] == "started" or event.get("type") == "RunExistsError":
                     started.add(event["run_id"])
 
-    async with nursery.open(path, lease=LONG) as process:
+    async with nursery.open(path, lease=LONG, max_recoveries=2 * rounds) as process:
         for run_id in set(run_ids) - started:
             process.do("start", workflow="ten", run_id=run_id, input=0, effects=str(effects))
         await until_all_ended(path, run_ids, within=60)

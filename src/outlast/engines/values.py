@@ -17,10 +17,12 @@ _LARGEST_GAP = 64
 
 
 class RunValues:
-    """The payloads of one run's journal, the newest ones in memory."""
+    """The payloads of one run's journal, the newest ones in memory.
 
-    def __init__(self, load_facts: LoadFacts, *, most_bytes: int) -> None:
-        self._load_facts = load_facts
+    It does not know where they are read again: what belongs to a run and leads back to it would be a cycle for each.
+    """
+
+    def __init__(self, *, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._payloads: dict[int, bytes] = {}
         self._bytes = 0
@@ -43,14 +45,14 @@ class RunValues:
         wanted = {seq for ref in refs if ref is not None for seq in seqs_of(ref)}
         return sorted(seq for seq in wanted if seq not in self._payloads)
 
-    async def load(self, seqs: list[int]) -> None:
+    async def load(self, seqs: list[int], load_facts: LoadFacts) -> None:
         """Read payloads again; they are in memory until something new is kept.
 
         Raises:
             StoreError: The store did not answer.
         """
         for first, last in _ranges(seqs):
-            for record in await self._load_facts(first - 1, last):
+            for record in await load_facts(first - 1, last):
                 if record.payload is not None and record.seq not in self._payloads:
                     self._payloads[record.seq] = record.payload
                     self._bytes += len(record.payload)

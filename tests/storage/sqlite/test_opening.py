@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,6 +209,30 @@ async def test_creation_that_was_cut_off_is_taken_up(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     execute(path, "PRAGMA journal_mode = wal")  # the last thing before the first migration
 
+    await open_and_close(path)
+
+    assert query(path, "PRAGMA user_version") == [(1,)]
+
+
+async def test_file_that_becomes_a_store_while_it_is_looked_at_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3.2: two processes may meet at a new file; what one sees of it is of one moment."""
+    path = tmp_path / "store.db"
+    execute(path, "PRAGMA journal_mode = wal")
+    connect = schema.connect
+
+    def make_tables(statement: str) -> None:
+        if "user_version" in statement:
+            monkeypatch.setattr(schema, "connect", connect)
+            schema.prepare(str(path), allow_network_filesystem=True)
+
+    def connect_and_be_overtaken(name: str, **options: Any) -> sqlite3.Connection:
+        connection = connect(name, **options)
+        connection.set_trace_callback(make_tables)
+        return connection
+
+    monkeypatch.setattr(schema, "connect", connect_and_be_overtaken)
     await open_and_close(path)
 
     assert query(path, "PRAGMA user_version") == [(1,)]

@@ -342,7 +342,7 @@ class Driver:
 
     async def _load(self, run: LiveRun, command: Command, missing: list[int]) -> None:
         try:
-            await run.values.load(missing)
+            await run.values.load(missing, run.load_facts)
         except StoreError as error:
             if not run.is_gone:
                 self._on_refused(run, error)

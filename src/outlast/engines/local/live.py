@@ -126,7 +126,7 @@ class LiveRun:
         self.raw_request_context = b"{}"
         """The same as JSON."""
         self._store = store
-        self.values = RunValues(self._load_facts, most_bytes=_MOST_BYTES)
+        self.values = RunValues(most_bytes=_MOST_BYTES)
         """The recorded values."""
         self.records: list[Record] | None = []
         """All facts while they are few, so that their readers need no store; None once they are not."""
@@ -218,7 +218,12 @@ class LiveRun:
     def _at_hand(self, ref: Ref) -> bytes | None:
         return None if self.values.missing(ref) else self.values.resolve(ref)
 
-    async def _load_facts(self, after: int, until: int) -> Sequence[Record]:
+    async def load_facts(self, after: int, until: int) -> Sequence[Record]:
+        """Read facts of the run again, after one `seq` up to another.
+
+        Raises:
+            StoreError: The store did not answer.
+        """
         return await self._store.load_facts(self.key, after=after, until=until)
 
     def became_durable(self, seq: int) -> None:
@@ -360,7 +365,7 @@ class Lookup:
         run = self._run
         await run.until_durable(max(seqs_of(ref), default=0))
         while missing := run.values.missing(ref):  # what was read again may be evicted while the rest is read
-            await run.values.load(missing)
+            await run.values.load(missing, run.load_facts)
         return run.values.resolve(ref)
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,5 +1,6 @@
 -- Every statement of the store. `-- name:` begins one; {rows} stands for as many rows of placeholders as are written at
--- once, {keys} for as many single placeholders.
+-- once, {keys} for as many single placeholders. After a name: the number of columns of a row, and those among them in
+-- which an empty blob stands for NULL.
 
 -- The fence of owned writes: only rows that still look as the writer believes are changed, and they are counted.
 -- Columns: 1 run, 2 owner, 3 epoch, 4 head before, 5 head after, 6 status, 7 execution, 8 at_ms. Does not touch any index.
@@ -17,7 +18,7 @@ WHERE runs.key = new.column1
 
 -- As advance_runs, and the owner lets go. 9 ready_at_ms, 10 the inbox rows that this write takes or has seen, as ",1,2,": if others
 -- wait, the run is claimable from the time the first of them was posted.
--- name: release_runs (10)
+-- name: release_runs (10; NULL: 9)
 UPDATE runs SET
   status = new.column6,
   execution = new.column7,
@@ -59,19 +60,19 @@ UPDATE runs SET
   owner = NULL,
   ready_at_ms = coalesce(
     (
-      SELECT min(min(inbox.at_ms, coalesce(?, inbox.at_ms)))
+      SELECT min(min(inbox.at_ms, coalesce(nullif(?, x''), inbox.at_ms)))
       FROM inbox
       WHERE inbox.run_key = runs.key AND inbox.taken = 0 AND instr(?, ',' || inbox.key || ',') = 0
     ),
-    ?
+    nullif(?, x'')
   )
 WHERE key = ? AND +owner = ? AND epoch = ? AND head = coalesce(?, head)
 
--- name: insert_events (10)
+-- name: insert_events (10; NULL: 9 10)
 INSERT INTO events (run_key, seq, execution, type, v, at_ms, path, attempt, body, payload)
 VALUES {rows}
 
--- name: insert_stream_events (10)
+-- name: insert_stream_events (10; NULL: 9 10)
 INSERT INTO stream_events (run_key, seq, execution, type, v, at_ms, path, attempt, body, payload)
 VALUES {rows}
 
@@ -98,7 +99,7 @@ SELECT
   (SELECT coalesce(max(key), 0) FROM runs),
   (SELECT group_concat(key || ' ' || lease_until_ns) FROM workers WHERE boot_id = ?)
 
--- name: insert_runs (13)
+-- name: insert_runs (13; NULL: 5 9 11)
 INSERT INTO runs (
   key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
   updated_at_ms

@@ -19,7 +19,7 @@ from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.premises import Premises
-from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
+from outlast.storage.sqlite.sql import NULL, SqlValue, chunks, many, one
 
 __all__ = [
     "JSON",
@@ -41,6 +41,8 @@ Outcome: TypeAlias = "Receipt | OutlastError | object"
 
 JSON: Final = b"\0"
 """First byte of a stored body or payload that is JSON."""
+
+_JSON: Final = bytearray(JSON)
 
 _STALE: Final = "another worker owns this run now, or its journal went on; what was to be written was dropped"
 
@@ -156,7 +158,7 @@ def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
         row = (write.run, write.owner, write.epoch, before, after, write.status.value, write.execution, at_ms)
         if write.is_released:
             taken = "".join(f",{key}" for key in (*write.inbox_taken, *write.inbox_seen))
-            released += (*row, write.ready_at_ms, f"{taken},")
+            released += (*row, NULL if write.ready_at_ms is None else write.ready_at_ms, f"{taken},")
         else:
             kept += row
     if len(writes) == 1:
@@ -284,13 +286,13 @@ def row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
         run.run_id,
         run.workflow_id,
         run.graph,
-        run.resource_id,
+        NULL if run.resource_id is None else run.resource_id,
         run.status.value,
         last.execution,
         1 if is_owned else 0,
-        run.owner if is_owned else None,
+        NULL if run.owner is None or not is_owned else run.owner,
         last.seq,
-        None if is_owned else run.created_at_ms if run.ready_at_ms is None else run.ready_at_ms,
+        NULL if is_owned else run.created_at_ms if run.ready_at_ms is None else run.ready_at_ms,
         run.created_at_ms,
         last.at_ms,
     )
@@ -322,8 +324,8 @@ def add_events(events: EventRows, run: int, records: Sequence[Record]) -> None:
             at_ms,
             path,
             attempt,
-            None if body is None else JSON + body,
-            None if payload is None else JSON + payload,
+            NULL if body is None else _JSON + body,
+            NULL if payload is None else _JSON + payload,
         )
 
 

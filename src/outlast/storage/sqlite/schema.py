@@ -126,12 +126,17 @@ def _is_current(path: str) -> bool:
 
 
 def _read_header(connection: sqlite3.Connection) -> _Header:
-    return _Header(
-        application_id=connection.execute("PRAGMA application_id").fetchone()[0],
-        version=connection.execute("PRAGMA user_version").fetchone()[0],
-        has_tables=connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0] == 1,
-        is_wal=connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal",
-    )
+    connection.execute("BEGIN")  # one moment for all answers: another process may be making the tables
+    try:
+        return _Header(
+            application_id=connection.execute("PRAGMA application_id").fetchone()[0],
+            version=connection.execute("PRAGMA user_version").fetchone()[0],
+            has_tables=connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0] == 1,
+            is_wal=connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal",
+        )
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _check_header(header: _Header, path: str) -> None:

@@ -8,10 +8,17 @@ from functools import cache
 from importlib import resources
 from typing import Final, TypeAlias
 
-__all__ = ["SqlValue", "chunks", "many", "one"]
+__all__ = ["NULL", "SqlValue", "chunks", "many", "one"]
 
-SqlValue: TypeAlias = str | bytes | int | None
+SqlValue: TypeAlias = str | bytes | bytearray | int | None
 """What a placeholder takes."""
+
+NULL: Final = bytearray()
+"""Stands for NULL in the columns that a statement names as nullable.
+
+Python's sqlite3 asks each `None` and each `bytes` for an adapter, which costs more than it takes to write the value; a
+`bytearray` it takes as it is.
+"""
 
 # Few sizes, so that each multi-row statement is compiled once per connection and then found in its cache. Small numbers
 # come exact: the lone write is the one whose latency counts.
@@ -27,8 +34,7 @@ def one(name: str) -> str:
 @cache
 def many(name: str, count: int) -> str:
     """Return a statement for `count` rows or keys."""
-    text, columns = _STATEMENTS[name]
-    row = "(" + ", ".join("?" * columns) + ")"
+    text, row = _STATEMENTS[name]
     return text.replace("{rows}", ", ".join([row] * count)).replace("{keys}", ", ".join("?" * count))
 
 
@@ -46,14 +52,20 @@ def chunks(count: int) -> Iterator[tuple[int, int]]:
         yield start, count - start
 
 
-def _parse(text: str) -> dict[str, tuple[str, int]]:
-    statements: dict[str, tuple[str, int]] = {}
+def _parse(text: str) -> dict[str, tuple[str, str]]:
+    """Return the text of each statement, and one row of its placeholders."""
+    statements: dict[str, tuple[str, str]] = {}
     for part in re.split(r"^-- name: ", text, flags=re.MULTILINE)[1:]:
         head, _, rest = part.partition("\n")
-        name, _, columns = head.partition(" ")
+        name, _, rest_of_head = head.partition(" ")
+        columns, _, nullable = rest_of_head.strip("()").partition("; NULL: ")
         body = "\n".join(line for line in rest.splitlines() if not line.startswith("--")).strip()
-        statements[name] = (body, int(columns.strip("()") or 1))
+        statements[name] = (body, _row(int(columns or 1), {int(column) for column in nullable.split()}))
     return statements
+
+
+def _row(columns: int, nullable: set[int]) -> str:
+    return "(" + ", ".join("nullif(?, x'')" if n in nullable else "?" for n in range(1, columns + 1)) + ")"
 
 
 _STATEMENTS: Final = _parse(
