@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from outlast.engines.temporal.options import TemporalEngine
+from outlast.engines.temporal.plugin import OutlastPlugin
 
-__all__ = ["TemporalEngine"]
+__all__ = ["OutlastPlugin", "TemporalEngine"]

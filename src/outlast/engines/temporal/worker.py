@@ -17,11 +17,11 @@ from outlast.engines.temporal.place import Place
 from outlast.engines.threads import BodyThreads
 from outlast.graph.committed import CommittedWorkflow
 
-__all__ = ["TemporalWorker"]
+__all__ = ["THROTTLE", "TemporalWorker"]
 
 _STICKY: Final = timedelta(seconds=2)
 """How long a run waits for the worker that drove it last before any other one may take it."""
-_THROTTLE: Final = timedelta(milliseconds=200)
+THROTTLE: Final = timedelta(milliseconds=200)
 """Heartbeats bring the news of a cancel, so the SDK must not hold them back for long."""
 
 
@@ -44,8 +44,8 @@ class TemporalWorker:
             activities=[activities.call, activities.ask],
             max_cached_workflows=options.max_runs,
             max_concurrent_activities=options.max_steps,
-            max_heartbeat_throttle_interval=_THROTTLE,
-            default_heartbeat_throttle_interval=_THROTTLE,
+            max_heartbeat_throttle_interval=THROTTLE,
+            default_heartbeat_throttle_interval=THROTTLE,
             sticky_queue_schedule_to_start_timeout=_STICKY,
             graceful_shutdown_timeout=options.drain,
         )

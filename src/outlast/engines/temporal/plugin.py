@@ -1,0 +1,69 @@
+"""For programs that make their workers of Temporal themselves: what drives runs, as a plugin of the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import Worker, WorkerConfig
+
+from outlast.engines.options import DriveOptions, wall_clock_ms
+from outlast.engines.temporal.activities import Activities
+from outlast.engines.temporal.flow import OutlastRun
+from outlast.engines.temporal.options import check_supported
+from outlast.engines.temporal.worker import THROTTLE
+from outlast.engines.threads import BodyThreads
+from outlast.graph.committed import CommittedWorkflow
+from outlast.known import known_workflows
+
+__all__ = ["OutlastPlugin"]
+
+
+class OutlastPlugin(SimplePlugin):
+    """Lets a worker of yours drive runs, beside what else it does: `Worker(client, plugins=[OutlastPlugin([order])])`.
+
+    Runs are started and read with an app that is no worker, on the same task queue. The plugin brings the dynamic
+    workflow and the dynamic activity of the worker, so it can have no others; named ones are fine.
+
+    Each plugin is for one worker.
+    """
+
+    def __init__(self, workflows: Sequence[CommittedWorkflow[Any, Any]], *, max_threads: int | None = None) -> None:
+        """Say what the worker can do.
+
+        Args:
+            workflows: The committed workflows whose functions it calls.
+            max_threads: How many sync bodies run at a time; None for as many as suit the machine.
+
+        Raises:
+            DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
+            UnsupportedByEngineError: A workflow needs what this engine lacks.
+        """
+        self._workflows = list(known_workflows(workflows).values())
+        check_supported(self._workflows)
+        super().__init__("outlast", workflows=[OutlastRun])  # pyright: ignore[reportUnknownMemberType]
+        self._max_threads = max_threads or DriveOptions().max_threads
+        self._threads: BodyThreads | None = None
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """Add what drives runs. News of a cancel come with heartbeats, so these are not held back for long."""
+        configured = cast("dict[str, Any]", super().configure_worker(config))
+        self._threads = BodyThreads(self._max_threads)
+        activities = Activities(configured["client"], self._workflows, now_ms=wall_clock_ms, threads=self._threads)
+        configured["activities"] = [*configured.get("activities", ()), activities.call, activities.ask]
+        for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):
+            configured[name] = min(THROTTLE, configured.get(name, THROTTLE))
+        return cast("WorkerConfig", configured)
+
+    async def run_worker(
+        self,
+        worker: Worker,
+        next: Callable[[Worker], Awaitable[None]],  # noqa: A002 - the SDK's name
+    ) -> None:
+        """Run the worker, and let go of the threads of sync bodies when it ends."""
+        try:
+            await super().run_worker(worker, next)
+        finally:
+            if self._threads is not None:
+                self._threads.close(timeout=0.2)
