@@ -76,6 +76,16 @@ class Bench(Place):
         timers: dict[str, Any] = worker.live[run_id].timers
         return timers
 
+    async def deliveries(self, run_id: str) -> list[Any]:
+        """Return the calls of a run's hooks that have not succeeded."""
+        store = self.store()
+        await store.open()
+        try:
+            row = await store.find_run(run_id)
+            return [] if row is None else await store.list_deliveries(row.key)
+        finally:
+            await store.close()
+
     async def journal(self, run_id: str) -> list[Record]:
         """Return all that is recorded of a run."""
         store = self.store()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -72,6 +73,7 @@ class TemporalBench(Bench):
         store: Store | None = None,
         grace: timedelta | None = None,
         clock: Clock | None = None,
+        hook_delay: timedelta | None = None,
         **options: Any,
     ) -> Outlast:
         if clock is not None:
@@ -81,7 +83,8 @@ class TemporalBench(Bench):
         if grace is not None:
             options["grace"] = grace
         app = Outlast(workflows, engine=self.engine, lease=timedelta(seconds=2), **options)
-        app._engine = engine = _CaughtUp(self.engine._place, workflows, app._options)  # noqa: SLF001
+        changed = replace(app._options, **({} if hook_delay is None else {"hook_delay": hook_delay}))  # noqa: SLF001
+        app._engine = engine = _CaughtUp(self.engine._place, workflows, changed)  # noqa: SLF001
         engine.started = self._started
         return app
 
@@ -96,6 +99,10 @@ class TemporalBench(Bench):
 
     def timers(self, app: Outlast, run_id: str) -> dict[str, Any]:
         pytest.skip("timers are the server's")
+
+    async def deliveries(self, run_id: str) -> list[Any]:
+        async with self.app(worker=False) as app:
+            return list(await app._engine.list_deliveries(run_id))  # noqa: SLF001
 
     async def row(self, run_id: str) -> Any:
         async with self.app(worker=False) as app:

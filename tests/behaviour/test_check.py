@@ -99,7 +99,6 @@ def routed(*, limit: int, is_told: bool = True, word: str = "bye") -> Any:
     return routed.wait_for("ok").commit()
 
 
-@pytest.mark.requires(Capability.HOOKS)
 async def test_changed_conditions_and_hooks_are_found(bench: Bench) -> None:
     """12.5: runs in flight go on with the conditions and hooks of the new code, too."""
     async with bench.app(old := routed(limit=5)) as app:
@@ -116,7 +115,6 @@ async def test_changed_conditions_and_hooks_are_found(bench: Bench) -> None:
     assert str(findings[1]) == "1 run of workflow 'routed' would go on with changed code (routed?on_finish)"
 
 
-@pytest.mark.requires(Capability.HOOKS)
 async def test_missing_hook_is_found(bench: Bench) -> None:
     """12.5, 13: a hook that the new code lacks is called by nobody."""
     async with bench.app(old := routed(limit=5)) as app:

@@ -20,8 +20,6 @@ from outlast.storage.base import Store
 AT_ONCE = timedelta()
 SOON = timedelta(milliseconds=1)
 
-pytestmark = pytest.mark.requires(Capability.HOOKS)
-
 
 @step
 async def add_one(x: int, ctx: StepContext) -> int:
@@ -68,13 +66,7 @@ async def nothing_left(bench: Bench, run_id: str) -> bool:
 
 
 async def deliveries_of(bench: Bench, run_id: str) -> list[Any]:
-    store = bench.store()
-    await store.open()
-    try:
-        row = await store.find_run(run_id)
-        return [] if row is None else await store.list_deliveries(row.key)
-    finally:
-        await store.close()
+    return await bench.deliveries(run_id)
 
 
 # ---- on_start
@@ -135,6 +127,7 @@ async def test_run_fails_if_on_start_raises(bench: Bench) -> None:
 
     async with bench.app(workflow := one(add_one, on_start=on_start, **told.both())) as app:
         result = await (await begin(app, workflow, 1)).result()
+        await eventually(lambda: len(told.of) == 2)
 
     assert (result.status, result.error_path, dict(result.steps)) == ("failed", "?on_start", {})
     assert result.error is not None
@@ -254,6 +247,7 @@ async def test_on_finish_is_told_of_every_suspension_and_of_the_end(bench: Bench
     assert [each.result for each in told.results] == [None, None, "yes"]
 
 
+@pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
 async def test_on_finish_is_told_of_a_cancel_from_a_process_without_worker(bench: Bench) -> None:
     """10, 13: nobody drives the run; the hook is told by whoever knows it."""
     told = Told()
@@ -519,6 +513,7 @@ async def result_of_why(app: Any) -> None:
 # ---- Executions
 
 
+@pytest.mark.requires(Capability.REWINDING)
 async def test_hooks_are_told_of_each_execution(bench: Bench) -> None:
     """12.3, 13: `on_finish` and `on_error` carry the execution; `on_start` that has returned is not called again."""
     told, starts = Told(), []
@@ -547,6 +542,7 @@ async def test_hooks_are_told_of_each_execution(bench: Bench) -> None:
     assert len(starts) == 1
 
 
+@pytest.mark.requires(Capability.REWINDING)
 async def test_restart_of_a_run_that_its_hook_refused_asks_the_hook_again(bench: Bench) -> None:
     """12.3, 13: no step runs before `on_start` has returned, in whatever execution."""
     calls: list[str] = []

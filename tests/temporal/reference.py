@@ -6,18 +6,22 @@ import asyncio
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from eventually import eventually
-from outlast import StepContext, Workflow, step
+from outlast import RunResult, StepContext, Workflow, step
 
-__all__ = ["ASKING", "FOUR", "HELD", "calls_of", "leave_trace", "open_gate"]
+__all__ = ["ASKING", "FOUR", "HELD", "HOOKED", "calls_of", "leave_trace", "open_gate"]
 
 _FILE = "OUTLAST_TEST_TRACES"
 
 
 def leave_trace(ctx: StepContext) -> None:
+    _leave(f"{ctx.run_id} {ctx.path} {os.getpid()} {int(ctx.recovered)}\n")
+
+
+def _leave(line: str) -> None:
     """Append a line; whole lines of several processes never mix."""
-    line = f"{ctx.run_id} {ctx.path} {os.getpid()} {int(ctx.recovered)}\n"
     descriptor = os.open(os.environ[_FILE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, line.encode())
@@ -53,6 +57,13 @@ async def held(x: int, ctx: StepContext) -> int:
     return x + 1
 
 
+async def tell(result: RunResult[Any]) -> None:
+    """A hook that ends when the gate is open."""
+    _leave(f"{result.run_id} ?on_finish {os.getpid()} 0\n")
+    gate = Path(os.environ[_FILE]).with_suffix(".gate")
+    await eventually(gate.exists, within=60)
+
+
 @step
 async def brief(x: int, ctx: StepContext) -> int:
     leave_trace(ctx)
@@ -70,6 +81,9 @@ ASKING = Workflow("asking", input=int).then(ask).commit()
 
 HELD = Workflow("held", input=int).then(first).then(held).then(first.clone(id="last")).commit()
 """Stops in its second step until the gate is open."""
+
+HOOKED = Workflow("hooked", input=int, on_finish=tell).then(first).commit()
+"""Its hook ends when the gate is open."""
 
 FOUR = (
     Workflow("four", input=int)

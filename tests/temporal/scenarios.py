@@ -52,6 +52,10 @@ def start(id: str) -> Workflow[Any, Any]:
     return Workflow(id, input=int)
 
 
+def pass_by(told: Any) -> None:
+    """A hook."""
+
+
 INNER = Workflow("inner", input=int, output=int).then(add_one).then(double).commit()
 
 SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
@@ -75,6 +79,8 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
         start("retry").then(second_time).commit(),
         start("failure").then(fail).commit(),
         start("bail").then(leave).then(add_one).commit(),
+        Workflow("hooks", input=int, on_start=pass_by, on_finish=pass_by).then(add_one).commit(),
+        start("suspend-listed").then(ask).then(add_one).commit(),
         Workflow("run-timeout", input=int, timeout=0.2).wait_for("approval").commit(),
     )
 }
@@ -82,7 +88,7 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
 INPUTS: Mapping[str, Any] = {"foreach": [1, 2, 3, 4, 5]}
 """The inputs that are not 1."""
 
-RESUMED = frozenset({"suspend", "wait"})
+RESUMED = frozenset({"suspend", "suspend-listed", "wait"})
 """Those that are resumed once."""
 
 EVENTS: Mapping[str, int] = {

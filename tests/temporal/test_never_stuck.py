@@ -166,14 +166,14 @@ async def test_signal_of_somebody_else_is_ignored(place: Place) -> None:
     assert result.result == "yes"
 
 
-def test_workflow_with_hooks_is_refused_at_registration(place: Place) -> None:
-    """A capability that is lacking is told when the app is made, by its name."""
-    workflow = Workflow("w", on_finish=print).then(size_of).commit()
+def test_app_that_needs_what_is_lacking_is_refused_when_it_is_made(place: Place) -> None:
+    """20: a capability that is lacking is told by its name, with what to do."""
+    workflow = Workflow("w").then(size_of).commit()
 
     with pytest.raises(UnsupportedByEngineError) as caught:
-        place.app(workflow)
+        place.app(workflow, on_exit="finish")
 
-    assert caught.value.capability == Capability.HOOKS
+    assert caught.value.capability == Capability.IDLENESS
 
 
 async def test_worker_that_lacks_a_function_leaves_the_step_to_another(place: Place) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from behaviour.bench import begin
 from eventually import eventually
+from outlast import StartedRun
 from temporal.place import Place
-from temporal.reference import HELD, calls_of, open_gate
+from temporal.reference import HELD, HOOKED, calls_of, open_gate
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,26 @@ async def test_step_in_flight_runs_again_with_another_worker(place: Place) -> No
         ("step-succeeded", "last"),
         ("run-finished", ""),
     ]
+
+
+async def test_hook_in_flight_is_told_again_with_another_worker(place: Place) -> None:
+    """13: at least once, also after a crash; the result does not wait for it."""
+    async with place.app(HOOKED, worker=False) as app:
+        doomed = place.worker()
+        run = await begin(app, HOOKED, 1, run_id="run")
+        result = await run.result(timeout=20)
+        await eventually(lambda: calls_of(place.traces).get("run", {}).get("?on_finish"), within=20)
+        [due] = await run.deliveries()
+        place.kill(doomed)
+        open_gate(place.traces)
+        place.worker()
+        await eventually(lambda: no_deliveries(run), within=40)
+
+    assert (result.result, due.hook, calls_of(place.traces)["run"]["?on_finish"]) == (2, "on_finish", 2)
+
+
+async def no_deliveries(run: StartedRun[Any]) -> bool:
+    return not await run.deliveries()
 
 
 async def test_run_waits_for_a_worker(place: Place) -> None:

@@ -28,8 +28,6 @@ class Capability(StrEnum):
     """Restarting runs, going back in them, forking them."""
     SAYING = "saying"
     """Taking what bodies say while they run: `write`, `progress`, `emit`."""
-    HOOKS = "hooks"
-    """Calling `on_start`, `on_finish` and `on_error`."""
     IDLENESS = "idleness"
     """Knowing when nothing is left to be run: `on_exit="finish"` and `until_idle`."""
     WORKER_INSIGHT = "worker-insight"

@@ -15,7 +15,7 @@ from outlast.core.flow.hook import told_at
 from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.core.view import fold_state
-from outlast.engines.local.hook_calls import HookCalls
+from outlast.engines.hook_calls import HookCalls
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.options import DriveOptions
 from outlast.errors import StoreError

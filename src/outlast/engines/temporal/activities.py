@@ -14,14 +14,15 @@ from temporalio.client import Client
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
+from outlast.core.flow.hook import ON_START_PATH
 from outlast.engines.answers import converter
-from outlast.engines.perform import Call, Outcome, Raised, check_value, perform_async, perform_sync
+from outlast.engines.perform import Call, Outcome, Raised, check_value, is_done, perform_async, perform_sync
 from outlast.engines.temporal.attempt import Attempt
 from outlast.engines.temporal.flow import ASK
 from outlast.engines.temporal.lookups import RemoteLookup, TableLookup
 from outlast.engines.temporal.messages import Ask, Asks, Reply, Task, Verdict
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack
-from outlast.engines.temporal.past import Past
+from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.threads import BodyThreads
 from outlast.errors import PayloadTooLargeError
@@ -30,6 +31,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
+from outlast.graph.hook import StartInfo
 from outlast.graph.source import source_from_json
 from outlast.graph.source_map import source_function
 from outlast.values import JsonValue, decode
@@ -71,7 +73,10 @@ class Activities:
             return self._leave(task.function, task.workflow)
         attempt = Attempt(task.path, timeout_ms=task.timeout_ms, grace_ms=task.grace_ms, threads=self._threads)
         past = _past()
-        call = self._call_of(task, function, attempt, is_recovered=past.restarts > 0)
+        if task.path == ON_START_PATH:
+            call = self._call_of_hook(task, function)
+        else:
+            call = self._call_of(task, function, attempt, is_recovered=past.restarts > 0)
         return await self._attend(attempt, call, past, crashes_left=task.crashes_left)
 
     @activity.defn(name=ASK)
@@ -114,7 +119,7 @@ class Activities:
         """Leave a call to a worker that has the function."""
         activity.heartbeat(*_past().put_back().details)
         message = f"this worker lacks '{reference}' of workflow '{workflow_id}'; start one that has it"
-        raise ApplicationError(message, type="UnknownFunction", next_retry_delay=_UNKNOWN_AGAIN)
+        raise ApplicationError(message, type="UnknownFunction", next_retry_delay=_UNKNOWN_AGAIN, category=BENIGN)
 
     async def _beat(self, past: Past) -> None:
         """Tell the server that this worker lives, and learn from its answers of a cancel; less often if many do."""
@@ -182,6 +187,21 @@ class Activities:
         subject = f"step '{task.path}'"
         return Call(function, task.input, subject, task.request_context, make_context, limit=LARGEST_MESSAGE)
 
+    def _call_of_hook(self, task: Task, function: Function) -> Call:
+        types = self._types(task.workflow, task.scope)
+
+        def tell(_: object) -> StartInfo:
+            return StartInfo(
+                run_id=task.run_id,
+                workflow_id=task.scope,
+                resource_id=task.resource_id,
+                input=types.input.decode(task.input),
+                state=types.state.decode(_object(task.state)),
+                request_context=_object(task.request_context),
+            )
+
+        return Call(function, task.input, "hook 'on_start'", task.request_context, tell, is_done)
+
     async def _answer(self, asks: Asks, ask: Ask) -> Reply:
         """Answer a question at once, or say that it may take long."""
         if ask.kind == "check":
@@ -236,7 +256,7 @@ async def _until_over(attempt: Attempt, past: Past) -> Outcome | None:
             if details is not None and details.worker_shutdown:
                 activity.heartbeat(*past.hand_back().details)
                 message = "the worker ends; the step runs again elsewhere"
-                raise ApplicationError(message, type="HandedBack") from None
+                raise ApplicationError(message, type="HandedBack", category=BENIGN) from None
             raise
 
 

@@ -36,6 +36,7 @@ from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import Reading, is_missing
+from outlast.engines.temporal.tries import with_tries
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import (
     PayloadTooLargeError,
@@ -119,6 +120,7 @@ class BoundEngine:
             start_within_ms=request.start_within_ms,
             per_step=request.per_step,
             tags=request.tags,
+            hook_delay_ms=self._options.hook_delay // timedelta(milliseconds=1),
             graph=request.workflow.document,
             input=request.input,
         )
@@ -315,10 +317,16 @@ class BoundEngine:
             await asyncio.wait([closing])
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
-        """Return nothing: workflows with hooks are refused."""
-        if not await self._is_known(run_id):
+        """Return the calls of a run's hooks that have not succeeded."""
+        reading = await self._read(run_id)
+        if reading is None:
             raise RunNotFoundError(run_id)
-        return []
+        rows = reading.deliveries()
+        if all(row.due_at_ms is None for row in rows):
+            return rows
+        with translated(run_id):
+            described = await self._handle(run_id).describe(rpc_timeout=_RPC)
+        return with_tries(rows, described.raw_description.pending_activities)
 
     async def load_standing(self, run_id: str) -> Standing:
         """Return who works, or could work, on a run."""

@@ -7,7 +7,9 @@ Functions are called in activities; what the run is doing is decided by the ledg
 from __future__ import annotations
 
 import asyncio
+import collections
 import collections.abc
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, NamedTuple, NoReturn
@@ -16,7 +18,7 @@ from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy, SearchAttributePair
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from outlast.core.commands import RunStep
+from outlast.core.commands import RunHook, RunStep
 from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Calling
 from outlast.engines.temporal.attributes import CREATED, STATUS
@@ -25,14 +27,17 @@ from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.tidings import Errand, Tiding
 from outlast.graph.document import UnknownGraphError
 from outlast.instant import from_ms, to_ms
 from outlast.values import encode
 
-__all__ = ["ASK", "FIND", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "OutlastRun"]
+__all__ = ["ASK", "FIND", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "TELL", "OutlastRun"]
 
 ASK: Final = "outlast:ask"
 """Type of the activity that answers questions: a local one, unless a function may wait for something."""
+TELL: Final = "outlast:tell"
+"""Type of the activity that calls a hook to tell it of a rest."""
 REQUEST: Final = "outlast:request"
 """Name of the signal by which outsiders ask something of a run."""
 FIND: Final = "outlast:find"
@@ -85,6 +90,9 @@ class OutlastRun:
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: int | None = None
         self._lease = timedelta(milliseconds=self._ledger.start.lease_ms)
+        self._to_tell: collections.deque[Tiding] = collections.deque()
+        self._told = 0
+        self._telling: asyncio.Task[None] | None = None
         self._shown = workflow.info().typed_search_attributes.get(STATUS)  # None if the run is not listed
 
     @workflow.run
@@ -146,6 +154,7 @@ class OutlastRun:
             ledger.absorb(batch, first.now_ms, is_full=first.is_full)
             await self._follow_up()
             if (message := ledger.try_to_move()) is not None:
+                await self._until_all_are_told()
                 self._move_to = self._carry(message)
                 return
             self._issue()
@@ -153,6 +162,7 @@ class OutlastRun:
             if workflow.info().get_current_history_length() > _LONGEST_HISTORY:
                 reason = "the history is full, and what the run still needs is too large to go on in another workflow"
                 raise ApplicationError(reason, type="HistoryTooLongError", non_retryable=True)
+        await self._until_all_are_told()
 
     def _carry(self, message: bytes) -> bytes:
         """Take along what came and is not folded yet: the server will not tell it to the next workflow."""
@@ -182,6 +192,35 @@ class OutlastRun:
             ledger.settle([Reply.from_bytes(each) for each in replies])
             self._issue()
         self._issue()
+        ledger.note_rest()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let hooks be told of rests, one after the other; the run does not wait for them."""
+        self._to_tell.extend(self._ledger.tidings.since(self._told))
+        self._told = len(self._ledger.tidings.all)
+        if self._to_tell and self._telling is None:
+            self._telling = self._wait(self._tell_all())
+
+    async def _tell_all(self) -> None:
+        start = self._ledger.start
+        while self._to_tell:
+            tiding = self._to_tell.popleft()
+            with suppress(ActivityError):  # it is given up; the history keeps why
+                await workflow.execute_activity(
+                    TELL,
+                    raw_value(Errand(start.run_id, tiding.kind, tiding.seq, start.hook_delay_ms).to_bytes()),
+                    activity_id=f"?{tiding.kind}:{tiding.seq}",
+                    result_type=RawValue,
+                    start_to_close_timeout=_FOR_EVER,
+                    heartbeat_timeout=self._lease,
+                    retry_policy=_AGAIN,
+                    summary=tiding.kind,
+                )
+        self._telling = None
+
+    async def _until_all_are_told(self) -> None:
+        await workflow.wait_condition(lambda: self._telling is None)
 
     def _issue(self) -> None:
         ledger = self._ledger
@@ -194,10 +233,10 @@ class OutlastRun:
         self._set_alarm(ledger.next_due())
 
     def _call(self, command: Calling, message: bytes) -> None:
-        is_step = isinstance(command, RunStep)
+        is_named = isinstance(command, RunStep | RunHook)
         suffix = f":{command.attempt}" if isinstance(command, RunStep) and command.attempt else ""
         handle = workflow.start_activity(
-            command.function if is_step else ASK,
+            command.function if is_named else ASK,
             raw_value(message),
             activity_id=f"{command.path}{suffix}",
             result_type=RawValue,
@@ -244,7 +283,7 @@ class OutlastRun:
 
         How it ended, its workflow tells, except when a body aborted it.
         """
-        ends_as_shown = status.is_terminal and not self._is_aborted
+        ends_as_shown = status.is_terminal and not self._is_aborted and self._telling is None
         if self._shown in (None, status.value) or ends_as_shown:
             return
         self._shown = status.value

@@ -19,7 +19,6 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.RETENTION: "the namespace decides how long finished runs are kept",
     Capability.REWINDING: "start a new run",
     Capability.SAYING: "histories hold what decides, and not what bodies say; send it to a store of your own",
-    Capability.HOOKS: "call the function in a first or last step",
     Capability.IDLENESS: "runs go on with other workers, so no process knows when all of them have ended",
     Capability.WORKER_INSIGHT: "the server knows which workers listen, and nothing of what they have",
     Capability.ENDING_WITHOUT_WORKER: "a worker ends the run; until one lives it is shown as it was",

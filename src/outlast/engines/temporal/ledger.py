@@ -34,21 +34,17 @@ from outlast.core.events import (
     CancelRequested,
     Event,
     Fact,
+    HookStarted,
     RunCrashed,
     RunGivenUp,
     RunPaused,
     RunStarted,
-    RunTimedOut,
     SleepStarted,
-    StartTimedOut,
     StepCanceled,
     StepResumed,
     StepStarted,
     StepSuspended,
-    SuspensionTimedOut,
-    TimerFired,
 )
-from outlast.core.flow.ending import START_PATH
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
 from outlast.core.snapshot import seqs_in, state_from_json, state_to_json
@@ -58,12 +54,14 @@ from outlast.engines.answers import Side, close_block, finish, open_block
 from outlast.engines.asking import fact_asked_for
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Raised
+from outlast.engines.temporal.alarms import due_at, due_event, is_due
 from outlast.engines.temporal.attributes import shown_status
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
 from outlast.engines.temporal.questions import Question, declares, make_asks
-from outlast.engines.temporal.tasks import make_task
+from outlast.engines.temporal.tasks import make_hook_task, make_task
+from outlast.engines.temporal.tidings import Tidings
 from outlast.errors import PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.document import graph_from_json
@@ -107,6 +105,8 @@ class Ledger:
         self._stays_until = 0
         if start.snapshot is not None:
             self._restore(start.snapshot)
+        self.tidings = Tidings(self.state)
+        """Which hooks must be told of what."""
 
     @property
     def status(self) -> RunStatus:
@@ -117,6 +117,10 @@ class Ledger:
         """Return the status that lists show."""
         status = self.status
         return shown_status(status, wait_ms=(self.next_due() or 0) - self._now_ms if status is RunStatus.WAITING else 0)
+
+    def note_rest(self) -> None:
+        """Note whom to tell of how the run is left; call it when nothing is asked."""
+        self.tidings.note(self.state, self.status)
 
     @property
     def is_over(self) -> bool:
@@ -308,8 +312,8 @@ class Ledger:
             case Pause():
                 facts.append((RunPaused(now, command.path), None))
             case RunHook():
-                message = f"'{command.function}' cannot be called: workflows with hooks are refused at registration"
-                raise TypeError(message)
+                facts.append((HookStarted(now, command.path), None))
+                self._send(command, make_hook_task(self, command), f"hook '{command.path}'", facts)
             case StartTimer() | AwaitResume() | AwaitDeadline() | AwaitStep():
                 pass  # one timer stands for all: see `next_due`
             case _:
@@ -340,8 +344,11 @@ class Ledger:
     def _call(self, command: RunStep, facts: deque[Fact]) -> None:
         message = make_task(self, command)
         facts.append((StepStarted(self._now_ms, command.path, command.attempt, command.was_started), None))
+        self._send(command, message, f"step '{command.path}'", facts)
+
+    def _send(self, command: RunStep | RunHook, message: bytes, subject: str, facts: deque[Fact]) -> None:
         if len(message) > LARGEST_MESSAGE:
-            error = PayloadTooLargeError(f"all that step '{command.path}' needs", len(message), LARGEST_MESSAGE)
+            error = PayloadTooLargeError(f"all that {subject} needs", len(message), LARGEST_MESSAGE)
             failed = Raised(describe_exception(error, is_retryable=False))
             facts.append(fact_of(self, command, failed, self._now_ms))
         else:
@@ -400,7 +407,7 @@ class Ledger:
             is_poison = reply.outcome == "poison" and number == reply.restarts
             if number > reply.restarts - reply.crashes:
                 facts.append((RunCrashed(at, is_poison), None))
-            if not is_poison and not isinstance(command, Evaluate):
+            if not is_poison and not isinstance(command, Evaluate | RunHook):
                 facts.append((StepStarted(at, path, _attempt_of(command), is_recovered=True), None))
         return facts + self._outcome(command, reply, at)
 
@@ -415,7 +422,7 @@ class Ledger:
             case "poison" | "fits" | "elsewhere":
                 return []
             case "canceled":
-                return [] if isinstance(command, Evaluate) else [canceled]
+                return [] if isinstance(command, Evaluate | RunHook) else [canceled]
             case Aborted():
                 return [*self._canceled(f"'{command.path}' aborted it"), canceled]
             case outcome:
@@ -425,7 +432,7 @@ class Ledger:
         command = self._answered(path)
         if command is None:
             return []
-        if self.state.is_canceling and not isinstance(command, Evaluate):
+        if self.state.is_canceling and not isinstance(command, Evaluate | RunHook):
             return [(StepCanceled(self._now_ms, path, _attempt_of(command)), None)]
         message = f"Temporal gave up the call of '{path}'; its history says why"
         failure = FailureInfo(type="CallLostError", message=message, is_retryable=False)
@@ -459,33 +466,10 @@ class Ledger:
     def _ring(self) -> None:
         """Record all due times that have come, the earliest first."""
         while (due_at_ms := self.next_due()) is not None and due_at_ms <= self._now_ms:
-            due = [command for command in self.state.open.values() if _is_due(command, self._now_ms)]
+            due = [command for command in self.state.open.values() if is_due(command, self._now_ms)]
             if not due:
                 return
-            self._advance(deque([(self._due(min(due, key=_due_at)), None)]))
-
-    def _due(self, command: Command) -> Event:
-        match command:
-            case AwaitResume():
-                return SuspensionTimedOut(self._now_ms, command.path)
-            case AwaitDeadline(path=path) if path == START_PATH:
-                return StartTimedOut(self._now_ms, path)
-            case AwaitDeadline():
-                return RunTimedOut(self._now_ms, command.path)
-            case _:
-                return TimerFired(self._now_ms, command.path)
-
-
-def _due_at(command: Command) -> int:
-    due_at_ms: int = getattr(command, "due_at_ms", 0)
-    return due_at_ms
-
-
-def _is_due(command: Command, now_ms: int) -> bool:
-    """Say whether a due time has come that is recorded."""
-    if isinstance(command, StartTimer | AwaitResume | AwaitDeadline):
-        return command.due_at_ms is not None and command.due_at_ms <= now_ms
-    return isinstance(command, Sleep) and command.was_started and command.due_at_ms <= now_ms
+            self._advance(deque([(due_event(min(due, key=due_at), self._now_ms), None)]))
 
 
 def _attempt_of(command: Calling) -> int:

@@ -53,6 +53,8 @@ class Start:
     """Whether the run stops after each node."""
     tags: tuple[str, ...]
     """Words to find it by."""
+    hook_delay_ms: int
+    """How long after its first failed call a hook that is told of rests is called again."""
     graph: bytes
     """The graph that it runs on."""
     input: bytes
@@ -77,6 +79,7 @@ class Start:
             "start_within_ms": self.start_within_ms,
             "per_step": self.per_step,
             "tags": list(self.tags),
+            "hook_delay_ms": self.hook_delay_ms,
             "is_continued": self.snapshot is not None,
         }
         carried = (each.to_bytes() for each in self.carried)
@@ -103,6 +106,7 @@ class Start:
             start_within_ms=cast("int | None", header["start_within_ms"]),
             per_step=bool(header["per_step"]),
             tags=tuple(cast("list[str]", header["tags"])),
+            hook_delay_ms=cast("int", header.get("hook_delay_ms", 1_000)),
             graph=raws[0],
             input=raws[1],
             snapshot=raws[2] if header["is_continued"] else None,

@@ -18,7 +18,7 @@ from outlast.engines.temporal.place import Place
 from outlast.errors import ConfigurationError
 from outlast.graph.committed import CommittedWorkflow
 
-__all__ = ["TemporalEngine", "check_supported"]
+__all__ = ["TemporalEngine"]
 
 
 class TemporalEngine:
@@ -75,15 +75,4 @@ class TemporalEngine:
             raise lacking(Capability.TRACING)
         if any(workflow.schedules for workflow in workflows):
             raise lacking(Capability.SCHEDULES)
-        check_supported(workflows)
         return BoundEngine(self._place, workflows, options)
-
-
-def check_supported(workflows: Sequence[CommittedWorkflow[Any, Any]]) -> None:
-    """Refuse workflows that need what this engine lacks.
-
-    Raises:
-        UnsupportedByEngineError: One of them does; the message says what to do instead.
-    """
-    if any(workflow.graph.hooks is not None for workflow in workflows):
-        raise lacking(Capability.HOOKS)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-__all__ = ["Past"]
+from temporalio.exceptions import ApplicationErrorCategory
+
+__all__ = ["BENIGN", "Past"]
+
+BENIGN: Final = ApplicationErrorCategory.BENIGN
+"""Of errors that are nobody's fault, or are logged by us: the SDK logs others with a traceback each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

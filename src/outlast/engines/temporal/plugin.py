@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 from temporalio.plugin import SimplePlugin
@@ -11,7 +12,7 @@ from temporalio.worker import Worker, WorkerConfig
 from outlast.engines.options import DriveOptions, wall_clock_ms
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
-from outlast.engines.temporal.options import check_supported
+from outlast.engines.temporal.telling import Telling
 from outlast.engines.temporal.worker import THROTTLE
 from outlast.engines.threads import BodyThreads
 from outlast.graph.committed import CommittedWorkflow
@@ -29,29 +30,38 @@ class OutlastPlugin(SimplePlugin):
     Each plugin is for one worker.
     """
 
-    def __init__(self, workflows: Sequence[CommittedWorkflow[Any, Any]], *, max_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        *,
+        max_threads: int | None = None,
+        hook_timeout: timedelta = timedelta(seconds=30),
+    ) -> None:
         """Say what the worker can do.
 
         Args:
             workflows: The committed workflows whose functions it calls.
             max_threads: How many sync bodies run at a time; None for as many as suit the machine.
+            hook_timeout: How long one call of `on_finish` or `on_error` may take.
 
         Raises:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
-            UnsupportedByEngineError: A workflow needs what this engine lacks.
         """
         self._workflows = list(known_workflows(workflows).values())
-        check_supported(self._workflows)
         super().__init__("outlast", workflows=[OutlastRun])  # pyright: ignore[reportUnknownMemberType]
         self._max_threads = max_threads or DriveOptions().max_threads
+        self._hook_timeout = hook_timeout
         self._threads: BodyThreads | None = None
+        self._telling: Telling | None = None
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """Add what drives runs. News of a cancel come with heartbeats, so these are not held back for long."""
         configured = cast("dict[str, Any]", super().configure_worker(config))
         self._threads = BodyThreads(self._max_threads)
         activities = Activities(configured["client"], self._workflows, now_ms=wall_clock_ms, threads=self._threads)
-        configured["activities"] = [*configured.get("activities", ()), activities.call, activities.ask]
+        self._telling = Telling(configured["client"], self._workflows, hook_timeout=self._hook_timeout)
+        ours = [activities.call, activities.ask, self._telling.tell]
+        configured["activities"] = [*configured.get("activities", ()), *ours]
         for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):
             configured[name] = min(THROTTLE, configured.get(name, THROTTLE))
         return cast("WorkerConfig", configured)
@@ -65,5 +75,7 @@ class OutlastPlugin(SimplePlugin):
         try:
             await super().run_worker(worker, next)
         finally:
+            if self._telling is not None:
+                await self._telling.close()
             if self._threads is not None:
                 self._threads.close(timeout=0.2)

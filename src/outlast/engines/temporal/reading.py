@@ -19,14 +19,18 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
 from outlast.core.record import Record
-from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED
+from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED, TELL
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
 from outlast.engines.temporal.payloads import read_payloads
-from outlast.failures import FailureInfo
+from outlast.engines.temporal.tidings import MOST_TRIES
+from outlast.failures import FailureInfo, failure_to_json
 from outlast.instant import to_ms
+from outlast.storage.keys import DeliveryKey
+from outlast.storage.outbox import DeliveryRow
+from outlast.values import encode
 
 __all__ = ["Reading", "is_cut_off", "is_missing"]
 
@@ -82,6 +86,8 @@ class Reading:
         self._answers: deque[Sequence[Reply]] = deque()
         self._paths: dict[int, str] = {}
         self._closing: HistoryEvent | None = None
+        self._tellings: list[int] = []
+        self._tellings_ended: dict[int, FailureInfo | None] = {}
 
     @property
     def records(self) -> Sequence[Record]:
@@ -100,6 +106,32 @@ class Reading:
         kinds = ["cancel" if isinstance(each, Canceled) else "" for each in waiting]
         kinds += [each.request.kind for each in waiting if isinstance(each, Requested)]
         return tuple(dict.fromkeys(kind for kind in kinds if kind))
+
+    def deliveries(self) -> list[DeliveryRow]:
+        """Return which hooks were not told yet, or were given up."""
+        tidings = [] if self.ledger is None else self.ledger.tidings.all
+        rows: list[DeliveryRow] = []
+        for number, tiding in enumerate(tidings):
+            place = self._tellings[number] if number < len(self._tellings) else None
+            is_over = place in self._tellings_ended or self.is_closed
+            failure = None if place is None else self._tellings_ended.get(place)
+            if is_over and failure is None and place in self._tellings_ended:
+                continue
+            if is_over and failure is None:
+                failure = FailureInfo(type="WorkflowClosedError", message="the workflow was ended before")
+            rows.append(
+                DeliveryRow(
+                    key=DeliveryKey(number),
+                    kind=tiding.kind,
+                    seq=tiding.seq,
+                    execution=tiding.execution,
+                    tries=MOST_TRIES if place in self._tellings_ended else 0,
+                    due_at_ms=None if is_over else tiding.at_ms,
+                    owner=None,
+                    failure=None if failure is None else encode(failure_to_json(failure)),
+                )
+            )
+        return rows
 
     async def read(self) -> None:
         """Read all that there is.
@@ -206,9 +238,15 @@ class Reading:
         match event.event_type:
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 attributes = event.activity_task_scheduled_event_attributes
-                self._paths[event.event_id] = attributes.activity_id.partition(":")[0]
+                if attributes.activity_type.name == TELL:
+                    self._tellings.append(event.event_id)
+                else:
+                    self._paths[event.event_id] = attributes.activity_id.partition(":")[0]
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 completed = event.activity_task_completed_event_attributes
+                if completed.scheduled_event_id in self._tellings:
+                    self._tellings_ended[completed.scheduled_event_id] = None
+                    return
                 [message] = await self._messages(completed.result.payloads)
                 path = self._paths.pop(completed.scheduled_event_id)
                 self._pending.append(Told(path, Reply.from_bytes(message)))
@@ -226,9 +264,18 @@ class Reading:
                 cause = event.workflow_execution_cancel_requested_event_attributes.cause
                 self._pending.append(Canceled(cause or None))
             case kind if kind in _LOST:
-                self._pending.append(Lost(self._paths.pop(_scheduled_by(event))))
+                self._lose(event)
             case _:
                 return
+
+    def _lose(self, event: HistoryEvent) -> None:
+        scheduled = _scheduled_by(event)
+        if scheduled in self._tellings:
+            failure = event.activity_task_failed_event_attributes.failure
+            known = failure.application_failure_info.type or "CallLostError"
+            self._tellings_ended[scheduled] = FailureInfo(type=known, message=failure.message)
+        else:
+            self._pending.append(Lost(self._paths.pop(scheduled)))
 
     async def _messages(self, payloads: Sequence[Any]) -> list[bytes]:
         return await read_payloads(self._client.data_converter, payloads)
@@ -242,7 +289,9 @@ class Reading:
                 if not self._answers:
                     return
                 ledger.settle(self._answers.popleft())
-            elif ledger.try_to_move() is not None:
+                continue
+            ledger.note_rest()
+            if ledger.try_to_move() is not None:
                 self._is_moving = True
             elif self._batches:
                 self._absorb(ledger, *self._batches.popleft())

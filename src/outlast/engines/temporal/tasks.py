@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from outlast.core.commands import RunStep
+from outlast.core.commands import RunHook, RunStep
 from outlast.core.frames import LeafFrame
 from outlast.core.ref import Ref
 from outlast.core.state import RunState
@@ -12,7 +12,7 @@ from outlast.engines.temporal.messages import Start, Task
 from outlast.graph.nodes import StepNode
 from outlast.values import encode
 
-__all__ = ["Source", "crashes_left", "make_task"]
+__all__ = ["Source", "crashes_left", "make_hook_task", "make_task"]
 
 
 class Source(Protocol):
@@ -57,4 +57,24 @@ def make_task(run: Source, command: RunStep) -> bytes:
         request_context=run.request_context,
         suspend_data=None if resumption is None else run.resolve(resumption.suspend_payload),
         resume_data=None if resume_data is None else run.resolve(resume_data),
+    ).to_bytes()
+
+
+def make_hook_task(run: Source, command: RunHook) -> bytes:
+    """Return the message with which `on_start` is called."""
+    workflow = run.state.graph.workflow_id
+    return Task(
+        run_id=run.start.run_id,
+        workflow=workflow,
+        scope=workflow,
+        resource_id=run.start.resource_id,
+        path=command.path,
+        function=command.function,
+        attempt=0,
+        timeout_ms=None,
+        grace_ms=0,
+        crashes_left=crashes_left(run),
+        input=run.resolve(command.input),
+        state=encode(dict(run.state.data)),
+        request_context=run.request_context,
     ).to_bytes()

@@ -14,6 +14,7 @@ from outlast.engines.options import DriveOptions
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.place import Place
+from outlast.engines.temporal.telling import Telling
 from outlast.engines.threads import BodyThreads
 from outlast.graph.committed import CommittedWorkflow
 
@@ -37,11 +38,12 @@ class TemporalWorker:
     ) -> None:
         self._threads = BodyThreads(options.max_threads)
         activities = Activities(client, workflows, now_ms=options.now_ms, threads=self._threads)
+        self._telling = Telling(client, workflows, hook_timeout=options.hook_timeout)
         self._worker = Worker(
             client,
             task_queue=place.task_queue,
             workflows=[OutlastRun],
-            activities=[activities.call, activities.ask],
+            activities=[activities.call, activities.ask, self._telling.tell],
             max_cached_workflows=options.max_runs,
             max_concurrent_activities=options.max_steps,
             max_heartbeat_throttle_interval=THROTTLE,
@@ -60,4 +62,5 @@ class TemporalWorker:
         await self._worker.shutdown()
         if self._running is not None:
             await self._running
+        await self._telling.close()
         self._threads.close(timeout=0.2)

@@ -1,0 +1,35 @@
+"""Due times of a run, as the one timer of its workflow needs them."""
+
+from __future__ import annotations
+
+from outlast.core.commands import AwaitDeadline, AwaitResume, Command, Sleep, StartTimer
+from outlast.core.events import Event, RunTimedOut, StartTimedOut, SuspensionTimedOut, TimerFired
+from outlast.core.flow.ending import START_PATH
+
+__all__ = ["due_at", "due_event", "is_due"]
+
+
+def due_at(command: Command) -> int:
+    """Return when a command is due; 0 for those that wait for no time."""
+    due_at_ms: int = getattr(command, "due_at_ms", 0)
+    return due_at_ms
+
+
+def is_due(command: Command, now_ms: int) -> bool:
+    """Say whether a due time has come that is recorded."""
+    if isinstance(command, StartTimer | AwaitResume | AwaitDeadline):
+        return command.due_at_ms is not None and command.due_at_ms <= now_ms
+    return isinstance(command, Sleep) and command.was_started and command.due_at_ms <= now_ms
+
+
+def due_event(command: Command, now_ms: int) -> Event:
+    """Return what is recorded when the time of a command has come."""
+    match command:
+        case AwaitResume():
+            return SuspensionTimedOut(now_ms, command.path)
+        case AwaitDeadline(path=path) if path == START_PATH:
+            return StartTimedOut(now_ms, path)
+        case AwaitDeadline():
+            return RunTimedOut(now_ms, command.path)
+        case _:
+            return TimerFired(now_ms, command.path)
