@@ -9,7 +9,8 @@ from typing import Any, cast
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig
 
-from outlast.engines.options import DriveOptions, wall_clock_ms
+from outlast.engines.clock import WALL_CLOCK
+from outlast.engines.options import DriveOptions
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.telling import Telling
@@ -58,7 +59,7 @@ class OutlastPlugin(SimplePlugin):
         """Add what drives runs. News of a cancel come with heartbeats, so these are not held back for long."""
         configured = cast("dict[str, Any]", super().configure_worker(config))
         self._threads = BodyThreads(self._max_threads)
-        activities = Activities(configured["client"], self._workflows, now_ms=wall_clock_ms, threads=self._threads)
+        activities = Activities(configured["client"], self._workflows, now_ms=WALL_CLOCK.now_ms, threads=self._threads)
         self._telling = Telling(configured["client"], self._workflows, hook_timeout=self._hook_timeout)
         ours = [activities.call, activities.ask, self._telling.tell]
         configured["activities"] = [*configured.get("activities", ()), *ours]
