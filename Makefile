@@ -18,7 +18,7 @@ help:
 	@echo "make bench   measure"
 	@echo "make bench-peers  measure beside DBOS, LangGraph and Temporal"
 	@echo "make bench-temporal  measure beside hand-written Temporal workflows"
-	@echo "make crash   every kind of workflow with a crash at each of its commits"
+	@echo "make crash   every kind of workflow with a crash at each of its commits, simulated and by SIGKILL (SHORT=1: a part)"
 	@echo "make soak    kill and stop processes at random for ten minutes, and count what is lost"
 
 demo: $(CORE)
@@ -50,7 +50,7 @@ bench-temporal: $(DEV)
 	$(BIN)/python -m benchmarks.temporal
 
 crash: $(CORE)
-	PYTHONPATH=tests $(BIN)/python -m crash
+	PYTHONPATH=tests $(BIN)/python -m crash $(if $(SHORT),--short)
 
 soak: $(CORE)
 	$(BIN)/python -m soak

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel
 
@@ -14,10 +16,13 @@ from outlast import (
     Add,
     Append,
     CommittedWorkflow,
+    Outlast,
     ReadContext,
     ResumeConflictError,
     ResumeTargetError,
+    RunExistsError,
     RunHandle,
+    RunResult,
     RunStateError,
     StepContext,
     Workflow,
@@ -205,10 +210,128 @@ _STATES = [
     _scenario(_ints("retried", state=Tally).then(once_more).then(tally).then(report)),
 ]
 
+
+@step
+async def not_at_first(x: int, ctx: StepContext) -> int:
+    leave_effect(ctx, ctx.attempt)
+    if ctx.execution == 0:
+        raise ConnectionError("not in this execution")
+    return x + 5
+
+
+@step
+async def remember(x: int, ctx: StepContext) -> int:
+    """Leave to the hooks, which see no request context, where effects go."""
+    leave_effect(ctx, ctx.attempt)
+    ctx.set_state({"effects": ctx.request_context.get("effects")})
+    return x + 1
+
+
+def is_told(result: RunResult[Any]) -> None:
+    """Note it as a body does."""
+    context = SimpleNamespace(request_context=result.state, run_id=result.run_id, path=f"told-{result.status}")
+    leave_effect(cast("ReadContext[Any]", context))
+
+
+@step
+async def start_another(x: int, ctx: StepContext) -> int:
+    leave_effect(ctx, ctx.attempt)
+    started = await ctx.start_async(HALF, input_data=x, request_context=dict(ctx.request_context))
+    return (await started.result()).unwrap()
+
+
+async def restart(run: RunHandle[Any]) -> None:
+    if (await run.result()).execution == 0:
+        await run.restart_async()
+
+
+async def travel(run: RunHandle[Any]) -> None:
+    if (await run.result()).execution == 0:
+        await run.time_travel_async("double")
+
+
+async def fork(run: RunHandle[Any]) -> None:
+    await run.result()
+    with suppress(RunExistsError):
+        await run.fork_async("double", run_id="copy")
+    while True:
+        copy = await FORKED.get_workflow_run_execution_result("copy")
+        if copy is not None and copy.status.is_terminal:
+            assert copy.result == 4
+            return
+        await asyncio.sleep(0.005)  # noqa: TID251 - there is no handle on it here
+
+
+async def until_told(run: RunHandle[Any]) -> None:
+    await run.result(until="end")
+    while await run.deliveries():  # noqa: ASYNC110 - it is told by others
+        await asyncio.sleep(0.005)  # noqa: TID251 - as above
+
+
+async def step_by_step(run: RunHandle[Any]) -> None:
+    while (await run.result()).status == "paused":
+        with suppress(RunStateError):  # a step of the life before this one is under way
+            await run.step_async()
+
+
+async def record_first(app: Outlast) -> None:
+    run = app.run("run")
+    with suppress(RunExistsError):
+        await app.record_run(RECORDED, run_id="run")
+    if await run.status() == "pending":
+        await (await app.create_run(RECORDED, run_id="run")).start_async(input_data=1)
+
+
+async def start_three(app: Outlast) -> None:
+    await app.start_many(MANY, [{"input_data": n, "run_id": id} for n, id in enumerate(("run", "b", "c"), start=1)])
+
+
+async def start_later(app: Outlast) -> None:
+    await (await app.create_run(DELAYED, run_id="run")).start_async(input_data=1, delay=timedelta(milliseconds=30))
+
+
+async def start_once(app: Outlast) -> None:
+    await (await app.create_run(KEYED, run_id="run")).start_async(input_data=1, idempotency_key="k")
+
+
+async def start_stepwise(app: Outlast) -> None:
+    await (await app.create_run(STEPPED, run_id="run")).start_async(input_data=1, per_step=True)
+
+
+FORKED = _ints("forked").then(add_one).then(double).commit()
+RECORDED = _ints("recorded").then(add_one).then(double).commit()
+MANY = _ints("many").then(add_one).then(double).commit()
+DELAYED = _ints("delayed").then(add_one).then(double).commit()
+KEYED = _ints("keyed").then(add_one).then(double).commit()
+STEPPED = _ints("stepped").then(add_one).then(double).then(add_one.clone(id="last")).commit()
+
+_REPAIRS = [
+    _scenario(_ints("restarted").then(add_one).then(not_at_first).then(double), drive=restart),
+    _scenario(_ints("traveled").then(add_one).then(double).then(not_at_first), drive=travel),
+    Scenario(workflow=FORKED, input_data=1, drive=fork),
+]
+_TOLD = [
+    _scenario(_ints("told", on_finish=is_told).then(remember).then(double), drive=until_told),
+    _scenario(
+        _ints("told-of-failure", on_finish=is_told, on_error=is_told).then(remember).then(hopeless), drive=until_told
+    ),
+    _scenario(_ints("starting").then(start_another).then(double), others=[HALF]),
+]
+_STARTS = [
+    Scenario(workflow=RECORDED, start=record_first),
+    Scenario(workflow=MANY, start=start_three),
+    Scenario(workflow=DELAYED, start=start_later),
+    Scenario(workflow=KEYED, start=start_once),
+    Scenario(workflow=STEPPED, start=start_stepwise, drive=step_by_step),
+]
+
 SCENARIOS: tuple[Scenario, ...] = (
     *(Scenario(workflow=each.workflow, input_data=each.input) for each in ALL),
     *_BLOCKS,
     *_WAITS,
     *_ENDS,
     *_STATES,
+    *_REPAIRS,
+    *_TOLD,
+    *_STARTS,
 )

@@ -22,6 +22,7 @@ from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.errors import (
     ResumeConflictError,
     ResumeTargetError,
+    RunExistsError,
     RunNotFoundError,
     RunStateError,
     StoreUnavailableError,
@@ -70,6 +71,9 @@ class Scenario:
     drive: Callable[[RunHandle[Any]], Awaitable[object]] | None = None
     """Does what others do to the run while it lives, as resuming it. Called once in every life: what it did before the
     crash is done already, so a `ResumeConflictError`, `ResumeTargetError` or `RunStateError` is no failure."""
+    start: Callable[[Outlast], Awaitable[object]] | None = None
+    """Starts the run, with the id `run`, in another way than by `start_async` with the input above. As a caller would,
+    it is called again in the next life if it was not answered; a `RunExistsError` then means that it had happened."""
     timeout: float = 30.0
     """Seconds that one life may take, on the wall."""
     clock: Clock | None = None
@@ -205,7 +209,7 @@ async def _crash_once(
     check: Callable[[RunResult[Any], int], None] | None,
 ) -> None:
     was_answered = await _live(scenario, disk, fault)
-    result = await _recover(scenario, disk)
+    result = await _recover(scenario, disk, was_answered=was_answered)
     if result is None:
         if was_answered:
             raise CrashTestError(f"{fault}: start_async had returned, and the run is lost")
@@ -232,15 +236,22 @@ async def _live(scenario: Scenario, disk: _Disk, seam: CountCommits | KillAt) ->
         async with Outlast(
             _workflows(scenario), store=disk.open_store(seam), drain=timedelta(), clock=_clock(scenario)
         ) as app:
-            run = await app.create_run(scenario.workflow, run_id=RUN_ID)
-            await run.start_async(
-                input_data=scenario.input_data,
-                initial_state=scenario.initial_state,
-                request_context=scenario.request_context,
-            )
+            await _start(scenario, app)
             was_answered = True
             await _until_end_or_death(scenario, app.run(RUN_ID), died)
     return was_answered
+
+
+async def _start(scenario: Scenario, app: Outlast) -> None:
+    if scenario.start is not None:
+        await scenario.start(app)
+        return
+    run = await app.create_run(scenario.workflow, run_id=RUN_ID)
+    await run.start_async(
+        input_data=scenario.input_data,
+        initial_state=scenario.initial_state,
+        request_context=scenario.request_context,
+    )
 
 
 async def _until_end_or_death(scenario: Scenario, run: RunHandle[Any], died: asyncio.Event) -> None:
@@ -256,9 +267,12 @@ async def _until_end_or_death(scenario: Scenario, run: RunHandle[Any], died: asy
         ending.result()  # raises what the world raised
 
 
-async def _recover(scenario: Scenario, disk: _Disk) -> RunResult[Any] | None:
+async def _recover(scenario: Scenario, disk: _Disk, *, was_answered: bool = True) -> RunResult[Any] | None:
     """Open an app on what a dead one left and wait for the run; None if it was never recorded."""
     async with Outlast(_workflows(scenario), store=disk.open_store(None), clock=_clock(scenario)) as app:
+        if scenario.start is not None and not was_answered:
+            with suppress(RunExistsError):
+                await scenario.start(app)
         try:
             return await _drive_to_end(scenario, app.run(RUN_ID))
         except RunNotFoundError:
