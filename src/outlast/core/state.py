@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from outlast.core.commands import AwaitDeadline, AwaitResume, AwaitStep, Cause, Command, Sleep, StartTimer
 from outlast.core.frames import Frame, Parent, ScopeFrame
@@ -219,11 +219,16 @@ class RunState:
         self.agenda.append(frame)
 
     def _count(self, command: Command, step: int) -> None:
-        if isinstance(command, StartTimer | Sleep):
-            self._timers += step
-        elif isinstance(command, AwaitResume):
-            self._awaits += step
-        elif isinstance(command, AwaitDeadline):
-            self._deadlines += step
-        elif isinstance(command, AwaitStep):
-            self._pauses += step
+        counter = _COUNTERS.get(type(command))
+        if counter is not None:
+            setattr(self, counter, getattr(self, counter) + step)
+
+
+_COUNTERS: Final[Mapping[type[Command], str]] = {
+    StartTimer: "_timers",
+    Sleep: "_timers",
+    AwaitResume: "_awaits",
+    AwaitDeadline: "_deadlines",
+    AwaitStep: "_pauses",
+}
+"""Which commands the status counts, and where."""
