@@ -7,6 +7,7 @@ from typing import Annotated
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from outlast.server import create_app
 from outlast.server.routes.direct import DirectRoute, Shortcut
 from outlast.server.routes.starting import router
 from server.site import site
@@ -71,6 +72,36 @@ async def test_start_of_a_wrong_shape_is_refused_with_the_place(
         assert response.json()["code"] == "invalid-request"
         assert [each["field"] for each in response.json()["issues"]] == [field]
         assert (await s.app.list_runs()).total == 0
+
+
+@pytest.mark.parametrize("path", ["start", "resume?runId=r"], ids=["direct", "by the framework"])
+async def test_caller_that_goes_away_in_its_body_starts_nothing_and_is_no_fault(
+    path: str, caplog: pytest.LogCaptureFixture
+):
+    messages = [
+        {"type": "http.request", "body": b'{"inputData": "ad', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/api/workflows/greet/{path}",
+        "query_string": query.encode(),
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+    }
+
+    async def receive() -> dict[str, object]:
+        return messages.pop(0)
+
+    async def ignore(message: object) -> None:
+        pass
+
+    async with site() as s:
+        await create_app(s.app)(scope, receive, ignore)
+
+        assert (await s.app.list_runs()).total == 0
+    assert [each for each in caplog.records if each.name == "outlast.server"] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}"])

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias, cast, get_args, get_type_hints
 
 from fastapi import Request, params
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.server.routes.route import NOT_JSON, JsonRequest, JsonRoute
@@ -44,16 +43,18 @@ class Shortcut:
 
     def __init__(self, app: ASGIApp, routes: Iterable[DirectRoute]) -> None:
         self._app = app
-        self._routes = [(route, route.get_route_handler()) for route in routes]
+        self._routes = [
+            (method, route.path_regex, route.get_route_handler()) for route in routes for method in route.methods or ()
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "http":
-            for route, answer in self._routes:
-                match, found = route.matches(scope)
-                if match is Match.FULL:
-                    scope.update(found, app=self._app)
-                    response = await answer(Request(scope, receive))
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            for method, pattern, answer in self._routes:
+                if method == scope["method"] and (found := pattern.match(path)):
+                    scope.update(app=self._app, path_params=found.groupdict())
+                    response = await answer(JsonRequest(scope, receive))
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
