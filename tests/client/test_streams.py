@@ -128,6 +128,7 @@ async def test_live_run_is_watched_and_resumed():
     assert later == second
 
 
+@pytest.mark.slow
 async def test_one_client_observes_500_runs():
     async with served() as (url, app), Client(url) as client:
         runs = [await (await app.create_run(APPROVAL)).start(input_data=str(n)) for n in range(500)]

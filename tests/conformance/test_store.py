@@ -37,6 +37,7 @@ class SqliteContract(StoreContract):
         return store
 
 
+@pytest.mark.slow
 class TestSqliteStoreThatSurvivesPowerLoss(SqliteContract):
     durability = "full"
 

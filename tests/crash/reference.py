@@ -17,7 +17,19 @@ from typing import Any
 from outlast import CommittedWorkflow, ReadContext, Retry, StepContext, Workflow, step
 from outlast.values import JsonValue
 
-__all__ = ["ALL", "CHUNKS", "TEN_STEPS", "Reference", "effects_of", "leave_effect"]
+__all__ = [
+    "ALL",
+    "CHUNKS",
+    "COPY",
+    "REPAIRED",
+    "REPAIRED_KEPT",
+    "REPAIRED_RESULT",
+    "STEPPED",
+    "TEN_STEPS",
+    "Reference",
+    "effects_of",
+    "leave_effect",
+]
 
 
 @dataclass(frozen=True)
@@ -225,3 +237,27 @@ def _ten_steps() -> CommittedWorkflow[int, int]:
 
 
 TEN_STEPS = Reference(_ten_steps(), 0, 14, _once(*(f"s{number}" for number in range(10))))
+
+
+COPY = "copy"
+"""Ids of forks begin like this: they are made to go well."""
+
+
+@step
+async def fail_at_first(x: int, ctx: StepContext) -> int:
+    leave_effect(ctx, ctx.attempt)
+    if ctx.execution == 0 and not ctx.run_id.startswith(COPY):
+        raise ConnectionError("not in this execution")
+    return x + 5
+
+
+_CHILD = Workflow("child", input=int, output=int).then(double).then(fail_at_first).commit()
+
+REPAIRED = Workflow("repaired", input=int).then(add_one).parallel([double.clone(id="side"), _CHILD]).then(join).commit()
+"""Fails in its first execution, and goes well in the next."""
+REPAIRED_KEPT = {("add_one", 0), ("side", 0), ("child.double", 0)}
+"""The bodies of it that no later execution calls."""
+REPAIRED_RESULT = ["side=4", "child=9"]
+"""What comes of the input 1."""
+STEPPED = Workflow("stepped", input=int).then(add_one).then(double).then(add_one.clone(id="last")).commit()
+"""To be run step by step: 1, 2, 4, 5."""

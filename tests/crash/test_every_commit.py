@@ -72,7 +72,7 @@ def reference(request: pytest.FixtureRequest) -> Reference:
     return request.param
 
 
-@pytest.fixture(params=["before", "after", pytest.param("lost", marks=pytest.mark.slow)])
+@pytest.fixture(params=["before", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("after", "lost"))])
 def mode(request: pytest.FixtureRequest) -> FaultMode:
     return request.param
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from crash.reference import add_one, double, effects_of, join, leave_effect
+from crash.reference import COPY, REPAIRED, REPAIRED_KEPT, REPAIRED_RESULT, STEPPED, effects_of
 from crash.test_every_commit import Disk, Ground
 from eventually import eventually
 from outlast import (
@@ -29,30 +29,11 @@ from outlast import (
     RunResult,
     RunStateError,
     RunStatus,
-    StepContext,
-    Workflow,
-    step,
 )
 from outlast.errors import RunExistsError, StoreUnavailableError
 from outlast.testing.faults import CountCommits, FaultMode, KillAt
 
-RUN, COPY = "run", "copy"
-
-
-@step
-async def fail_at_first(x: int, ctx: StepContext) -> int:
-    leave_effect(ctx, ctx.attempt)
-    if ctx.execution == 0 and ctx.run_id == RUN:
-        raise ConnectionError("not in this execution")
-    return x + 5
-
-
-CHILD = Workflow("child", input=int, output=int).then(double).then(fail_at_first).commit()
-REPAIRED = Workflow("repaired", input=int).then(add_one).parallel([double.clone(id="side"), CHILD]).then(join).commit()
-STEPPED = Workflow("stepped", input=int).then(add_one).then(double).then(add_one.clone(id="last")).commit()
-
-KEPT = {("add_one", 0), ("side", 0), ("child.double", 0)}
-RESULT = ["side=4", "child=9"]
+RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -75,7 +56,7 @@ def has_answered(verb: Verb, result: RunResult[Any] | None) -> bool:
         and (result.status, result.result)
         == (
             verb.status,
-            RESULT,
+            REPAIRED_RESULT,
         )
     )
 
@@ -94,7 +75,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     return Ground(request.param, tmp_path)
 
 
-@pytest.fixture(params=["before", "after", "lost"])
+@pytest.fixture(params=["before", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("after", "lost"))])
 def mode(request: pytest.FixtureRequest) -> FaultMode:
     return request.param
 
@@ -144,12 +125,14 @@ async def check(verb: Verb, disk: Disk, *, was_told: bool, crashes: int) -> None
         original = await app.run(RUN).result(execution=0)
         assert original.status is RunStatus.FAILED
     effects = effects_of(disk.effects)
-    assert {each: count for each, count in effects[RUN].items() if each in KEPT} == dict.fromkeys(KEPT, 1)
+    assert {each: count for each, count in effects[RUN].items() if each in REPAIRED_KEPT} == dict.fromkeys(
+        REPAIRED_KEPT, 1
+    )
     again: Counter[tuple[str, int]] = effects.get(verb.target, Counter())
     first = int(verb.target == RUN)
     assert 1 <= again["child.fail_at_first", 0] - first <= 1 + crashes
     assert 1 <= again["join", 0] <= 1 + crashes
-    assert not KEPT & effects.get(COPY, Counter()).keys()
+    assert not REPAIRED_KEPT & effects.get(COPY, Counter()).keys()
 
 
 @pytest.mark.timeout(120)

@@ -16,6 +16,7 @@ from crash.racing_starts import COUNT  # isort: skip
 PROCESSES = 50
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_racing_processes_with_one_key_give_one_run(tmp_path: Path) -> None:
     """2.5: decided in the insert transaction; everybody gets the id of the one run."""

@@ -26,7 +26,7 @@ from typing import Any, Literal
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from crash.reference import ALL, TEN_STEPS, add_one, double, leave_effect
+from crash.reference import ALL, COPY, REPAIRED, STEPPED, TEN_STEPS, add_one, double, leave_effect
 from outlast import Outlast, RunResult, StepContext, Workflow, step
 from outlast.errors import OutlastError
 from outlast.storage.sqlite import SqliteStore
@@ -157,6 +157,8 @@ WORKFLOWS = {
         DEADLY_END,
         STARTER,
         TOLD,
+        REPAIRED,
+        STEPPED,
         TEN_STEPS.workflow,
         *(known.workflow for known in ALL),
     )
@@ -221,6 +223,7 @@ class Child:
             "cancel": self._cancel,
             "open_gate": lambda _, **options: self._open_gate(options),
             "fork": self._fork,
+            "repair": self._repair,
         }
         try:
             doing = deeds[verb](app, **command)
@@ -229,10 +232,15 @@ class Child:
         except (OutlastError, TimeoutError) as error:
             self.tell("error", verb=verb, type=type(error).__name__, message=str(error), **_named(command))
 
-    async def _start(self, app: Outlast, *, workflow: str, run_id: str, input: Any, effects: str) -> None:
+    async def _start(
+        self, app: Outlast, *, workflow: str, run_id: str, input: Any, effects: str, per_step: bool = False
+    ) -> None:
         run = await app.create_run(WORKFLOWS[workflow], run_id=run_id)
         await run.start_async(
-            input_data=input, request_context={"effects": effects}, initial_state={"effects": effects}
+            input_data=input,
+            request_context={"effects": effects},
+            initial_state={"effects": effects},
+            per_step=per_step,
         )
         self.tell("started", run_id=run_id)
 
@@ -253,6 +261,18 @@ class Child:
     ) -> None:
         result = await app.run(run_id).result(timeout=timeout, until=until)
         self.tell("result", run_id=run_id, status=result.status, result=result.result)
+
+    async def _repair(self, app: Outlast, *, run_id: str, way: str) -> None:
+        """Let a run that rests go on in one of the ways there are; the target is where it failed."""
+        run, target = app.run(run_id), "child.fail_at_first"
+        ways: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+            "restart": run.restart_async,
+            "time_travel": lambda: run.time_travel_async(target),
+            "fork": lambda: run.fork_async(target, run_id=f"{COPY}-{run_id}"),
+            "step": run.step_async,
+        }
+        await ways[way]()
+        self.tell("repaired", run_id=run_id)
 
     async def _cancel(self, app: Outlast, *, run_id: str) -> None:
         self.tell("canceled_run", run_id=run_id, outcome=await app.run(run_id).cancel())

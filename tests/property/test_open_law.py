@@ -334,6 +334,7 @@ def test_commands_given_and_neither_answered_nor_given_up_are_the_open_ones(grap
 
 @SOME_RUNS
 @RUNS
+@pytest.mark.slow
 def test_prefix_folded_from_scratch_is_the_live_state(graph, seed, nature, value):
     stored = graph_from_json(decode(encode(graph_to_json(graph))))
 
@@ -428,6 +429,7 @@ def _may_end_canceled(command: Command) -> bool:
 
 @SOME_RUNS
 @RUNS
+@pytest.mark.slow
 def test_every_step_of_an_ended_run_has_an_end(graph, seed, nature, value):
     engine = RandomEngine(graph, World(seed, nature), Random(seed), canceling=0.005)
 

@@ -249,7 +249,7 @@ async def test_stream_whose_start_is_refused_leaves_its_place():
         assert s.service.streams.open == 0
 
 
-@pytest.mark.parametrize("count", [1_000])
+@pytest.mark.parametrize("count", [100, pytest.param(1_000, marks=pytest.mark.slow)])
 async def test_many_observers_of_one_run_get_all_of_it(count: int):
     """1,000 clients observing one run."""
     go = asyncio.Event()
