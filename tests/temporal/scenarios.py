@@ -81,6 +81,7 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
         start("bail").then(leave).then(add_one).commit(),
         Workflow("hooks", input=int, on_start=pass_by, on_finish=pass_by).then(add_one).commit(),
         start("suspend-listed").then(ask).then(add_one).commit(),
+        start("suspend-updated").then(ask).then(add_one).commit(),
         Workflow("run-timeout", input=int, timeout=0.2).wait_for("approval").commit(),
     )
 }
@@ -88,7 +89,7 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
 INPUTS: Mapping[str, Any] = {"foreach": [1, 2, 3, 4, 5]}
 """The inputs that are not 1."""
 
-RESUMED = frozenset({"suspend", "suspend-listed", "wait"})
+RESUMED = frozenset({"suspend", "suspend-listed", "suspend-updated", "wait"})
 """Those that are resumed once."""
 
 EVENTS: Mapping[str, int] = {

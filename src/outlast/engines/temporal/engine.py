@@ -26,6 +26,7 @@ from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededSt
 from outlast.engines.capability import Capability
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import ScheduleDesk
+from outlast.engines.temporal.asking import Asker
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
@@ -84,6 +85,7 @@ class BoundEngine:
         self._client: Client | None = None
         self._worker: TemporalWorker | None = None
         self._found: Lists | None = None
+        self._asker = Asker()
 
     async def open(self) -> None:
         """Connect, and begin to work unless told otherwise."""
@@ -283,6 +285,9 @@ class BoundEngine:
             raise PayloadTooLargeError(kind, len(message), LARGEST_MESSAGE)
         with translated(run_id):
             try:
+                was_taken = await self._asker.ask(handle, request.request_id, message)
+                if was_taken is not None:
+                    return was_taken
                 await handle.signal(REQUEST, raw_value(message), rpc_timeout=_RPC)
             except RPCError as error:
                 if is_missing(error) and await self.load_history(run_id) is not None:

@@ -32,7 +32,7 @@ from outlast.graph.document import UnknownGraphError
 from outlast.instant import from_ms, to_ms
 from outlast.values import encode
 
-__all__ = ["ASK", "FIND", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "TELL", "OutlastRun"]
+__all__ = ["ASK", "FIND", "NOT_AWAITED", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "TAKE", "TELL", "OutlastRun"]
 
 ASK: Final = "outlast:ask"
 """Type of the activity that answers questions: a local one, unless a function may wait for something."""
@@ -40,6 +40,10 @@ TELL: Final = "outlast:tell"
 """Type of the activity that calls a hook to tell it of a rest."""
 REQUEST: Final = "outlast:request"
 """Name of the signal by which outsiders ask something of a run."""
+TAKE: Final = "outlast:take"
+"""Name of the update by which outsiders ask the same and hear at once whether it was taken."""
+NOT_AWAITED: Final = "NotAwaited"
+"""Type of the failure with which that is refused when nothing waits for it (any more)."""
 FIND: Final = "outlast:find"
 """Name of the query by which a body finds recorded values."""
 
@@ -123,6 +127,27 @@ class OutlastRun:
             workflow.logger.warning("a signal was ignored that is none of outlast's")
         else:
             self._arrive(Requested(request))
+
+    @workflow.update(name=TAKE)
+    async def take(self, message: RawValue) -> RawValue:
+        """Take what an outsider asks, if something still waits for it: of those that come at once, one is taken."""
+        self._check_awaited(message)
+        self._arrive(Requested(Request.from_bytes(message.payload.data)))
+        return raw_value(b"true")
+
+    @take.validator
+    def check_taking(self, message: RawValue) -> None:
+        """Refuse what nothing waits for; then the history does not even mention it."""
+        self._check_awaited(message)
+
+    def _check_awaited(self, message: RawValue) -> None:
+        request = Request.read(message.payload.data)
+        is_first = request is not None and not any(
+            isinstance(each.inbound, Requested) and each.inbound.request.topic == request.topic
+            for each in self._inbound
+        )
+        if request is None or not is_first or not self._ledger.awaits(request):
+            raise ApplicationError("nothing waits for this any more", type=NOT_AWAITED, non_retryable=True)
 
     @workflow.query(name=FIND)
     def find(self, message: RawValue) -> RawValue:

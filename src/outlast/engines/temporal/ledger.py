@@ -118,6 +118,10 @@ class Ledger:
         status = self.status
         return shown_status(status, wait_ms=(self.next_due() or 0) - self._now_ms if status is RunStatus.WAITING else 0)
 
+    def awaits(self, request: Request) -> bool:
+        """Say whether something waits for what an outsider asks."""
+        return fact_asked_for(self.state, request.kind, request.body, self._now_ms) is not None
+
     def note_rest(self) -> None:
         """Note whom to tell of how the run is left; call it when nothing is asked."""
         self.tidings.note(self.state, self.status)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
 from outlast.core.record import Record
-from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED, TELL
+from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED, TAKE, TELL
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
@@ -64,6 +64,17 @@ def is_cut_off(error: RPCError) -> bool:
     return error.status is RPCStatusCode.INVALID_ARGUMENT and "branch token" in error.message
 
 
+class _Batch(NamedTuple):
+    """What a completed workflow task covers."""
+
+    at_ms: int
+    """When the task began."""
+    is_full: bool
+    """Whether the server suggested then to go on in another workflow."""
+    inbound: list[Inbound]
+    """What reached the run since the task before."""
+
+
 class Reading:
     """Reads one run. Feed it pages of history; `history()` is what they say."""
 
@@ -82,7 +93,7 @@ class Reading:
         self._is_full = False
         self._is_moving = False
         self._next_run: str | None = None
-        self._batches: deque[tuple[int, bool, Sequence[Inbound]]] = deque()
+        self._batches: deque[_Batch] = deque()
         self._answers: deque[Sequence[Reply]] = deque()
         self._paths: dict[int, str] = {}
         self._closing: HistoryEvent | None = None
@@ -102,7 +113,7 @@ class Reading:
     @property
     def untaken(self) -> tuple[str, ...]:
         """Kinds of what outsiders asked and no worker has taken up yet."""
-        waiting = [*self._pending, *(each for _, _, batch in self._batches for each in batch)]
+        waiting = [*self._pending, *(each for batch in self._batches for each in batch.inbound)]
         kinds = ["cancel" if isinstance(each, Canceled) else "" for each in waiting]
         kinds += [each.request.kind for each in waiting if isinstance(each, Requested)]
         return tuple(dict.fromkeys(kind for kind in kinds if kind))
@@ -212,11 +223,13 @@ class Reading:
                 self._is_full = event.workflow_task_started_event_attributes.suggest_continue_as_new
                 self._cut = len(self._pending)
             case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-                self._batches.append((self._task_at_ms, self._is_full, self._pending[: self._cut]))
+                self._batches.append(_Batch(self._task_at_ms, self._is_full, self._pending[: self._cut]))
                 del self._pending[: self._cut]
                 self._cut = 0
             case EventType.EVENT_TYPE_MARKER_RECORDED:
                 await self._feed_answers(event)
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+                await self._feed_update(event)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
                 self._next_run = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
                 self._pump()
@@ -233,6 +246,19 @@ class Reading:
         if attributes.marker_name == _ANSWERS:
             [message] = await self._messages(attributes.details["result"].payloads)
             self._answers.append([Reply.from_bytes(each) for each in unpack(message)[1]])
+
+    async def _feed_update(self, event: HistoryEvent) -> None:
+        """Take an update to what its task covers: histories mention it only when that task has completed."""
+        asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+        if asked.name == TAKE:
+            [message] = await self._messages(asked.args.payloads)
+            self._take_request(message, self._batches[-1].inbound)
+
+    def _take_request(self, message: bytes, inbound: list[Inbound]) -> None:
+        request = Request.read(message)
+        if request is not None:
+            self.requests.append(request)
+            inbound.append(Requested(request))
 
     async def _feed_inbound(self, event: HistoryEvent) -> None:
         match event.event_type:
@@ -256,10 +282,7 @@ class Reading:
                 signaled = event.workflow_execution_signaled_event_attributes
                 if signaled.signal_name == REQUEST:
                     [message] = await self._messages(signaled.input.payloads)
-                    request = Request.read(message)
-                    if request is not None:
-                        self.requests.append(request)
-                        self._pending.append(Requested(request))
+                    self._take_request(message, self._pending)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 cause = event.workflow_execution_cancel_requested_event_attributes.cause
                 self._pending.append(Canceled(cause or None))
@@ -294,7 +317,7 @@ class Reading:
             if ledger.try_to_move() is not None:
                 self._is_moving = True
             elif self._batches:
-                self._absorb(ledger, *self._batches.popleft())
+                self._absorb(ledger, self._batches.popleft())
             else:
                 return
 
@@ -305,19 +328,19 @@ class Reading:
         self._is_moving = False
         self._paths.clear()
 
-    def _absorb(self, ledger: Ledger, at_ms: int, is_full: bool, batch: Sequence[Inbound]) -> None:  # noqa: FBT001
+    def _absorb(self, ledger: Ledger, batch: _Batch) -> None:
         if ledger.is_over:
             return
         if not ledger.has_begun:
-            if any(isinstance(each, Canceled) for each in batch):
+            if any(isinstance(each, Canceled) for each in batch.inbound):
                 ledger.has_begun = True  # the SDK does not even begin a workflow that is canceled by then
-                ledger.absorb([each for each in batch if isinstance(each, Canceled)], at_ms)
+                ledger.absorb([each for each in batch.inbound if isinstance(each, Canceled)], batch.at_ms)
                 return
-            ledger.begin(at_ms, is_full=is_full)
-            if batch:
-                self._batches.appendleft((at_ms, is_full, batch))
-        elif batch:
-            ledger.absorb(batch, at_ms, is_full=is_full)
+            ledger.begin(batch.at_ms, is_full=batch.is_full)
+            if batch.inbound:
+                self._batches.appendleft(batch)
+        elif batch.inbound:
+            ledger.absorb(batch.inbound, batch.at_ms, is_full=batch.is_full)
 
     def _close(self) -> None:
         """Let the journal of a workflow that is closed end, also if it was not its own code that closed it."""
