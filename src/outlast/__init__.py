@@ -51,6 +51,7 @@ from outlast.failures import FailureInfo
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.hook import StartInfo
+from outlast.graph.limit import Concurrency, RateLimit
 from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
 from outlast.graph.retry import Retry
 from outlast.graph.source import from_context, from_init, from_input, from_state, from_step, template, value
@@ -75,6 +76,7 @@ __all__ = [
     "CancelOutcome",
     "ClientError",
     "CommittedWorkflow",
+    "Concurrency",
     "ConfigurationError",
     "DefinitionError",
     "DoorError",
@@ -101,6 +103,7 @@ __all__ = [
     "PayloadTooLargeError",
     "PoisonRunError",
     "Problem",
+    "RateLimit",
     "ReadContext",
     "ResumeConflictError",
     "ResumeTargetError",

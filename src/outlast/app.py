@@ -75,6 +75,7 @@ class Outlast(Findable):
         drain: timedelta = timedelta(seconds=10),
         lease: timedelta = timedelta(seconds=15),
         max_runs: int = 1_000,
+        concurrency: int | None = None,
         max_steps: int = 1_000,
         grace: timedelta = timedelta(seconds=5),
         max_recoveries: int = 5,
@@ -100,6 +101,8 @@ class Outlast(Findable):
             drain: How long bodies in flight may take to end on leaving.
             lease: After how long without a sign of life a worker that holds its lock is taken for dead.
             max_runs: How many runs this process drives at a time; more wait in the store.
+            concurrency: How many runs of its workflows go on at a time, in all processes over the store; None for as
+                many as workers take. The workflows may have limits of their own.
             max_steps: How many steps run at a time in this process.
             max_recoveries: How often processes may end by themselves (SIGKILL, out of memory) while they call bodies of
                 one run before it fails with `PoisonRunError`. From the second time on such runs are driven one at a
@@ -129,6 +132,7 @@ class Outlast(Findable):
             drain=drain,
             lease=lease,
             max_runs=max_runs,
+            concurrency=concurrency,
             max_steps=max_steps,
             grace=grace,
             max_recoveries=max_recoveries,

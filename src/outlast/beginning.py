@@ -18,7 +18,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.repair import Wish, make_draft
 from outlast.results import RunResult
 from outlast.run import StartedRun
-from outlast.starting import Idempotency, check_context, check_state, make_request
+from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request
 from outlast.stream import RunStream, View
 from outlast.tracing import TracingOptions
 
@@ -60,6 +60,7 @@ class Run(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        priority: int = 0,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
         tracing_options: TracingOptions | None = None,
@@ -79,6 +80,8 @@ class Run(Generic[In, Out_co]):
             start_at: When it starts, an aware datetime; one in the past means at once.
             start_within: How long it may take until a worker begins it, as a timedelta or in seconds, from when it may
                 start. If none does, it ends `failed` with `StartDeadlineError`, and no step of it is called.
+            priority: From -100 to 100. Of the runs that wait for a worker, or for a limit of the workflow, those with
+                a higher one begin first.
             idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id. A
                 text, or an `Idempotency` with a scope, a time and policies.
             per_step: Pause after each node of the workflow; `step` lets it go on.
@@ -101,6 +104,7 @@ class Run(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            priority=priority,
             idempotency_key=idempotency_key,
             per_step=per_step,
             tracing_options=tracing_options,
@@ -118,6 +122,7 @@ class Run(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        priority: int = 0,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
         tracing_options: TracingOptions | None = None,
@@ -140,6 +145,7 @@ class Run(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            priority=priority,
             idempotency_key=idempotency_key,
             per_step=per_step,
             tracing_options=tracing_options,
@@ -157,6 +163,7 @@ class Run(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        priority: int = 0,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
         tracing_options: TracingOptions | None = None,
@@ -179,6 +186,7 @@ class Run(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            priority=priority,
             idempotency_key=idempotency_key,
             per_step=per_step,
             tracing_options=tracing_options,
@@ -358,7 +366,13 @@ async def _begin_elsewhere(
 
     if recorded is None:
         await engine.start_seeded(
-            SeededStart(run_id=run_id, resource_id=resource_id, graph=workflow.graph, facts=facts)
+            SeededStart(
+                run_id=run_id,
+                resource_id=resource_id,
+                graph=workflow.graph,
+                facts=facts,
+                flow=flow_of(workflow, None),
+            )
         )
     elif not await engine.reopen(recorded, facts, execution=0):
         raise RunExistsError(run_id)

@@ -272,7 +272,11 @@ class Repairable(ABC, Generic[Out_co]):
         new_id = run_id or run_ids.next()
         await self._engine.start_seeded(
             SeededStart(
-                run_id=new_id, resource_id=resource_id or history.resource_id, graph=history.graph, facts=draft.to_fork
+                run_id=new_id,
+                resource_id=resource_id or history.resource_id,
+                graph=history.graph,
+                facts=draft.to_fork,
+                like=history.run_id,
             )
         )
         return self._handle_on(new_id)

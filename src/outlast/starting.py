@@ -13,9 +13,11 @@ from outlast.engines.base import StartRequest
 from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
 from outlast.errors import InputError, PayloadTooLargeError, Problem
 from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.limit import UnusableKeyError
 from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
 from outlast.instant import to_ms
+from outlast.storage.flow import HIGHEST_PRIORITY, Flow, Gate
 from outlast.storage.identity import Identity, WhenFinished, WhileRunning
 from outlast.trace import UNTRACED
 from outlast.tracing import TracingOptions, check_tracing
@@ -28,6 +30,7 @@ __all__ = [
     "check_tags",
     "check_text",
     "encode_value",
+    "flow_of",
     "make_request",
     "make_requests",
 ]
@@ -51,6 +54,7 @@ _OPTIONS: Final = (
     "delay",
     "start_at",
     "start_within",
+    "priority",
     "idempotency_key",
     "tracing_options",
 )
@@ -93,6 +97,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     start_at: datetime | None = None,
     start_within: timedelta | float | None = None,
     idempotency_key: str | Idempotency | None = None,
+    priority: int = 0,
     per_step: bool = False,
     tracing_options: TracingOptions | None = None,
 ) -> StartRequest:
@@ -123,7 +128,32 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         identity=identity,
         per_step=per_step,
         tracing=UNTRACED if tracing_options is None else check_tracing(tracing_options),
+        flow=flow_of(workflow, raw, priority) if workflow.limits or priority != 0 else None,
     )
+
+
+def flow_of(workflow: CommittedWorkflow[Any, Any], raw: bytes | None, priority: object = 0) -> Flow | None:
+    """Return the priority and limits of a run; None if it has neither.
+
+    Args:
+        workflow: Its workflow.
+        raw: Its input; None if it begins at another place than the start: then its keys are null.
+        priority: Its priority.
+
+    Raises:
+        InputError: The priority is none, or the input has no key for a limit.
+    """
+    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > HIGHEST_PRIORITY:
+        reason = f"a whole number from {-HIGHEST_PRIORITY} to {HIGHEST_PRIORITY} is needed, not {priority!r:.60}"
+        raise InputError("priority", (Problem("", reason),))
+    gates: list[Gate] = []
+    for rule in workflow.limits:
+        try:
+            key = rule.key_of(workflow.input, raw) if raw is not None else None if rule.key is None else "null"
+        except UnusableKeyError as error:
+            raise InputError(f"the key of the limit for {rule.name}", (Problem("", str(error)),)) from error
+        gates.append(Gate(rule.name, key))
+    return Flow(priority, tuple(gates)) if gates or priority else None
 
 
 def make_requests(

@@ -51,6 +51,7 @@ class RemoteRun(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        priority: int = 0,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
         tracing_options: TracingOptions | None = None,
@@ -69,6 +70,7 @@ class RemoteRun(Generic[In, Out_co]):
             delay: How long it waits before it starts, as a timedelta or in seconds; it is `pending` until then.
             start_at: When it starts, an aware datetime; one in the past means at once.
             start_within: How long it may take until a worker begins it, as a timedelta or in seconds.
+            priority: From -100 to 100; of the runs that wait, those with a higher one begin first.
             tracing_options: The trace that it joins, and what its spans show.
             idempotency_key: A key that stands for one run: a second start under it gives the first one, by its id.
             per_step: Pause after each node of the workflow; `step` lets it go on.
@@ -91,6 +93,7 @@ class RemoteRun(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            priority=priority,
             tracing_options=tracing_options,
             idempotency=key,
             per_step=per_step,
@@ -108,6 +111,7 @@ class RemoteRun(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        priority: int = 0,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
         tracing_options: TracingOptions | None = None,
@@ -125,6 +129,7 @@ class RemoteRun(Generic[In, Out_co]):
             delay=delay,
             start_at=start_at,
             start_within=start_within,
+            priority=priority,
             tracing_options=tracing_options,
             idempotency_key=idempotency_key,
             per_step=per_step,
@@ -142,6 +147,7 @@ class RemoteRun(Generic[In, Out_co]):
         delay: timedelta | float | None = None,
         start_at: datetime | None = None,
         start_within: timedelta | float | None = None,
+        priority: int = 0,
         idempotency_key: str | Idempotency | None = None,
         per_step: bool = False,
         tracing_options: TracingOptions | None = None,
@@ -161,6 +167,7 @@ class RemoteRun(Generic[In, Out_co]):
                 delay=delay,
                 start_at=start_at,
                 start_within=start_within,
+                priority=priority,
                 tracing_options=tracing_options,
                 idempotency_key=idempotency_key,
                 per_step=per_step,

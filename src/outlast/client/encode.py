@@ -35,6 +35,7 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
     delay: timedelta | float | None,
     start_at: datetime | None,
     start_within: timedelta | float | None,
+    priority: int,
     idempotency: Idempotency | None,
     per_step: bool,
     tracing_options: TracingOptions | None,
@@ -54,6 +55,7 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
         "perStep": True if per_step else None,
         "startAt": None if start_at is None else start_at.isoformat(),
         "startWithinMs": _milliseconds(start_within, "start_within"),
+        "priority": priority or None,
     }
     if initial_state is not None:
         schema = known.state.schema if known else JSON

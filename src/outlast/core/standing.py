@@ -35,5 +35,7 @@ class Standing:
     """Why nothing is done about it for now, as the worker said that left it."""
     ready_at_ms: int | None = None
     """When a worker may take it, if it is nobody's."""
+    turn: str | None = None
+    """What it waits for under its limits, in words; None if it does not."""
     slots: Slots | None = None
     """The places of the worker that drives it; None where they are not known, as in another process."""

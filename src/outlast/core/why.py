@@ -67,6 +67,8 @@ def _waiting_for(view: RunView, status: RunStatus, standing: Standing, who: str)
         execution = view.state.execution
         subject = f"execution {execution} of the run" if execution else "the run"
         late = f"; {_sentence(view, deadline)}" if deadline is not None else ""
+        if standing.turn is not None:
+            return f"{subject} is recorded and waits for its turn: {standing.turn}; {who}{late}"
         return f"{subject} is recorded and waits for a worker; {who}{late}"
     return None
 
@@ -76,6 +78,8 @@ def _at_work(view: RunView, status: RunStatus, standing: Standing, who: str) -> 
     sentences = [_sentence(view, command, standing.slots) for command in work[:_SHOWN]]
     if len(work) > _SHOWN:
         sentences.append(f"and {len(work) - _SHOWN} more")
+    if standing.turn is not None:
+        sentences.append(f"it waits for its turn to go on: {standing.turn}")
     if status not in (RunStatus.SUSPENDED, RunStatus.PAUSED) or standing.owner is not None:
         sentences.append(_driven(standing, who))
     return "; ".join(sentences)

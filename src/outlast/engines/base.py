@@ -15,6 +15,7 @@ from outlast.engines.scheduling import ScheduleDesk
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
+from outlast.storage.flow import Flow
 from outlast.storage.identity import Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
@@ -68,6 +69,8 @@ class StartRequest:
     """Whether it pauses after each node of the workflow."""
     tracing: Tracing = UNTRACED
     """What the caller asked of its trace."""
+    flow: Flow | None = None
+    """Its priority and limits; None if it has none."""
 
     def placed(self, around: Tracing | None) -> StartRequest:
         """Return it as a start within a span, unless it names a trace itself or there is no span."""
@@ -149,6 +152,10 @@ class SeededStart:
     """What it runs."""
     facts: Callable[[int], Sequence[Fact]]
     """Makes the first events of its journal, given the time."""
+    flow: Flow | None = None
+    """Its priority and limits, if it is not like another run."""
+    like: str | None = None
+    """Id of the run whose priority and limits it has."""
 
 
 class Journal(Protocol):

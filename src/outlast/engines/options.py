@@ -29,6 +29,8 @@ class DriveOptions:
     """After how long without a sign of life a worker that still holds its lock is taken for dead."""
     max_runs: int = 1_000
     """How many runs this process drives at a time; more wait in the store."""
+    concurrency: int | None = None
+    """How many runs of this app's workflows go on at a time, in all processes over the store; None for any number."""
     max_steps: int = 1_000
     """How many steps run at a time in this process."""
     max_threads: int = min(32, (os.cpu_count() or 1) + 4)
@@ -69,11 +71,12 @@ class DriveOptions:
         """
         for name, value in (
             ("max_runs", self.max_runs),
+            ("concurrency", self.concurrency),
             ("max_steps", self.max_steps),
             ("max_recoveries", self.max_recoveries),
             ("max_stream_events", self.max_stream_events),
         ):
-            if isinstance(value, bool) or value < 1:
+            if value is not None and (isinstance(value, bool) or value < 1):
                 message = f"{name}={value!r} must be at least 1"
                 raise ConfigurationError(message)
         if self.lease < timedelta(seconds=1):

@@ -11,6 +11,7 @@ from outlast.errors import UnattachedWorkflowError
 from outlast.graph.compose import Composition
 from outlast.graph.document import fingerprint_of, graph_to_json
 from outlast.graph.function import Function
+from outlast.graph.limit import LimitRule
 from outlast.graph.nodes import Graph
 from outlast.graph.render import to_mermaid
 from outlast.graph.schema import Schema
@@ -121,6 +122,9 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
     schedules: tuple[Schedule, ...]
     """When it is started by itself: beside the graph, so that a run does not depend on what started it."""
     _recommit: Recommit = field(repr=False)
+    limits: tuple[LimitRule, ...] = ()
+    """How many of its runs go on, or begin. Not part of the graph: they hold for all runs of the workflow, those that
+    were started before a deploy included."""
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ from outlast.graph.source import Source, SourceKind, place_of
 from outlast.graph.template import split_template
 from outlast.values import JsonValue, decode
 
-__all__ = ["MISSING", "MapScope", "Missing", "MissingPathError", "TemplateValueError", "evaluate"]
+__all__ = ["MISSING", "MapScope", "Missing", "MissingPathError", "TemplateValueError", "evaluate", "follow"]
 
 
 class Missing(Enum):
@@ -125,15 +125,15 @@ def _take(key: str, source: Source, place: Source, scope: MapScope) -> JsonValue
 def _look_up(place: Source, scope: MapScope) -> JsonValue:
     match place.kind:
         case SourceKind.INPUT:
-            return _follow(scope.input, place.path)
+            return follow(scope.input, place.path)
         case SourceKind.INIT:
-            return _follow(scope.init, place.path)
+            return follow(scope.init, place.path)
         case SourceKind.STATE:
-            return _follow(scope.state, place.path)
+            return follow(scope.state, place.path)
         case SourceKind.CONTEXT:
             return _enter(scope.request_context, place.path, "the request context")
         case SourceKind.STEP:
-            return _follow(_result_of(place.steps, scope), place.path)
+            return follow(_result_of(place.steps, scope), place.path)
         case SourceKind.VALUE | SourceKind.TEMPLATE:  # pragma: no cover - handled by `_evaluate`
             raise AssertionError(place.kind)
         case _:  # pragma: no cover - closed
@@ -150,8 +150,12 @@ def _result_of(steps: tuple[str, ...], scope: MapScope) -> JsonValue:
     raise LookupError(f"none of the steps {', '.join(map(repr, steps))} has a result")
 
 
-def _follow(value: JsonValue, path: str) -> JsonValue:
-    """Go along a path. Raises `LookupError` with what is there instead."""
+def follow(value: JsonValue, path: str) -> JsonValue:
+    """Go along a path.
+
+    Raises:
+        LookupError: It leads nowhere; the message says what is there instead.
+    """
     at = ""
     for segment in path.split(".") if path else ():
         value = _enter(value, segment, f"'{at}'" if at else "the value")

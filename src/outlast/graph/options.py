@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from outlast.graph.hook import StartInfo
+from outlast.graph.limit import Concurrency, RateLimit
 from outlast.graph.retry import Retry
 from outlast.scheduling.schedule import Schedule
 from outlast.values import JsonValue
@@ -29,6 +30,8 @@ class WorkflowOptions(TypedDict, total=False):
     on_start: Callable[[StartInfo], object] | None
     on_finish: Callable[[RunResult[Any]], object] | None
     on_error: Callable[[RunResult[Any]], object] | None
+    concurrency: int | Concurrency | Sequence[Concurrency] | None
+    rate_limit: RateLimit | Sequence[RateLimit] | None
     description: str
     metadata: Mapping[str, JsonValue] | None
     schedule: Schedule | Sequence[Schedule] | None
@@ -44,5 +47,6 @@ class StartOptions(TypedDict, total=False):
     delay: timedelta | float | None
     start_at: datetime | None
     start_within: timedelta | float | None
+    priority: int
     per_step: bool
     tracing_options: TracingOptions | None

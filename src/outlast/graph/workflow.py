@@ -14,6 +14,7 @@ from outlast.graph.compose import Placement, compose
 from outlast.graph.context import ReadContext
 from outlast.graph.function import Function, inspect_map, wait_function
 from outlast.graph.hook import HookName, StartInfo, inspect_hooks
+from outlast.graph.limit import Concurrency, RateLimit, limit_rules
 from outlast.graph.options import WorkflowOptions
 from outlast.graph.retry import Retry
 from outlast.graph.scheduled import check_schedules, listed_schedules
@@ -66,6 +67,10 @@ class Workflow(Generic[In, Out, Cur_co]):
     """How long a run of it may take, in milliseconds; None for ever."""
     hooks: Mapping[HookName, Function]
     """Who is told of its runs."""
+    concurrency: int | Concurrency | Sequence[Concurrency] | None
+    """How many runs of it go on at a time."""
+    rate_limit: RateLimit | Sequence[RateLimit] | None
+    """How many runs of it begin in a time."""
     description: str
     """The author's words."""
     metadata: Mapping[str, JsonValue]
@@ -86,19 +91,11 @@ class Workflow(Generic[In, Out, Cur_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Workflow[I_in, Any, I_in],
-        id: str,
-        *,
-        input: type[I_in],
-        **options: Unpack[WorkflowOptions],
+        self: Workflow[I_in, Any, I_in], id: str, *, input: type[I_in], **options: Unpack[WorkflowOptions]
     ) -> None: ...
     @overload
     def __init__(
-        self: Workflow[Any, O_out, Any],
-        id: str,
-        *,
-        output: type[O_out],
-        **options: Unpack[WorkflowOptions],
+        self: Workflow[Any, O_out, Any], id: str, *, output: type[O_out], **options: Unpack[WorkflowOptions]
     ) -> None: ...
     @overload
     def __init__(
@@ -122,6 +119,8 @@ class Workflow(Generic[In, Out, Cur_co]):
         on_start: Callable[[StartInfo], object] | None = None,
         on_finish: Callable[[RunResult[Any]], object] | None = None,
         on_error: Callable[[RunResult[Any]], object] | None = None,
+        concurrency: int | Concurrency | Sequence[Concurrency] | None = None,
+        rate_limit: RateLimit | Sequence[RateLimit] | None = None,
         description: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
         schedule: Schedule | Sequence[Schedule] | None = None,
@@ -141,6 +140,8 @@ class Workflow(Generic[In, Out, Cur_co]):
             on_start: Sync or async function that is called before the first step. If it raises, the run fails.
             on_finish: Sync or async function that is told of every end and every suspension of a run, at least once.
             on_error: Sync or async function that is told of a failure, after `on_finish`, at least once.
+            concurrency: How many runs of it go on at a time, in all processes: a number, `Concurrency`, or several.
+            rate_limit: How many runs of it begin in a time; as `concurrency`, not where it is used as a step.
             description: Shown with the graph.
             metadata: JSON, shown with the graph.
             schedule: When it is started by itself: a `Schedule`, or several with ids. Workers fire them.
@@ -157,6 +158,8 @@ class Workflow(Generic[In, Out, Cur_co]):
             "timeout_ms": to_milliseconds(timeout, "timeout", f"workflow '{id}'"),
             "retries": to_retry(retries, f"workflow '{id}'"),
             "hooks": inspect_hooks(id, {"on_start": on_start, "on_finish": on_finish, "on_error": on_error}),
+            "concurrency": concurrency,
+            "rate_limit": rate_limit,
             "description": description,
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
             "schedules": listed_schedules(id, schedule),
@@ -417,6 +420,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             ),
             self.schedules,
             lambda id: self.copy(id=id).commit(),
+            limit_rules(self.id, self.concurrency, self.rate_limit),
         )
         check_schedules(workflow)
         return workflow

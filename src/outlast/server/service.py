@@ -182,6 +182,7 @@ class Service:
             delay=_milliseconds(body.delay_ms),
             start_at=body.start_at,
             start_within=_milliseconds(body.start_within_ms),
+            priority=body.priority,
             per_step=bool(body.per_step),
             tracing_options=join_trace(body.tracing_options, traceparent),
             idempotency_key=None if key is None else _identity(key, body, principal),

@@ -21,6 +21,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from outlast.core.record import Record
+from outlast.storage.flow import Flow, Limit, Wait
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.keeping import RunKeeper
 from outlast.storage.listing import RunIndex
@@ -111,7 +112,8 @@ class RunStore(Protocol):
             The second insert of a run id settles with `RunExistsError` and changes nothing, also when two processes
             race. With an owner that is alive, the run belongs to it from the first moment, with epoch 1; if the owner's
             life is over, the run is recorded without owner, claimable at once, and the receipt says so. Without an
-            owner its epoch is 0 and it is claimable from its `ready_at_ms` on, at once if that is None.
+            owner its epoch is 0 and it is claimable from its `ready_at_ms` on, at once if that is None. A run with a
+            `flow` begins without owner, whomever it names.
         """
         ...
 
@@ -139,7 +141,8 @@ class RunStore(Protocol):
             writes of the same commit are not affected. Records whose first `seq` does not follow the head are refused
             the same way. Inbox rows named in `inbox_taken` are marked taken by the same commit, and deliveries named in
             `outbox` are recorded by it, in their order. A write that releases the run while its inbox holds rows
-            neither taken nor named in `inbox_seen` leaves it claimable at once.
+            neither taken nor named in `inbox_seen` leaves it claimable at once. A run under flow control that is
+            released in another status than `running` holds its gates no longer.
         """
         ...
 
@@ -224,12 +227,15 @@ class RunStore(Protocol):
         """Return the graphs with a number over `after`, in order of their numbers."""
         ...
 
-    async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
+    async def post(
+        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+    ) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
 
         Guarantees:
             Returns True for the first request per run and topic, False (and changes nothing) for every later one, also
-            when processes race and after the first was taken. Durable when it returns.
+            when processes race and after the first was taken. Durable when it returns. With a `flow`, a run that was
+            not under flow control is from then on.
 
         Raises:
             RunNotFoundError: No run has this id.
@@ -315,6 +321,14 @@ class WorkerStore(Protocol):
         Guarantees:
             A run is given to one worker only, also when processes race. Its epoch is one higher than before. Durable
             when it returns. An empty list if the worker's life is over.
+
+            A run under flow control is given only while its gates are open, and holds those that count running runs
+            from the same commit on: until its owner releases it at rest or somebody ends it, whatever becomes of the
+            owner. So a limit of n never has more than n, however many processes claim and die. One that holds its gates
+            already, because its owner died or gave it up at work, is given without any more conditions.
+
+            Higher priorities come first. Of one priority, runs with different keys take turns, and so do runs under
+            flow control and runs that need nothing but a worker; see `outlast.storage.flow`.
         """
         ...
 
@@ -382,5 +396,26 @@ class Store(RunStore, RunIndex, RunKeeper, WorkerStore, OutboxStore, Protocol):
         ...
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
-        """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
+        """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none.
+
+        Guarantees:
+            Of runs that wait behind closed gates: when a rate opens one, and not at all as long as others hold it. For
+            runs under flow control it may be too early, until a claim has looked.
+        """
+        ...
+
+    async def declare_limits(self, limits: Sequence[Limit]) -> None:
+        """Make limits what an app says they are, for all processes and for the runs that wait already.
+
+        Guarantees:
+            Durable when it returns. A limit that nobody ever declared lets everybody through.
+        """
+        ...
+
+    async def find_flow(self, run: RunKey) -> Flow | None:
+        """Return what a run is subject to; None if it is not under flow control."""
+        ...
+
+    async def find_wait(self, run: RunKey) -> Wait | None:
+        """Return what a run that nobody owns waits for under its limits; None if it does not wait for its turn."""
         ...

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
+from outlast.storage.flow import Flow
 from outlast.storage.keys import GraphKey, InboxKey, RunKey, WorkerKey
 from outlast.storage.outbox import NewDelivery
 
@@ -57,6 +58,8 @@ class NewRun(NamedTuple):
     """Words of the caller to find it by, each once."""
     start_by_ms: int | None = None
     """Until when somebody has to append to its journal, see `list_late_starts`; None for whenever."""
+    flow: Flow | None = None
+    """Its priority and limits; None for a run that needs nothing but a worker. With it the run begins without owner."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +90,8 @@ class Append:
     """What must be delivered because of these events."""
     hold: str | None = None
     """Why nothing is done about the run for now, in words, for `RunStore.find_hold`."""
+    is_limited: bool = False
+    """Whether the run is under flow control, as `ClaimedRun.is_limited` said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,8 @@ class Ending:
     """Inbox rows that these events answer: they are never listed again."""
     outbox: Sequence[NewDelivery] = ()
     """What must be delivered because of these events."""
+    is_limited: bool = False
+    """Whether the run is under flow control, as its row said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +126,8 @@ class Reopening:
     """`seq` of its latest event as it was read: whoever drove it since has recorded something."""
     records: Sequence[Record]
     """Events that follow the head without a gap; at least one. The last one belongs to the execution that it opens."""
+    is_limited: bool = False
+    """Whether the run is under flow control, as its row said."""
 
 
 class Receipt(NamedTuple):
@@ -159,6 +168,8 @@ class ClaimedRun:
     """`seq` of its latest event, of either class."""
     has_crashed: bool = False
     """Whether its last owner was a process of this boot that ended without giving it up."""
+    is_limited: bool = False
+    """Whether it is under flow control: what its owner writes has to say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +202,8 @@ class RunRow:
     """When it was started."""
     updated_at_ms: int
     """When its latest event was recorded."""
+    is_limited: bool = False
+    """Whether it is under flow control."""
 
 
 class Head(NamedTuple):

@@ -38,6 +38,9 @@ async def start(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     delay: Annotated[str | None, typer.Option("--delay", metavar="TIME", help="Start so much later, as 5m.")] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="DATE", help="Start then, as 2026-05-01T12:30.")] = None,
+    priority: Annotated[
+        int, typer.Option("--priority", min=-100, max=100, help="Of those that wait, higher ones begin first.")
+    ] = 0,
     key: Annotated[
         str | None,
         typer.Option("--idempotency-key", metavar="KEY", help="Start once: the same key gives the same run."),
@@ -70,6 +73,7 @@ async def start(  # noqa: PLR0913 - one parameter for each option
             tags=tag or (),
             delay=None if delay is None else parse_span(delay, "--delay"),
             start_at=None if at is None else parse_moment(at, "--at"),
+            priority=priority,
             idempotency_key=key,
             per_step=per_step,
         )

@@ -158,6 +158,7 @@ class Bystander:
                 records=records,
                 status=status,
                 inbox_taken=[request.key for request in requests],
+                is_limited=row.is_limited,
                 outbox=deliveries_of(graph, status, seq=row.head + len(facts), execution=execution, now_ms=now),
             )
         )

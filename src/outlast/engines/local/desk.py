@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from outlast.engines.base import StartRequest
+from outlast.engines.local.limits import AppLimits
 from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
@@ -25,6 +26,7 @@ class LocalDesk:
         store: Store,
         shelf: ProgramShelf,
         options: DriveOptions,
+        limits: AppLimits,
         *,
         look_up: Callable[[str], Awaitable[RunRow | None]],
         wake: Callable[[], None],
@@ -35,12 +37,14 @@ class LocalDesk:
             store: Its store.
             shelf: Its programs.
             options: Its options.
+            limits: What it sets for all its runs.
             look_up: Returns the row of a run; one that is to end and that nobody drives is ended first.
             wake: Makes the engine look at the store at once.
         """
         self._store = store
         self._shelf = shelf
         self._options = options
+        self._limits = limits
         self._look_up = look_up
         self._wake = wake
         self._is_stale = False
@@ -64,6 +68,7 @@ class LocalDesk:
 
     def prepare(self, request: StartRequest) -> NewRun:
         """Return a run as it is recorded for whoever claims it, on the graph of this process's code."""
+        request = self._limits.applied_to(request)
         return pending_run(request, self._shelf.current(request.workflow.id).key, self.now_ms())
 
     async def is_active(self, run_id: str) -> bool:

@@ -204,6 +204,7 @@ class Driver:
             ready_at_ms=ready_at_ms,
             inbox_seen=seen,
             hold=suspicion(run),
+            is_limited=run.is_limited,
         )
         run.fresh = []
         self._store.append(write, partial(self._settled, run, [], run.head))
@@ -427,6 +428,7 @@ class Driver:
             ready_at_ms=ready_at_ms,
             inbox_taken=run.taken,
             outbox=self._deliveries_of(run, status),
+            is_limited=run.is_limited,
         )
         run.fresh, run.taken = [], []
         run.is_gone = is_released

@@ -16,8 +16,10 @@ from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.desk import LocalDesk
 from outlast.engines.local.housekeeper import Housekeeper
+from outlast.engines.local.limits import AppLimits
 from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.local.recorded import start_of_recorded
 from outlast.engines.local.rests import Rests
 from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.standing import standing_of
@@ -27,9 +29,7 @@ from outlast.engines.local.worker import Worker
 from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.errors import (
-    InputError,
     OutlastError,
-    Problem,
     RunExistsError,
     RunNotFoundError,
     StoreError,
@@ -40,9 +40,9 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.document import UnknownGraphError
 from outlast.graph.nodes import Graph
 from outlast.storage.base import GraphKey, NewRun, Receipt, RunRow, Store
+from outlast.storage.flow import Flow
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
-from outlast.values import JsonValue, decode, encode
 
 __all__ = ["LocalEngine"]
 
@@ -69,6 +69,7 @@ class LocalEngine:
         self._now_ms = self._options.now_ms
         self._shelf = ProgramShelf(store, workflows)
         self._bystander = Bystander(store, self._shelf, self._now_ms)
+        self._limits = AppLimits(workflows, self._options.concurrency)
         self._tracer: Tracer | None = None
         self._worker: Worker | None = None
         self._deliveries: Deliveries | None = None
@@ -93,7 +94,7 @@ class LocalEngine:
             patience=self._bystander.patience,
         )
         self._watch = Watch(store)
-        self._desk = LocalDesk(store, self._shelf, self._options, look_up=self._look_up, wake=self._wake)
+        self._desk = LocalDesk(store, self._shelf, self._options, self._limits, look_up=self._look_up, wake=self._wake)
         self._timing = Timing(
             store,
             self._shelf,
@@ -113,6 +114,7 @@ class LocalEngine:
         await self._store.open()
         try:
             await self._shelf.open()
+            await self._store.declare_limits(self._limits.declared)
             if self._options.is_worker:
                 self._worker = self._make_worker()
                 self._deliveries = Deliveries(self._store, self._shelf, self._options, wake=self._wake)
@@ -195,11 +197,7 @@ class LocalEngine:
 
     async def create(self, request: CreateRequest) -> None:
         """Record a run that somebody starts later."""
-        await self._start_places.acquire()
-        settled: asyncio.Future[None] = self._loop.create_future()
-        self._insert(request, partial(self._start_settled, settled))
-        with self._timing.asking:
-            await settled
+        await self._record(self._pending(request))
 
     async def start(self, request: StartRequest) -> None:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
@@ -215,32 +213,19 @@ class LocalEngine:
         history = await self.load_history(request.run_id)
         if history is None or history.workflow_id != request.workflow.id:
             return False
-        if [record.type for record in history.records] != ["run-created"]:
+        body = start_of_recorded(request, history)
+        if body is None:
             return False
-        if request.resource_id not in (None, history.resource_id):
-            raise InputError("resource_id", (Problem("", "the run was recorded for another one"),))
-        if not request.is_immediate or request.tags or request.start_within_ms is not None:
-            reason = "a run that was recorded before takes no delay, start_at, start_within or tags; leave them out"
-            raise InputError("start", (Problem("", reason),))
-        body: dict[str, JsonValue] = {
-            "input": decode(request.input),
-            "request_context": dict(request.request_context),
-            "state": dict(request.state),
-            "include_state": request.include_state,
-            "per_step": request.per_step,
-        }
-        if tracing := request.tracing.to_json():
-            body["tracing"] = tracing
-        return await self.post(request.run_id, kind="start", topic="start", body=encode(body))
+        return await self._post(request.run_id, kind="start", topic="start", body=body, flow=request.flow)
 
     async def _start_new(self, request: StartRequest) -> None:
         await self._start_places.acquire()
         settled: asyncio.Future[None] = self._loop.create_future()
         settle = partial(self._start_settled, settled)
-        if request.is_immediate and self._worker is not None and self._worker.free > 0:
+        if request.is_immediate and request.flow is None and self._worker is not None and self._worker.free > 0:
             self._worker.start(request, settle)
         else:
-            self._insert(request, settle)
+            self._insert(self._pending(request), settle)
         with self._timing.asking:
             await settled
 
@@ -275,15 +260,12 @@ class LocalEngine:
     async def _start_one_of_many(self, request: StartRequest) -> str:
         if request.identity is not None:
             return await self.start_once(request)
-        await self._start_places.acquire()
-        settled: asyncio.Future[None] = self._loop.create_future()
-        self._insert(self._placed(request), partial(self._start_settled, settled))
-        with self._timing.asking:
-            await settled
+        await self._record(self._pending(self._placed(request)))
         return request.run_id
 
     def _placed(self, request: StartRequest) -> StartRequest:
-        """Let the run join the trace of whoever starts it, unless it is given another one."""
+        """Let the run join the trace of whoever starts it, unless it is given one, and obey the app's limits."""
+        request = self._limits.applied_to(request)
         return request if self._tracer is None else request.placed(self._tracer.current())
 
     async def load_history(self, run_id: str) -> History | None:
@@ -320,12 +302,16 @@ class LocalEngine:
 
         A run that nobody drives is canceled here and now: that takes no worker.
         """
+        return await self._post(run_id, kind=kind, topic=topic, body=body)
+
+    async def _post(self, run_id: str, *, kind: str, topic: str, body: bytes, flow: Flow | None = None) -> bool:
         is_foreign_cancel = kind == "cancel" and not self._is_live(run_id)
         if is_foreign_cancel and await self._bystander.cancel(run_id, body):
             self._wake()
             return True
         with self._timing.asking:
-            is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=self._now_ms(), body=body)
+            now = self._now_ms()
+            is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=now, body=body, flow=flow)
         if kind == "cancel" and self._worker is not None and self._is_live(run_id):
             await self._worker.look_into_inbox()  # before it returns: nothing new may start from then on
         elif is_foreign_cancel:
@@ -343,12 +329,8 @@ class LocalEngine:
 
     async def start_seeded(self, request: SeededStart) -> None:
         """Record a run that begins at another place than the start, for whoever claims it."""
-        new = await seeded_run(self._store, request, self._now_ms())
-        await self._start_places.acquire()
-        settled: asyncio.Future[None] = self._loop.create_future()
-        self._insert_new(new, partial(self._start_settled, settled))
-        with self._timing.asking:
-            await settled
+        new = await seeded_run(self._store, request, self._now_ms(), self._limits)
+        await self._record(new)
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
@@ -400,10 +382,15 @@ class LocalEngine:
             tracer=self._tracer,
         )
 
-    def _insert(self, request: StartRequest | CreateRequest, settle: Callable[[OutlastError | None], None]) -> None:
-        self._insert_new(pending_run(request, self._shelf.current(request.workflow.id).key, self._now_ms()), settle)
+    async def _record(self, new: NewRun) -> None:
+        """Record a run for whoever claims it."""
+        await self._start_places.acquire()
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._insert(new, partial(self._start_settled, settled))
+        with self._timing.asking:
+            await settled
 
-    def _insert_new(self, new: NewRun, settle: Callable[[OutlastError | None], None]) -> None:
+    def _insert(self, new: NewRun, settle: Callable[[OutlastError | None], None]) -> None:
         def settled(result: Receipt | OutlastError) -> None:
             self._wake()
             settle(result if isinstance(result, OutlastError) else None)

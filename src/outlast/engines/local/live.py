@@ -78,6 +78,7 @@ class LiveRun:
         "fresh",
         "head",
         "is_gone",
+        "is_limited",
         "key",
         "loading",
         "program",
@@ -98,7 +99,7 @@ class LiveRun:
         "voice",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each line a part of the state
         self,
         run_id: str,
         program: Program,
@@ -148,6 +149,8 @@ class LiveRun:
         """Set when the run is to end canceled; bodies can see it."""
         self.is_gone = False
         """Whether this process must not touch the run any more."""
+        self.is_limited = False
+        """Whether it is under flow control: a write that gives it up gives up its gates, too."""
         self.durable_seq = 0
         """`seq` of the last event that is known to be durable."""
         self.crash_seq = 0

@@ -14,7 +14,7 @@ __all__ = ["pending_run"]
 def pending_run(request: StartRequest | CreateRequest, graph: GraphKey, now_ms: int) -> NewRun:
     """Return a run without owner: one to be started, or one that waits to be started by somebody."""
     event = request.to_event(now_ms)
-    payload, tags = (request.input, request.tags) if isinstance(request, StartRequest) else (None, ())
+    start = request if isinstance(request, StartRequest) else None
     return NewRun(
         run_id=request.run_id,
         workflow_id=request.workflow.id,
@@ -23,8 +23,9 @@ def pending_run(request: StartRequest | CreateRequest, graph: GraphKey, now_ms: 
         created_at_ms=now_ms,
         status=RunStatus.PENDING,
         owner=None,
-        records=[encode_event(event, seq=1, execution=0, payload=payload)],
+        records=[encode_event(event, seq=1, execution=0, payload=None if start is None else start.input)],
         ready_at_ms=request.ready_at_ms(now_ms),
-        tags=tags,
+        tags=() if start is None else start.tags,
         start_by_ms=event.start_deadline_ms if isinstance(event, RunStarted) else event.due_at_ms,
+        flow=None if start is None else start.flow,
     )

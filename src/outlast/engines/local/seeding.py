@@ -9,17 +9,19 @@ from outlast.core.events import Fact
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.engines.base import History, SeededStart
+from outlast.engines.local.limits import AppLimits
 from outlast.engines.telemetry import Tracer, export_ended
 from outlast.errors import RunNotFoundError
 from outlast.graph.document import fingerprint_of, graph_to_json
-from outlast.storage.base import NewRun, Reopening, RunStore
+from outlast.storage.base import NewRun, Reopening, Store
+from outlast.storage.flow import Flow
 from outlast.values import encode
 
 __all__ = ["reopen", "seeded_run"]
 
 
 async def reopen(
-    store: RunStore, history: History, facts: Sequence[Fact], *, execution: int, tracer: Tracer | None = None
+    store: Store, history: History, facts: Sequence[Fact], *, execution: int, tracer: Tracer | None = None
 ) -> bool:
     """Record the beginning of the next execution of a run; False if it does not rest as it was read.
 
@@ -31,13 +33,14 @@ async def reopen(
     if row is None:
         raise RunNotFoundError(history.run_id)
     records = _records(facts, history.head + 1, execution)
-    was_reopened = await store.reopen_run(Reopening(run=row.key, head=history.head, records=records))
+    reopening = Reopening(run=row.key, head=history.head, records=records, is_limited=row.is_limited)
+    was_reopened = await store.reopen_run(reopening)
     if was_reopened and tracer is not None:
         export_ended(tracer, history.run_id, history.graph, [*history.records, *records], after=history.head)
     return was_reopened
 
 
-async def seeded_run(store: RunStore, request: SeededStart, now_ms: int) -> NewRun:
+async def seeded_run(store: Store, request: SeededStart, now_ms: int, limits: AppLimits) -> NewRun:
     """Return a run that begins at another place than the start, to be inserted for whoever claims it."""
     workflow_id, document = request.graph.workflow_id, encode(graph_to_json(request.graph))
     return NewRun(
@@ -49,7 +52,14 @@ async def seeded_run(store: RunStore, request: SeededStart, now_ms: int) -> NewR
         status=RunStatus.PENDING,
         owner=None,
         records=_records(request.facts(now_ms), 1, 0),
+        flow=limits.flow(request.flow) if request.like is None else await _flow_of(store, request.like),
     )
+
+
+async def _flow_of(store: Store, run_id: str) -> Flow | None:
+    """Return what a run is subject to."""
+    row = await store.find_run(run_id)
+    return None if row is None or not row.is_limited else await store.find_flow(row.key)
 
 
 def _records(facts: Sequence[Fact], first: int, execution: int) -> list[Record]:

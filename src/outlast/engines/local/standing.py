@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlast.core.status import RunStatus
 from outlast.engines.base import Slots, Standing
+from outlast.engines.local.limits import words_of
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
 from outlast.storage.base import RunRow, Store
@@ -30,6 +31,7 @@ async def standing_of(
         words = f"worker {owner.key} (process {owner.pid})" + ("" if owner.is_alive else ", which is dead")
     knowing = [each for each in workers if each.is_alive and row.workflow_id in each.workflows]
     missing = await shelf.missing_of(row, knowing)
+    wait = await store.find_wait(row.key) if row.is_limited else None
     is_ahead = row.status is RunStatus.PENDING and (row.ready_at_ms or 0) > now_ms
     return Standing(
         owner=words,
@@ -39,5 +41,6 @@ async def standing_of(
         starts_at_ms=row.ready_at_ms if is_ahead else None,
         hold=await store.find_hold(row.key),
         ready_at_ms=row.ready_at_ms,
+        turn=None if wait is None else words_of(wait, now_ms),
         slots=None if worker is None or worker.key != row.owner else Slots(*worker.slots),
     )

@@ -276,7 +276,7 @@ class Worker:
             created_at_ms=records[0].at_ms,
             tracer=self._tracer,
         )
-        run.key, run.epoch = claimed.key, claimed.epoch
+        run.key, run.epoch, run.is_limited = claimed.key, claimed.epoch, claimed.is_limited
         run.execution, run.head = records[-1].execution, claimed.head
         run.said = claimed.head - len(records)
         try:
@@ -331,7 +331,7 @@ class Worker:
         if self.driver.is_draining and run.state.status().is_rest:
             self._rested_while_draining.add(run.run_id)
         self._on_rest(run)
-        if run.state.finished is None or self._has_backlog:
+        if run.state.finished is None or self._has_backlog or run.is_limited:
             self._wake()
 
     def _refused(self, run: LiveRun, error: OutlastError) -> None:
@@ -369,6 +369,7 @@ class Worker:
             ready_at_ms=self._now_ms() + _PARKED_FOR_MS,
             inbox_seen=list(seen),
             hold=f"worker {self.key} (process {os.getpid()}) cannot drive it and left it to others: {_brief(error)}",
+            is_limited=run.is_limited,
         )
         self._store.append(write, self._parked)
 
@@ -398,6 +399,7 @@ class Worker:
                 epoch=row.epoch,
                 head=row.head,
                 has_crashed=has_crashed,
+                is_limited=row.is_limited,
             )
             await self._take_over([claimed])
 

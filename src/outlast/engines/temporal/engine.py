@@ -106,6 +106,8 @@ class BoundEngine:
         """Start a workflow; the server has it on disk when this returns."""
         if request.tracing is not UNTRACED:
             raise lacking(Capability.TRACING)
+        if request.flow is not None:
+            raise lacking(Capability.PRIORITIES)
         now_ms = self._options.now_ms()
         ready_at_ms = request.ready_at_ms(now_ms)
         delay_ms = 0 if ready_at_ms is None else max(0, ready_at_ms - now_ms)

@@ -22,6 +22,8 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.IDLENESS: "runs go on with other workers, so no process knows when all of them have ended",
     Capability.WORKER_INSIGHT: "the server knows which workers listen, and nothing of what they have",
     Capability.ENDING_WITHOUT_WORKER: "a worker ends the run; until one lives it is shown as it was",
+    Capability.KEYED_LIMITS: "the server begins every run at once; let a step wait for what is scarce, and be retried",
+    Capability.PRIORITIES: "the server begins every run at once, so that none waits for another",
     Capability.RUN_SLOTS: "workers begin every run at once and hold as many in memory as `max_runs` says",
     Capability.TRACING: "use the interceptors of Temporal's SDK, on a client of your own",
     Capability.SCHEDULES: "start the workflow from a schedule of your own, or keep it in an app on the local engine",

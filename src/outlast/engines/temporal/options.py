@@ -75,4 +75,6 @@ class TemporalEngine:
             raise lacking(Capability.TRACING)
         if any(workflow.schedules for workflow in workflows):
             raise lacking(Capability.SCHEDULES)
+        if options.concurrency is not None or any(workflow.limits for workflow in workflows):
+            raise lacking(Capability.KEYED_LIMITS)
         return BoundEngine(self._place, workflows, options)

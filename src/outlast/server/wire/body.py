@@ -113,6 +113,8 @@ class StartBody(_Body):
     """When it starts, with a time zone; one in the past means at once."""
     start_within_ms: Milliseconds | None = None
     """How long it may take until a worker begins it; else it ends `failed`."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Of the runs that wait, those with a higher one begin first."""
     tracing_options: TracingBody | None = None
     """The trace that it joins, and what its spans show."""
     idempotency: IdempotencyBody | None = None

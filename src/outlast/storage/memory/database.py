@@ -28,12 +28,14 @@ from outlast.storage.base import (
     RunKey,
     WorkerKey,
 )
+from outlast.storage.flow import Flow
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
 from outlast.storage.keeping import Sweep, refuse_to_delete
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.memory.outbox import Outbox
 from outlast.storage.memory.scheduling import ScheduleTable
-from outlast.storage.memory.table import Life, ReadyQueue, Run
+from outlast.storage.memory.table import Life, Run
+from outlast.storage.memory.waiting import Waiting
 from outlast.storage.outbox import Delivery
 
 __all__ = ["MemoryDatabase"]
@@ -68,7 +70,8 @@ class MemoryDatabase:
         """What must be delivered."""
         self.schedules = ScheduleTable(self.insert, self.run_ids.get, self.post)
         """What starts workflows by itself."""
-        self._queues: dict[GraphKey, ReadyQueue] = {}
+        self.waiting = Waiting(self.runs)
+        """The runs that nobody owns and that may be claimed at some time."""
         self._asked: set[RunKey] = set()
         self._identities: dict[tuple[str, str], tuple[str, bytes, int]] = {}
         self._deleted: dict[str, int] = {}
@@ -106,13 +109,15 @@ class MemoryDatabase:
             updated_at_ms=0,
             receipt=Receipt(key, 0, is_owned=False),
             tags=tuple(new.tags),
+            flow=new.flow,
+            needs_worker_only=new.flow is None,
         )
         run.add(new.records)
         self.runs[key] = run
         self.run_ids[new.run_id] = run
         if new.start_by_ms is not None:
             self._start_by[key] = (new.start_by_ms, run.head)
-        life = None if new.owner is None else self._find_alive(new.owner)
+        life = None if new.owner is None or new.flow is not None else self._find_alive(new.owner)
         if life is None:
             self._set_free(run, new.created_at_ms if new.ready_at_ms is None else new.ready_at_ms)
         else:
@@ -250,39 +255,24 @@ class MemoryDatabase:
 
     def would_claim(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> bool:
         """Say whether `claim` would take a run."""
-        return limit > 0 and self._find_alive(worker) is not None and self._first_ready(graphs, now_ms) is not None
+        next_at = self.waiting.next_ready_at(graphs)
+        return limit > 0 and self._find_alive(worker) is not None and next_at is not None and next_at <= now_ms
 
     def claim(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> list[ClaimedRun]:
         """Give runs to a worker, those that are ready for the longest time first."""
         life = self._find_alive(worker)
-        claimed: list[ClaimedRun] = []
-        while life is not None and len(claimed) < limit:
-            run = self._first_ready(graphs, now_ms)
-            if run is None:
-                break
-            self._give(run, life)
-            claimed.append(run.to_claimed())
-            run.has_crashed = False
+        if life is None or limit < 1:
+            return []
+        return [self._claim(run, life) for run in self.waiting.choose(graphs, now_ms, limit)]
+
+    def _claim(self, run: Run, life: Life) -> ClaimedRun:
+        self._give(run, life)
+        claimed = run.to_claimed()
+        run.has_crashed = False
         return claimed
 
-    def next_ready_at(self, graphs: Iterable[GraphKey]) -> int | None:
-        """Return the earliest time when a run of these graphs may be claimed."""
-        first = self._peek(graphs)
-        return None if first is None else first[0]
-
-    def _peek(self, graphs: Iterable[GraphKey]) -> tuple[int, RunKey] | None:
-        queues = (self._queues.get(graph) for graph in graphs)
-        heads = (queue.peek() for queue in queues if queue is not None)
-        return min((head for head in heads if head is not None), default=None)
-
-    def _first_ready(self, graphs: Iterable[GraphKey], now_ms: int) -> Run | None:
-        first = self._peek(graphs)
-        return None if first is None or first[0] > now_ms else self.find_key(first[1])
-
     def _give(self, run: Run, life: Life) -> None:
-        if run.ready_at_ms is not None:
-            self._queues[run.graph].discard(run.key)
-        run.ready_at_ms = None
+        self.waiting.remove(run)
         run.owner = life.key
         run.epoch += 1
         run.receipt = Receipt(run.key, run.epoch, is_owned=True)
@@ -291,23 +281,28 @@ class MemoryDatabase:
     def _release(self, run: Run, ready_at_ms: int | None, seen: Sequence[InboxKey]) -> None:
         if run.owner is not None:
             self.lives[run.owner].runs.discard(run.key)
+        if run.flow is not None and run.status is not RunStatus.RUNNING:
+            self.waiting.limited.let_go(run)
+            run.needs_worker_only = run.status.is_terminal
         # Whoever asked between the owner's last look and this write would otherwise wait for ever.
         asked = [row.at_ms for row in run.inbox.values() if row.key not in seen]
         self._set_free(run, min(asked if ready_at_ms is None else [*asked, ready_at_ms], default=None))
 
     def _set_free(self, run: Run, ready_at_ms: int | None) -> None:
         run.owner = None
-        run.ready_at_ms = ready_at_ms
         run.receipt = Receipt(run.key, run.epoch, is_owned=False)
-        if ready_at_ms is not None:
-            self._queues.setdefault(run.graph, ReadyQueue()).put(run.key, ready_at_ms)
+        self.waiting.put(run, ready_at_ms)
 
-    def would_post(self, run_id: str, _kind: str, topic: str, _at_ms: int, _body: bytes) -> bool:
+    def would_post(
+        self, run_id: str, _kind: str, topic: str, _at_ms: int, _body: bytes, _flow: Flow | None = None
+    ) -> bool:
         """Say whether `post` would change something."""
         run = self.run_ids.get(run_id)
         return run is not None and topic not in run.topics
 
-    def post(self, run_id: str, kind: str, topic: str, at_ms: int, body: bytes) -> bool | RunNotFoundError:
+    def post(
+        self, run_id: str, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+    ) -> bool | RunNotFoundError:
         """Put a request into the inbox of a run; False if there ever was one on this topic."""
         run = self.run_ids.get(run_id)
         if run is None:
@@ -319,8 +314,13 @@ class MemoryDatabase:
         run.topics.add(topic)
         run.inbox[key] = InboxRow(key=key, run=run.key, kind=kind, topic=topic, at_ms=at_ms, body=body)
         self._asked.add(run.key)
-        if run.owner is None and (run.ready_at_ms is None or run.ready_at_ms > at_ms):
-            self._set_free(run, at_ms)
+        is_earlier = run.ready_at_ms is None or run.ready_at_ms > at_ms
+        ready_at_ms = at_ms if is_earlier else run.ready_at_ms
+        if flow is not None:
+            run.flow = flow
+        if run.owner is None and (is_earlier or flow is not None):
+            run.needs_worker_only = run.needs_worker_only and flow is None
+            self._set_free(run, ready_at_ms)
         return True
 
     def next_start_by(self) -> int | None:
@@ -371,9 +371,10 @@ class MemoryDatabase:
         run.status = ending.status
         self._take(run, ending.inbox_taken)
         self.outbox.add(run, ending.outbox)
-        if run.ready_at_ms is not None:
-            self._queues[run.graph].discard(run.key)
         self._set_free(run, None)
+        if run.flow is not None:
+            self.waiting.limited.let_go(run)  # it may have held gates for whoever takes it over
+            run.needs_worker_only = True
         return True
 
     def would_reopen(self, reopening: Reopening) -> bool:
@@ -389,6 +390,7 @@ class MemoryDatabase:
         run.add(reopening.records)
         run.status = RunStatus.PENDING
         run.execution = last.execution
+        run.needs_worker_only, run.has_begun = run.flow is None, False
         self._set_free(run, last.at_ms)
         return True
 

@@ -29,6 +29,7 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.flow import Flow, Limit, Wait
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
@@ -133,10 +134,7 @@ class MemoryStore:
 
     async def find_hold(self, run: RunKey) -> str | None:
         """Return why nothing is done about a run for now, if whoever drove it last said so."""
-        self._check_open()
-        with self._database.lock:
-            found = self._database.find_key(run)
-            return None if found is None else found.find_hold()
+        return self._read(lambda db: None if (found := db.find_key(run)) is None else found.find_hold())
 
     async def load_records(
         self,
@@ -215,7 +213,9 @@ class MemoryStore:
         with self._database.lock:
             return [row for row in self._database.graphs.values() if after is None or row.key > after]
 
-    async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
+    async def post(
+        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+    ) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
 
         Raises:
@@ -223,19 +223,15 @@ class MemoryStore:
             StoreUnavailableError: Nothing was recorded; try again.
         """
         database = self._database
-        return await self._write(database.would_post, database.post, run_id, kind, topic, at_ms, body)
+        return await self._write(database.would_post, database.post, run_id, kind, topic, at_ms, body, flow)
 
     async def list_requests(self, run: RunKey) -> list[InboxRow]:
         """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
-        self._check_open()
-        with self._database.lock:
-            return self._database.list_requests(run)
+        return self._read(lambda db: db.list_requests(run))
 
     async def list_left_cancels(self) -> list[str]:
         """Return the ids of the runs that nobody owns and that somebody asked to cancel, without an answer so far."""
-        self._check_open()
-        with self._database.lock:
-            return self._database.list_left_cancels()
+        return self._read(lambda db: db.list_left_cancels())
 
     async def end_run(self, ending: Ending) -> bool:
         """Write the end of a run that nobody owns; False if it is not as it was read, or somebody owns it."""
@@ -270,15 +266,11 @@ class MemoryStore:
 
     async def count_in_flight(self) -> dict[GraphKey, int]:
         """Return how many runs have not ended, by graph."""
-        self._check_open()
-        with self._database.lock:
-            return listing.count_in_flight(self._database.runs.values())
+        return self._read(lambda db: listing.count_in_flight(db.runs.values()))
 
     async def next_start_by(self) -> int | None:
         """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""
-        self._check_open()
-        with self._database.lock:
-            return self._database.next_start_by()
+        return self._read(lambda db: db.next_start_by())
 
     async def list_late_starts(self, *, now_ms: int, limit: int) -> list[str]:
         """Return ids of runs that had to begin until now and that nobody has begun; forget the deadlines of others."""
@@ -380,15 +372,25 @@ class MemoryStore:
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
-        self._check_open()
-        with self._database.lock:
-            return self._database.next_ready_at(graphs)
+        return self._read(lambda db: db.waiting.next_ready_at(graphs))
+
+    async def declare_limits(self, limits: Sequence[Limit]) -> None:
+        """Make limits what an app says they are, for all processes and for the runs that wait already."""
+        await self._write(self._database.waiting.limited.would_declare, self._database.waiting.limited.declare, limits)
+
+    async def find_flow(self, run: RunKey) -> Flow | None:
+        """Return what a run is subject to; None if it is not under flow control."""
+        return self._read(lambda db: None if (found := db.find_key(run)) is None else found.flow)
+
+    async def find_wait(self, run: RunKey) -> Wait | None:
+        """Return what a run waits for under its limits; None if it does not."""
+        return self._read(
+            lambda db: None if (found := db.find_key(run)) is None else db.waiting.limited.find_wait(found)
+        )
 
     async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
         """Return the inbox rows, not taken yet, of the runs that this worker owns, oldest first."""
-        self._check_open()
-        with self._database.lock:
-            return self._database.list_inbox(worker)
+        return self._read(lambda db: db.list_inbox(worker))
 
     async def claim_deliveries(
         self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
@@ -411,9 +413,7 @@ class MemoryStore:
 
     async def next_delivery_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return when the earliest delivery of these graphs may be claimed that nobody makes now; None without any."""
-        self._check_open()
-        with self._database.lock:
-            return self._database.outbox.next_at(graphs)
+        return self._read(lambda db: db.outbox.next_at(graphs))
 
     async def list_deliveries(self, run: RunKey) -> list[DeliveryRow]:
         """Return the deliveries of a run that have not succeeded, in the order in which they were recorded."""
@@ -421,6 +421,11 @@ class MemoryStore:
         with self._database.lock:
             found = self._database.find_key(run)
             return [] if found is None else self._database.outbox.rows_of(found)
+
+    def _read(self, query: Callable[[MemoryDatabase], T]) -> T:
+        self._check_open()
+        with self._database.lock:
+            return query(self._database)
 
     async def _write(self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts) -> T:
         self._check_open()

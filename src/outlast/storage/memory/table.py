@@ -14,6 +14,7 @@ from outlast.core.chunk import ENTRIES_REMOVED, removal_of
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.storage.base import ClaimedRun, GraphKey, InboxKey, InboxRow, Receipt, RunKey, RunRow, WorkerKey
+from outlast.storage.flow import Flow
 from outlast.storage.listing import RunSummary
 
 __all__ = ["Life", "ReadyQueue", "Row", "Run"]
@@ -71,6 +72,14 @@ class Run:
     topics: set[str] = field(default_factory=set[str])
     """Topics of all requests there ever were."""
 
+    flow: Flow | None = None
+    """Its priority and limits."""
+    has_begun: bool = False
+    """With a flow: whether it ever went on, so that rates do not count it again."""
+    needs_worker_only: bool = True
+    """Whether it needs nothing but a worker to go on: it has no limits, holds its gates, or has ended."""
+    lane: int | None = None
+    """The lane in which it waits."""
     hold: tuple[int, int, str] | None = None
     """Why nothing was to be done about it, and epoch and head at that time."""
 
@@ -116,6 +125,7 @@ class Run:
             epoch=self.epoch,
             head=self.head,
             has_crashed=self.has_crashed,
+            is_limited=self.flow is not None,
         )
 
     def to_summary(self) -> RunSummary:
@@ -147,6 +157,7 @@ class Run:
             ready_at_ms=self.ready_at_ms,
             created_at_ms=self.created_at_ms,
             updated_at_ms=self.updated_at_ms,
+            is_limited=self.flow is not None,
         )
 
 
@@ -212,3 +223,18 @@ class ReadyQueue:
                 return heap[0]
             heappop(heap)
         return None
+
+    def first(self, count: int) -> list[tuple[int, RunKey]]:
+        """Return the times and numbers of the runs that come first."""
+        found: list[tuple[int, RunKey]] = []
+        while len(found) < count and (head := self.peek()) is not None:
+            found.append(head)
+            while self._heap and self._heap[0] == head:  # one entry may be there twice
+                heappop(self._heap)
+        for entry in found:
+            heappush(self._heap, entry)
+        return found
+
+    def count_before(self, ready_at_ms: int, run: RunKey) -> int:
+        """Return how many runs come before this one."""
+        return sum((at, key) < (ready_at_ms, run) for key, at in self._ready_at.items())

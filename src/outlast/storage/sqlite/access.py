@@ -47,6 +47,7 @@ class StoreAccess:
         self._room = Room(self._path, least_free=least_free)
         self._machinery: Machinery | None = None
         self._refusal: Callable[[], OutlastError] | None = not_open
+        self._claims = 0  # so that whom an odd place goes to changes from claim to claim
 
     @property
     def path(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from outlast.storage.base import Ending
+from outlast.storage.sqlite.flow import let_go
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.recording import EventRows, add_events, insert_events
@@ -36,6 +37,8 @@ class End(Operation[bool]):
         for start, size in chunks(len(taken)):
             connection.execute(many("take_inbox", size), taken[start : start + size])
         insert_deliveries(connection, [ending])
+        if ending.is_limited:
+            let_go(connection, ending.run)  # it may have held places for whoever takes it over
         return True
 
     def stands(self, connection: sqlite3.Connection) -> bool:

@@ -8,7 +8,7 @@ from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunExistsError
 from outlast.storage.base import NewRun
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
-from outlast.storage.sqlite import clock
+from outlast.storage.sqlite import clock, flow
 from outlast.storage.sqlite.keeping import DELETED
 from outlast.storage.sqlite.operation import Operation, Post
 from outlast.storage.sqlite.recording import EventRows, add_events, insert_events, row_of
@@ -65,9 +65,16 @@ def insert_pending(connection: sqlite3.Connection, run: NewRun) -> int | None:
     """Write a run without owner and all that comes with it; return its key, or None if its id is taken."""
     last, _ = connection.execute(one("before_inserts"), (clock.boot_id(),)).fetchone()
     key = last + 1
-    inserted = connection.execute(many("insert_runs", 1), row_of(run._replace(owner=None), key, is_owned=False))
+    row = row_of(run._replace(owner=None), key, is_owned=False)
+    if run.flow is None:
+        inserted = connection.execute(many("insert_runs", 1), row)
+    else:
+        lane = flow.lane_of_new(connection, run, run.flow)
+        inserted = connection.execute(many("insert_limited_runs", 1), (*row, lane))
     if inserted.rowcount != 1:
         return None
+    if run.flow is not None:
+        flow.begin(connection, key, run.flow)
     events = EventRows([], [])
     add_events(events, key, run.records)
     insert_events(connection, events)

@@ -170,7 +170,7 @@ def _before(scan: Scan) -> int:
 def _strip(connection: sqlite3.Connection, keys: Sequence[int], *, now_ms: int) -> None:
     """Leave nothing of ended runs but their ids and their events."""
     connection.execute(many("strip_runs", len(keys)), (now_ms, *keys))
-    for name in ("drop_inbox", "drop_tags", "drop_outbox", "drop_holds", "drop_start_deadlines"):
+    for name in ("drop_inbox", "drop_tags", "drop_outbox", "drop_holds", "drop_start_deadlines", "drop_flows"):
         connection.execute(many(name, len(keys)), keys)
 
 

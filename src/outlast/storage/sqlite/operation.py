@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, TypeVar
 
 from outlast.storage.base import GraphKey, RunKey
+from outlast.storage.flow import Flow
+from outlast.storage.sqlite import flow as flows
 from outlast.storage.sqlite.sql import one
 
 __all__ = ["EnsureGraph", "Operation", "Post"]
@@ -65,8 +67,11 @@ class EnsureGraph(Operation[GraphKey]):
 class Post(Operation["bool | None"]):
     """Puts a request into an inbox. Answers None if there is no such run."""
 
-    def __init__(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> None:
+    def __init__(
+        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+    ) -> None:
         self._run_id = run_id
+        self._flow = flow
         self._topic = topic
         self._kind = kind
         self._at_ms = at_ms
@@ -83,8 +88,12 @@ class Post(Operation["bool | None"]):
         self._run = RunKey(row[0])
         inserted = connection.execute(one("post"), (self._run, self._topic, self._kind, self._at_ms, self._body))
         self._is_first = inserted.rowcount == 1
+        if self._is_first and self._flow is not None:
+            flows.begin(connection, self._run, self._flow)
         if self._is_first and row[1] is None:
             connection.execute(one("wake_run"), (self._at_ms, self._at_ms, self._run))
+            if row[2] is not None or self._flow is not None:
+                flows.place(connection, self._run)
         return self._is_first
 
     def proves(self, connection: sqlite3.Connection) -> bool:

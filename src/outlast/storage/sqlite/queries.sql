@@ -149,7 +149,7 @@ ON CONFLICT (scope, key) DO UPDATE SET
 
 -- name: find_run
 SELECT key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
-       updated_at_ms
+       updated_at_ms, EXISTS (SELECT 1 FROM flows WHERE run_key = runs.key)
 FROM runs WHERE run_id = ? AND status <> 'deleted'
 
 -- name: summarize_run
@@ -219,7 +219,7 @@ SELECT document FROM graphs WHERE key = ?
 SELECT key, workflow_id, fingerprint FROM graphs WHERE key > ? ORDER BY key
 
 -- name: find_run_key
-SELECT key, owner FROM runs WHERE run_id = ? AND status <> 'deleted'
+SELECT key, owner, lane FROM runs WHERE run_id = ? AND status <> 'deleted'
 
 -- name: post
 INSERT INTO inbox (run_key, topic, kind, at_ms, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_key, topic) DO NOTHING
@@ -248,7 +248,7 @@ WHERE inbox.taken = 0 AND inbox.kind = 'cancel' AND runs.owner IS NULL
 
 -- Only a run that nobody owns and that is as it was read.
 -- name: end_run
-UPDATE runs SET head = ?, status = ?, updated_at_ms = ?, ready_at_ms = NULL
+UPDATE runs SET head = ?, status = ?, updated_at_ms = ?, ready_at_ms = NULL, lane = NULL
 WHERE key = ? AND owner IS NULL AND epoch = ? AND head = ?
 
 -- name: is_ended
@@ -263,13 +263,14 @@ WHERE key = ? AND owner IS NULL AND head = ?
 -- name: is_recorded
 SELECT 1 FROM events WHERE run_key = ? AND seq = ? AND type = ? AND at_ms = ? AND body IS ?
 
--- The first few of each graph by its index, then the first of them all.
+-- The first few of each graph by its index, then the first of them all. The last column tells whether to look at lanes.
 -- name: select_claimable
-SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed, ready.head
+SELECT ready.key, ready.run_id, ready.workflow_id, ready.graph, ready.resource_id, ready.epoch, ready.crashed, ready.head,
+       EXISTS (SELECT 1 FROM flows WHERE run_key = ready.key), EXISTS (SELECT 1 FROM lanes)
 FROM (VALUES {rows}) AS wanted
 JOIN runs AS ready ON ready.key IN (
   SELECT key FROM runs
-  WHERE graph = wanted.column1 AND owner IS NULL AND ready_at_ms <= ?
+  WHERE graph = wanted.column1 AND lane IS NULL AND owner IS NULL AND ready_at_ms <= ?
   ORDER BY ready_at_ms
   LIMIT ?
 )
@@ -278,7 +279,8 @@ ORDER BY ready.ready_at_ms, ready.key
 LIMIT ?
 
 -- name: claim_runs
-UPDATE runs SET owner = ?, epoch = epoch + 1, ready_at_ms = NULL, crashed = 0 WHERE owner IS NULL AND key IN ({keys})
+UPDATE runs SET owner = ?, epoch = epoch + 1, ready_at_ms = NULL, crashed = 0, lane = NULL
+WHERE owner IS NULL AND key IN ({keys})
 
 -- name: is_claimed
 SELECT 1 FROM runs WHERE key = ? AND owner = ? AND epoch = ?
@@ -289,8 +291,8 @@ UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms WHERE owner = ? AND ke
 -- name: next_ready_at
 SELECT min((
   SELECT min(ready_at_ms) FROM runs
-  WHERE graph = wanted.column1 AND owner IS NULL AND ready_at_ms IS NOT NULL
-))
+  WHERE graph = wanted.column1 AND lane IS NULL AND owner IS NULL AND ready_at_ms IS NOT NULL
+)), EXISTS (SELECT 1 FROM lanes)
 FROM (VALUES {rows}) AS wanted
 
 -- name: register_worker
@@ -554,3 +556,144 @@ SELECT number, kind, scheduled_at_ms, until_ms, count, at_ms, outcome, run_id, r
 FROM triggers
 WHERE schedule = ?1 AND number < ?2 AND at_ms >= ?3 AND at_ms <= ?4
 ORDER BY number DESC LIMIT ?5
+
+-- name: drop_flows
+DELETE FROM flows WHERE run_key IN ({keys})
+
+-- Flow control: see storage/flow.py. A run that waits for its limits is recorded with its lane at once.
+-- name: insert_limited_runs (14; NULL: 5 9 11)
+INSERT INTO runs (
+  key, run_id, workflow_id, graph, resource_id, status, execution, epoch, owner, head, ready_at_ms, created_at_ms,
+  updated_at_ms, lane
+)
+VALUES {rows}
+ON CONFLICT (run_id) DO NOTHING
+
+-- name: insert_flow
+INSERT INTO flows (run_key, priority, gates) VALUES (?, ?, ?)
+
+-- name: select_limits
+SELECT name, most, per_ms, burst FROM limits
+
+-- The columns of `select_claimable`.
+-- name: select_admitted
+SELECT key, run_id, workflow_id, graph, resource_id, epoch, crashed, head, 1, 1 FROM runs WHERE key IN ({keys})
+
+-- name: declare_limit
+INSERT INTO limits (name, most, per_ms, burst) VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET most = excluded.most, per_ms = excluded.per_ms, burst = excluded.burst
+WHERE most IS NOT excluded.most OR per_ms IS NOT excluded.per_ms OR burst IS NOT excluded.burst
+
+-- Whatever they wait for may be there now: somebody looks.
+-- name: look_at_lanes
+UPDATE lanes SET gate = NULL, due_at_ms = 0, closed_until_ms = 0 WHERE turn IS NULL
+
+-- name: has_lanes
+SELECT 1 FROM lanes WHERE EXISTS (SELECT 1 FROM workers WHERE key = ? AND boot_id = ? AND lease_until_ns > ?) LIMIT 1
+
+-- name: find_line
+SELECT key FROM lines WHERE graph = ? AND gates = ?
+
+-- name: insert_line
+INSERT INTO lines (graph, gates) VALUES (?, ?)
+
+-- name: select_lines
+SELECT key, gates FROM lines WHERE graph IN ({keys})
+
+-- A lane in the ring, or behind a gate, stays there.
+-- name: enter_lane
+INSERT INTO lanes (line, priority, gates, due_at_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT (line, priority, gates) DO UPDATE SET due_at_ms = max(closed_until_ms, excluded.due_at_ms)
+WHERE turn IS NULL AND due_at_ms > max(closed_until_ms, excluded.due_at_ms)
+
+-- name: find_lane
+SELECT key FROM lanes WHERE line = ? AND priority = ? AND gates = ?
+
+-- name: select_flow
+SELECT runs.graph, runs.ready_at_ms, flows.priority, flows.gates, flows.begun
+FROM flows JOIN runs ON runs.key = flows.run_key WHERE flows.run_key = ?
+
+-- name: find_flow
+SELECT priority, gates FROM flows WHERE run_key = ?
+
+-- name: place_run
+UPDATE runs SET lane = ? WHERE key = ?
+
+-- name: last_turn
+SELECT coalesce(max(turn), 0) FROM lanes WHERE turn IS NOT NULL
+
+-- name: select_due_lanes
+SELECT key FROM lanes WHERE line = ? AND turn IS NULL AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ?
+
+-- name: turn_lane
+UPDATE lanes SET turn = ? WHERE key = ?
+
+-- name: select_ring
+SELECT key, line, priority, turn, gates FROM lanes
+WHERE line = ? AND turn IS NOT NULL AND priority BETWEEN ? AND ?
+ORDER BY priority DESC, turn LIMIT ?
+
+-- name: select_waiting
+SELECT ready_at_ms, key FROM runs
+WHERE lane = ? AND owner IS NULL AND ready_at_ms IS NOT NULL ORDER BY ready_at_ms LIMIT ?
+
+-- name: count_slots
+SELECT count(*) FROM (SELECT 1 FROM slots WHERE gate = ? LIMIT ?)
+
+-- name: list_holders
+SELECT runs.run_id FROM slots JOIN runs ON runs.key = slots.run_key WHERE slots.gate = ? ORDER BY slots.run_key LIMIT ?
+
+-- name: take_slot
+INSERT INTO slots (run_key, gate) VALUES (?, ?)
+
+-- name: begin_flow
+UPDATE flows SET begun = 1 WHERE run_key = ?
+
+-- name: begin_flow_again
+UPDATE flows SET begun = 0 WHERE run_key = ?
+
+-- name: give_slots
+DELETE FROM slots WHERE run_key = ? RETURNING gate
+
+-- name: open_lanes
+UPDATE lanes SET gate = NULL, due_at_ms = closed_until_ms WHERE gate = ?
+
+-- name: close_lane
+UPDATE lanes SET turn = NULL, due_at_ms = NULL, gate = ? WHERE key = ?
+
+-- name: postpone_lane
+UPDATE lanes SET turn = NULL, due_at_ms = ?, closed_until_ms = ? WHERE key = ?
+
+-- name: drop_lane
+DELETE FROM lanes WHERE key = ?
+
+-- name: find_rate
+SELECT theoretical_us FROM rates WHERE gate = ?
+
+-- name: set_rate
+INSERT INTO rates (gate, theoretical_us) VALUES (?, ?) ON CONFLICT (gate) DO UPDATE SET theoretical_us = excluded.theoretical_us
+
+-- name: forget_rates
+DELETE FROM rates WHERE gate IN (SELECT gate FROM rates WHERE theoretical_us < ? LIMIT 1000)
+
+-- name: next_lane_at
+SELECT CASE
+  WHEN EXISTS (SELECT 1 FROM lanes WHERE line = lines.key AND turn IS NOT NULL) THEN 0
+  ELSE (SELECT min(due_at_ms) FROM lanes WHERE line = lines.key AND turn IS NULL AND due_at_ms IS NOT NULL)
+END
+FROM lines WHERE key = ?
+
+-- name: find_wait
+SELECT runs.lane, runs.ready_at_ms, runs.key, flows.priority, flows.gates, flows.begun, lanes.line
+FROM flows JOIN runs ON runs.key = flows.run_key JOIN lanes ON lanes.key = runs.lane
+WHERE flows.run_key = ? AND runs.owner IS NULL AND runs.ready_at_ms IS NOT NULL
+
+-- name: count_ahead
+SELECT count(*) FROM (
+  SELECT 1 FROM runs
+  WHERE lane = ? AND owner IS NULL AND ready_at_ms IS NOT NULL AND (ready_at_ms, key) < (?, ?)
+  LIMIT ?
+)
+
+-- name: count_lanes
+SELECT count(*) FROM (SELECT 1 FROM lanes WHERE line = ? LIMIT ?)

@@ -125,6 +125,7 @@ def run_row(row: tuple[Any, ...]) -> RunRow:
         ready_at_ms=row[10],
         created_at_ms=row[11],
         updated_at_ms=row[12],
+        is_limited=bool(row[13]),
     )
 
 

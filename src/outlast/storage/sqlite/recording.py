@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from outlast.core.record import Record
+from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError
 from outlast.storage.base import Append, InboxKey, NewRun, Receipt, RunKey
-from outlast.storage.sqlite import clock
+from outlast.storage.sqlite import clock, flow
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.premises import Premises
@@ -131,16 +132,26 @@ def _record_appends(
         add_events(events, write.run, write.records)
         if write.outbox:
             asking.append(write)
-        if write.inbox_taken:
-            taken += write.inbox_taken
+        taken += write.inbox_taken
         if write.hold is not None:
             connection.execute(one("hold_run"), (write.hold, write.run))
+        if write.is_limited:
+            _rest(connection, write)
     for start, size in chunks(len(taken)):
         connection.execute(many("take_inbox", size), taken[start : start + size])
     if asking:
         insert_deliveries(connection, asking)
     for index, write in appends:
         outcomes[index] = Receipt(write.run, write.epoch, not write.is_released)
+
+
+def _rest(connection: sqlite3.Connection, write: Append) -> None:
+    """Take its gates from a run that ends or rests. One that is given up at work keeps them: it only needs a worker."""
+    if not write.is_released or write.status is RunStatus.RUNNING:
+        return
+    flow.let_go(connection, write.run)
+    if not write.status.is_terminal:  # what is asked of a run that has ended needs no gate
+        flow.place(connection, write.run)
 
 
 def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
@@ -246,6 +257,7 @@ def _record_inserts(
     premises.bring_up_to_date(connection)
     last, now_ns = premises.last, clock.now_ns()
     rows: list[SqlValue] = []
+    limited: list[SqlValue] = []
     tags: list[SqlValue] = []
     deadlines: list[SqlValue] = []
     numbered: dict[str, tuple[int, int, bool, NewRun]] = {}
@@ -254,11 +266,16 @@ def _record_inserts(
             outcomes[index] = RunExistsError(run.run_id)
             continue
         key = last + len(numbered) + 1
-        is_owned = premises.is_alive(run.owner, now_ns)
+        is_owned = run.flow is None and premises.is_alive(run.owner, now_ns)
         numbered[run.run_id] = (key, index, is_owned, run)
-        rows += row_of(run, key, is_owned=is_owned)
+        if run.flow is None:
+            rows += row_of(run, key, is_owned=is_owned)
+        else:
+            limited += (*row_of(run, key, is_owned=False), flow.lane_of_new(connection, run, run.flow))
     premises.count(len(numbered))
-    if _execute_rows(connection, "insert_runs", rows, 13) != len(numbered):
+    inserted_rows = _execute_rows(connection, "insert_runs", rows, 13)
+    inserted_rows += _execute_rows(connection, "insert_limited_runs", limited, 14)
+    if inserted_rows != len(numbered):
         premises.forget()
         inserted = {key for (key,) in connection.execute(one("select_runs_over"), (last,)).fetchall()}
     else:
@@ -274,6 +291,8 @@ def _record_inserts(
                 tags += (key, tag)
         if run.start_by_ms is not None:
             deadlines += (run.start_by_ms, key, run.records[-1].seq)
+        if run.flow is not None:
+            flow.begin(connection, key, run.flow)
     _execute_rows(connection, "insert_tags", tags, 2)
     _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
 

@@ -6,6 +6,7 @@ import sqlite3
 
 from outlast.core.status import RunStatus
 from outlast.storage.base import Reopening
+from outlast.storage.sqlite import flow
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.recording import JSON, EventRows, add_events, insert_events
 from outlast.storage.sqlite.sql import one
@@ -31,6 +32,9 @@ class Reopen(Operation[bool]):
             events = EventRows([], [])
             add_events(events, reopening.run, reopening.records)
             insert_events(connection, events)
+            if reopening.is_limited:
+                connection.execute(one("begin_flow_again"), (reopening.run,))
+                flow.place(connection, reopening.run)
         return self._was_reopened
 
     def proves(self, connection: sqlite3.Connection) -> bool:

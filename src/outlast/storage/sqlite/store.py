@@ -26,6 +26,7 @@ from outlast.storage.base import (
     WorkerKey,
     WorkerRow,
 )
+from outlast.storage.flow import Flow, Limit, Wait, gates_from_text
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
@@ -34,8 +35,10 @@ from outlast.storage.outbox import Delivery, DeliveryRow
 from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.access import StoreAccess
 from outlast.storage.sqlite.closing import End, ListLateStarts
+from outlast.storage.sqlite.flow import read_next_ready, read_wait
 from outlast.storage.sqlite.insertion import InsertOnce
 from outlast.storage.sqlite.keeping import DeleteRun, Scan
+from outlast.storage.sqlite.limits import DeclareLimits
 from outlast.storage.sqlite.locks import LifeLock
 from outlast.storage.sqlite.operation import EnsureGraph, Post
 from outlast.storage.sqlite.outbox import ClaimDeliveries, EndDelivery, delivery_row
@@ -174,14 +177,16 @@ class SqliteStore(StoreAccess):
         rows = await self._read_all("list_graphs", 0 if after is None else after)
         return [graph_row(row) for row in rows]
 
-    async def post(self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes) -> bool:
+    async def post(
+        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+    ) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
 
         Raises:
             RunNotFoundError: No run has this id.
             StoreUnavailableError: Nothing was recorded; try again.
         """
-        is_first = await self._perform(Post(run_id, kind=kind, topic=topic, at_ms=at_ms, body=body))
+        is_first = await self._perform(Post(run_id, kind=kind, topic=topic, at_ms=at_ms, body=body, flow=flow))
         if is_first is None:
             raise RunNotFoundError(run_id)
         return is_first
@@ -217,7 +222,23 @@ class SqliteStore(StoreAccess):
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
-        return await self._read_earliest("next_ready_at", graphs)
+        if not graphs:
+            return None
+        return await self._usable().readers.read(lambda connection: read_next_ready(connection, graphs))
+
+    async def declare_limits(self, limits: Sequence[Limit]) -> None:
+        """Make limits what an app says they are, for all processes and for the runs that wait already."""
+        if limits:
+            await self._perform(DeclareLimits(limits))
+
+    async def find_flow(self, run: RunKey) -> Flow | None:
+        """Return what a run is subject to; None if it is not under flow control."""
+        row = await self._read_one("find_flow", run)
+        return None if row is None else Flow(row[0], gates_from_text(row[1]))
+
+    async def find_wait(self, run: RunKey) -> Wait | None:
+        """Return what a run waits for under its limits; None if it does not."""
+        return await self._usable().readers.read(lambda connection: read_wait(connection, run))
 
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return the runs that match, those recorded last first.
@@ -329,7 +350,9 @@ class SqliteStore(StoreAccess):
         """Take claimable runs of the given graphs, those that are ready for the longest time first."""
         if not graphs or limit < 1:
             return []
-        return await self._perform(Claim(worker, graphs=graphs, now_ms=now_ms, limit=limit))
+        self._claims += 1
+        claim = Claim(worker, graphs=graphs, now_ms=now_ms, limit=limit, is_odd_limited=self._claims % 2 > 0)
+        return await self._perform(claim)
 
     async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
         """Return the inbox rows, not taken yet, of the runs that this worker owns, oldest first."""

@@ -7,10 +7,12 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from outlast.storage.base import ClaimedRun, GraphKey, RunKey, WorkerKey, WorkerRow
+from outlast.storage.flow import ABOVE, BELOW, LEVEL, Levels, admit, share
 from outlast.storage.sqlite import clock
+from outlast.storage.sqlite.flow import SqlQueue
 from outlast.storage.sqlite.locks import is_life_over
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
@@ -168,14 +170,20 @@ class Bury(Operation[int]):
         return bool(self.buried) and all(gone)
 
 
+_Row: TypeAlias = tuple[Any, ...]
+
+
 class Claim(Operation[list[ClaimedRun]]):
     """Takes claimable runs for a worker."""
 
-    def __init__(self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> None:
+    def __init__(
+        self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int, is_odd_limited: bool = False
+    ) -> None:
         self._worker = worker
         self._graphs = graphs
         self._now_ms = now_ms
         self._limit = limit
+        self._is_odd_limited = is_odd_limited
         self._claimed: list[ClaimedRun] = []
 
     def apply(self, connection: sqlite3.Connection) -> list[ClaimedRun]:
@@ -183,6 +191,9 @@ class Claim(Operation[list[ClaimedRun]]):
         alive = (self._worker, clock.boot_id(), clock.now_ns())
         values = (*self._graphs, self._now_ms, self._limit, *alive, self._limit)
         rows = connection.execute(many("select_claimable", len(self._graphs)), values).fetchall()
+        has_lanes = rows[0][-1] if rows else connection.execute(one("has_lanes"), alive).fetchone() is not None
+        if has_lanes:
+            rows = self._choose(connection, rows)
         keys: list[SqlValue] = [row[0] for row in rows]
         for start, size in chunks(len(keys)):
             connection.execute(many("claim_runs", size), (self._worker, *keys[start : start + size]))
@@ -196,10 +207,29 @@ class Claim(Operation[list[ClaimedRun]]):
                 epoch=epoch + 1,
                 head=head,
                 has_crashed=bool(crashed),
+                is_limited=bool(is_limited),
             )
-            for key, run_id, workflow_id, graph, resource_id, epoch, crashed, head in rows
+            for key, run_id, workflow_id, graph, resource_id, epoch, crashed, head, is_limited, _ in rows
         ]
         return self._claimed
+
+    def _choose(self, connection: sqlite3.Connection, plain: list[_Row]) -> list[_Row]:
+        """Let runs under flow control go on beside, before and after those that need nothing but a worker."""
+        queue = SqlQueue(connection)
+
+        def admitted(limit: int, levels: Levels) -> list[_Row]:
+            runs = admit(queue, self._graphs, now_ms=self._now_ms, limit=limit, levels=levels)
+            found: dict[int, _Row] = {}
+            for start, size in chunks(len(runs)):
+                rows = connection.execute(many("select_admitted", size), runs[start : start + size]).fetchall()
+                found.update((row[0], row) for row in rows)
+            return [found[run] for run in runs]
+
+        chosen = admitted(self._limit, ABOVE)
+        room = self._limit - len(chosen)
+        chosen += admitted(share(room, len(plain), is_odd_ours=self._is_odd_limited), LEVEL)
+        chosen += plain[: self._limit - len(chosen)]
+        return chosen + admitted(self._limit - len(chosen), BELOW)
 
     def proves(self, connection: sqlite3.Connection) -> bool:
         """Look whether the worker owns any of these runs in the new epoch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlast.testing.conformance.claim import ClaimContract, NoticeContract
 from outlast.testing.conformance.crash import CrashContract, TurnContract
 from outlast.testing.conformance.ending import EndingContract, LateStartContract
+from outlast.testing.conformance.flow import FlowContract
 from outlast.testing.conformance.identity import IdentityContract
 from outlast.testing.conformance.inbox import GraphContract, InboxContract
 from outlast.testing.conformance.insertion import InsertContract, SettleContract
@@ -18,6 +19,7 @@ from outlast.testing.conformance.release import ReleaseContract
 from outlast.testing.conformance.reopening import ReopeningContract
 from outlast.testing.conformance.scheduling import ScheduleContract
 from outlast.testing.conformance.seam import FailureContract, SeamContract
+from outlast.testing.conformance.turns import RateContract, TurnsContract
 
 __all__ = ["StoreContract"]
 
@@ -41,6 +43,9 @@ class StoreContract(
     GraphContract,
     ClaimContract,
     NoticeContract,
+    FlowContract,
+    TurnsContract,
+    RateContract,
     LifeContract,
     BurialContract,
     CrashContract,

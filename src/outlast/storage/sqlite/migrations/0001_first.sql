@@ -24,10 +24,14 @@ CREATE TABLE runs (
   crashed       INTEGER NOT NULL DEFAULT 0,  -- 1 while nobody took it since a process that drove it ended by itself
   ready_at_ms   INTEGER,           -- queue, timer and wake-up at once; NULL while owned, or if only the inbox wakes it
   created_at_ms INTEGER NOT NULL,
-  updated_at_ms INTEGER NOT NULL
+  updated_at_ms INTEGER NOT NULL,
+  lane          INTEGER            -- where it waits for its limits; -1: it rests; NULL: it needs nothing but a worker
 );
 
-CREATE INDEX runs_claimable ON runs (graph, ready_at_ms) WHERE owner IS NULL AND ready_at_ms IS NOT NULL;
+CREATE INDEX runs_claimable ON runs (graph, ready_at_ms)
+  WHERE lane IS NULL AND owner IS NULL AND ready_at_ms IS NOT NULL;
+CREATE INDEX runs_in_lane ON runs (lane, ready_at_ms)
+  WHERE lane IS NOT NULL AND owner IS NULL AND ready_at_ms IS NOT NULL;
 CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX runs_of_resource ON runs (resource_id) WHERE resource_id IS NOT NULL;
 
@@ -181,3 +185,65 @@ CREATE TABLE triggers (
   reason          TEXT NOT NULL,
   PRIMARY KEY (schedule, number)
 ) WITHOUT ROWID;
+
+-- Flow control. Tables of their own: a run that has neither limits nor a priority writes nothing to them. `gates` is a
+-- JSON list of [limit, key]; what the words mean stands in storage/flow.py.
+
+-- The limits as the latest app that has them declares them.
+CREATE TABLE limits (
+  name   TEXT PRIMARY KEY,
+  most   INTEGER NOT NULL,
+  per_ms INTEGER,           -- NULL: how many go on at a time
+  burst  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The runs under flow control.
+CREATE TABLE flows (
+  run_key  INTEGER PRIMARY KEY,
+  priority INTEGER NOT NULL,
+  gates    TEXT NOT NULL,
+  begun    INTEGER NOT NULL DEFAULT 0  -- 1 once it went on: rates do not count it again
+);
+
+-- Lanes that need the same gates without keys. As few as graphs.
+CREATE TABLE lines (
+  key   INTEGER PRIMARY KEY,
+  graph INTEGER NOT NULL,
+  gates TEXT NOT NULL,
+  UNIQUE (graph, gates)
+);
+
+-- Only lanes in which runs wait; rows go when they are looked at and found empty.
+CREATE TABLE lanes (
+  key             INTEGER PRIMARY KEY,
+  line            INTEGER NOT NULL,
+  priority        INTEGER NOT NULL,
+  gates           TEXT NOT NULL,
+  turn            INTEGER,           -- its place in the ring; NULL: out of it
+  due_at_ms       INTEGER,           -- out of it: until when; NULL: until a run lets go of `gate`
+  closed_until_ms INTEGER NOT NULL DEFAULT 0,
+  gate            TEXT,
+  UNIQUE (line, priority, gates)
+);
+
+CREATE INDEX lanes_ring ON lanes (line, priority DESC, turn) WHERE turn IS NOT NULL;
+CREATE INDEX lanes_by_turn ON lanes (turn) WHERE turn IS NOT NULL;
+CREATE INDEX lanes_due ON lanes (line, due_at_ms) WHERE turn IS NULL AND due_at_ms IS NOT NULL;
+CREATE INDEX lanes_closed ON lanes (gate) WHERE gate IS NOT NULL;
+
+-- Which run holds which gate: from when it goes on until it rests or ends, whatever becomes of its owner.
+CREATE TABLE slots (
+  run_key INTEGER NOT NULL,
+  gate    TEXT NOT NULL,
+  PRIMARY KEY (run_key, gate)
+) WITHOUT ROWID;
+
+CREATE INDEX slots_of_gate ON slots (gate, run_key);
+
+-- When the next run would begin behind a gate if all began evenly. Rows of the past mean nothing, and go.
+CREATE TABLE rates (
+  gate           TEXT PRIMARY KEY,
+  theoretical_us INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX rates_by_time ON rates (theoretical_us);
