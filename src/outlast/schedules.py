@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from outlast.storage.scheduling import (
     TriggerKind,
     TriggerRow,
 )
-from outlast.values import decode
+from outlast.values import JsonValue, decode
 
 __all__ = ["ScheduleInfo", "SchedulePage", "Schedules", "Trigger"]
 
@@ -68,6 +69,38 @@ class ScheduleInfo:
     """When it was recorded."""
     updated_at: datetime
     """When it was changed last, other than by firing."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return it as JSON: keys in camelCase, times in milliseconds since 1970; what there is none of is left out."""
+        schedule, timing = self.schedule, self.schedule.to_timing()
+        known: dict[str, JsonValue] = {
+            "id": self.id,
+            "workflowId": self.workflow_id,
+            "cron": timing.cron,
+            "everyMs": timing.every_ms,
+            "at": timing.at_ms,
+            "timezone": timing.timezone,
+            "start": timing.start_ms,
+            "end": timing.end_ms,
+            "jitterMs": timing.jitter_ms,
+            "overlap": schedule.overlap,
+            "catchUp": schedule.catch_up,
+            "inputData": cast("JsonValue", schedule.input_data),
+            "initialState": cast("JsonValue", schedule.initial_state),
+            "requestContext": cast("JsonValue", schedule.request_context),
+            "resourceId": schedule.resource_id,
+            "tags": list(schedule.tags),
+            "metadata": dict(schedule.metadata),
+            "declared": self.is_declared,
+            "status": self.status,
+            "nextFireAt": _ms(self.next_at),
+            "lastFireAt": _ms(self.last_at),
+            "lastRunId": self.last_run_id,
+            "waiting": self.waiting,
+            "createdAt": _ms(self.created_at),
+            "updatedAt": _ms(self.updated_at),
+        }
+        return {key: value for key, value in known.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +137,23 @@ class Trigger:
     """The run."""
     reason: str
     """Why there is no run, or not yet; empty if there is one."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return it as JSON: keys in camelCase, times in milliseconds since 1970; what there is none of is left out."""
+        known: dict[str, JsonValue] = {
+            "id": f"{self.schedule_id}:{self.number}",
+            "number": self.number,
+            "scheduleId": self.schedule_id,
+            "triggerKind": self.kind,
+            "scheduledFireAt": _ms(self.scheduled_at),
+            "until": _ms(self.until),
+            "count": self.count,
+            "actualFireAt": _ms(self.at),
+            "outcome": self.outcome,
+            "runId": self.run_id,
+            "reason": self.reason or None,
+        }
+        return {key: value for key, value in known.items() if value is not None}
 
 
 class Schedules:
@@ -155,6 +205,7 @@ class Schedules:
         workflow: CommittedWorkflow[Any, Any] | str | None = None,
         *,
         status: ScheduleStatus | None = None,
+        resource_id: str | None = None,
         after: str | None = None,
         per_page: int = 100,
     ) -> SchedulePage:
@@ -163,6 +214,7 @@ class Schedules:
         Args:
             workflow: Only those of this workflow, or of this workflow id.
             status: Only those with this status.
+            resource_id: Only those whose runs are this one's.
             after: `SchedulePage.after` of the page before.
             per_page: How many at most, up to 1,000.
 
@@ -176,13 +228,17 @@ class Schedules:
             )
         limit = _checked_limit(per_page, "per_page")
         workflow_id = workflow.id if isinstance(workflow, CommittedWorkflow) else workflow
-        rows = await self._store.select(
-            ScheduleQuery(workflow_id=workflow_id, status=status, after=after, limit=limit + 1)
-        )
-        page = rows[:limit]
-        return SchedulePage(
-            schedules=tuple(_info(row) for row in page), after=page[-1].id if len(rows) > limit else None
-        )
+        found: builtins.list[ScheduleInfo] = []
+        query = ScheduleQuery(workflow_id=workflow_id, status=status, after=after, limit=limit + 1)
+        while len(found) <= limit:
+            rows = await self._store.select(query)
+            known = [_info(row) for row in rows]
+            found += (each for each in known if resource_id in (None, each.schedule.resource_id))
+            if len(rows) <= limit:
+                break
+            query = replace(query, after=rows[-1].id)
+        page = tuple(found[:limit])
+        return SchedulePage(schedules=page, after=page[-1].id if len(found) > limit else None)
 
     async def update(self, id: str, change: Schedule | Callable[[Schedule], Schedule]) -> ScheduleInfo:
         """Change what a schedule says; only of one that was made at run time.
@@ -364,6 +420,10 @@ class Schedules:
             if (await self._store.change([change]))[0]:
                 await self._desk.notice()
                 return await self._load(id)
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else to_ms(at)
 
 
 def _next(plan: Plan, now_ms: int) -> int:

@@ -19,6 +19,8 @@ from outlast.errors import (
     RunExistsError,
     RunNotFoundError,
     RunStateError,
+    ScheduleError,
+    ScheduleNotFoundError,
     StoreError,
 )
 
@@ -47,6 +49,8 @@ _EXITS: Final[Mapping[type[OutlastError], Exit]] = {
     ResumeConflictError: Exit.REFUSED,
     ResumeTargetError: Exit.REFUSED,
     RunError: Exit.REFUSED,
+    ScheduleNotFoundError: Exit.NOT_FOUND,
+    ScheduleError: Exit.REFUSED,
     InputError: Exit.INVALID,
     StoreError: Exit.UNAVAILABLE,
     ConfigurationError: Exit.UNAVAILABLE,
@@ -66,6 +70,8 @@ def complaint_of(error: OutlastError) -> Complaint:
         return Complaint("the server has no such workflow", hint=hint, exit=Exit.NOT_FOUND, code=error.code)
     if isinstance(error, RunNotFoundError):
         message = f"run {error.run_id}: no such run here"
+    if isinstance(error, ScheduleNotFoundError):
+        message = f"schedule {error.schedule_id}: no such schedule here"
     if isinstance(error, RunExistsError):
         message = f"run {error.run_id}: already started; a run id can be started once"
     return Complaint(message, hint=_hint(error), exit=exit_code, code=code)
@@ -75,6 +81,8 @@ def _hint(error: OutlastError) -> str:
     match error:
         case RunNotFoundError():
             return "see which runs there are: outlast run list, with the same --store, --app or --url"
+        case ScheduleNotFoundError():
+            return "see which schedules there are: outlast schedule list, with the same --store, --app or --url"
         case RunExistsError() | ResumeConflictError():
             return f"look at it: outlast run show {error.run_id}"
         case RunStateError():

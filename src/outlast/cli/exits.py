@@ -19,7 +19,7 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line is wrong, or the app that it names cannot be loaded."""
     NOT_FOUND = 3
-    """There is no such run, workflow or file."""
+    """There is no such run, workflow, schedule or file."""
     REFUSED = 4
     """The verb does not fit: of the run's status, of a taken id, or because somebody else was faster."""
     INVALID = 5

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from outlast.cli.command import command, make_group
-from outlast.cli.commands import db, run, token, workflow
+from outlast.cli.commands import db, run, schedule, token, workflow
 from outlast.cli.commands.check import check
 from outlast.cli.commands.dev import dev
 from outlast.cli.commands.new import new
@@ -43,5 +43,6 @@ command(app, "worker")(worker)
 command(app, "check")(check)
 app.add_typer(run.group, name="run")
 app.add_typer(workflow.group, name="workflow")
+app.add_typer(schedule.group, name="schedule")
 app.add_typer(token.group, name="token")
 app.add_typer(db.group, name="db")

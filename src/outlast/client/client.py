@@ -14,6 +14,7 @@ from outlast.client.beginning import RemoteRun
 from outlast.client.decode import decode_page
 from outlast.client.encode import query_of
 from outlast.client.handle import RemoteRunHandle
+from outlast.client.scheduling import RemoteSchedules
 from outlast.client.transport import Transport
 from outlast.core.status import RunStatus
 from outlast.errors import ConfigurationError
@@ -101,6 +102,11 @@ class Client:
             is_named=run_id is not None,
             resource_id=resource_id,
         )
+
+    @property
+    def schedules(self) -> RemoteSchedules:
+        """The schedules at the server, with the verbs of `app.schedules`."""
+        return RemoteSchedules(self._transport)
 
     def run(self, run_id: str, *, mark: Mark | None = None) -> RemoteRunHandle[Any]:
         """Return a handle on a known run, without I/O. Its result is decoded as plain JSON."""

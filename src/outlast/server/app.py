@@ -22,7 +22,17 @@ from outlast.server.auth import ANYBODY, Authenticate, Principal, Scope, Token, 
 from outlast.server.guard import Guard
 from outlast.server.options import ServerOptions
 from outlast.server.problem import answer_problem
-from outlast.server.routes import all_runs, capabilities, driving, repairing, runs, starting, streams, workflows
+from outlast.server.routes import (
+    all_runs,
+    capabilities,
+    driving,
+    repairing,
+    runs,
+    scheduling,
+    starting,
+    streams,
+    workflows,
+)
 from outlast.server.routes.direct import DirectRoute, Shortcut
 from outlast.server.routes.health import health_routes
 from outlast.server.routes.route import unauthenticated
@@ -101,7 +111,7 @@ def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, a
     api.state.authenticate = find
     api.state.asks_for_tokens = asks_for_tokens
     api.state.max_body_bytes = options.max_body_bytes
-    for each in (capabilities, workflows, starting, driving, repairing, streams, runs, all_runs):
+    for each in (capabilities, workflows, starting, driving, repairing, streams, runs, all_runs, scheduling):
         api.include_router(each.router)
     api.add_route("/openapi.json", _openapi(api, options.prefix), include_in_schema=False)
     return Shortcut(api, [each for each in starting.router.routes if isinstance(each, DirectRoute)])

@@ -19,6 +19,8 @@ from outlast.errors import (
     RunError,
     RunExistsError,
     RunNotFoundError,
+    ScheduleError,
+    ScheduleNotFoundError,
     StoreError,
     UnattachedWorkflowError,
     UnsupportedByEngineError,
@@ -66,6 +68,8 @@ _STATUSES: Final[Mapping[type[OutlastError], int]] = {
     InputError: 400,
     RunNotFoundError: 404,
     RunError: 409,
+    ScheduleNotFoundError: 404,
+    ScheduleError: 409,
     UnsupportedByEngineError: 400,
     UnattachedWorkflowError: 503,
     ForkedAppError: 503,
@@ -127,6 +131,8 @@ def issues_of(problems: Sequence[Problem]) -> list[JsonValue]:
 def _text_of(error: OutlastError) -> str:
     if isinstance(error, RunNotFoundError):
         return "Workflow run not found"
+    if isinstance(error, ScheduleNotFoundError):
+        return "Schedule not found"
     if isinstance(error, InputError) and not isinstance(error, PayloadTooLargeError):
         lines = (f"- {each.path or 'root'}: {each.reason}" for each in error.problems)
         return f"Invalid {_SUBJECTS.get(error.subject, error.subject)}: \n" + "\n".join(lines)

@@ -29,7 +29,7 @@ from outlast.starting import Idempotency, check_text, encode_value
 from outlast.storage.listing import RunQuery, RunSummary
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
-__all__ = ["Service"]
+__all__ = ["Service", "typed"]
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ class Service:
                 check_owner(found, principal)
         run: Run[Any, Any] = await self.outlast.create_run(workflow, run_id=run_id, resource_id=resource_id)
         started = await run.start_async(
-            input_data=_typed(workflow.input, body.input_data, "input_data"),
+            input_data=typed(workflow.input, body.input_data, "input_data"),
             initial_state=body.initial_state,
             request_context=body.request_context,
             output_options=OutputOptions(include_state=body.include_state),
@@ -242,7 +242,7 @@ class Service:
                 raise
         history = await self.history(run_id, principal, workflow_id=workflow_id)
         schema = self.workflow(workflow_id).input
-        given = encode_value(schema, _typed(schema, body.input_data, "input_data"), "input_data")
+        given = encode_value(schema, typed(schema, body.input_data, "input_data"), "input_data")
         if read_result(history, JSON).input != decode(given):
             raise IdempotencyConflictError(run_id, key)
         return run_id
@@ -372,8 +372,12 @@ def _finished(run: RunSummary, verb: str) -> Refusal:
     return Refusal(409, text, code="run-state", hint=hint, details=list(error.args))
 
 
-def _typed(schema: Schema[T], value: JsonValue, subject: str) -> object:
-    """Read a value as JSON of a declared type: there a text can be a date, which it cannot be in Python."""
+def typed(schema: Schema[T], value: JsonValue, subject: str) -> object:
+    """Read a value as JSON of a declared type: there a text can be a date, which it cannot be in Python.
+
+    Raises:
+        InputError: It is not of that type; names each path.
+    """
     if schema.is_json:
         return value
     try:

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 __all__ = [
     "RESPONSES",
     "Capabilities",
+    "Claim",
     "Counts",
     "Created",
     "Definition",
@@ -23,7 +24,10 @@ __all__ = [
     "RunOutcome",
     "RunPage",
     "RunRows",
+    "ScheduleInfo",
+    "ScheduleList",
     "Started",
+    "TriggerList",
     "WholeRun",
     "Why",
     "WorkflowInfo",
@@ -337,6 +341,117 @@ class RunDetails(_Answer):
     """What its suspensions call themselves."""
     waiting_paths: _Json
     """Nothing; kept for older clients."""
+
+
+class ScheduleInfo(_Answer):
+    """A schedule. Times are milliseconds since 1970."""
+
+    id: str
+    """Its id."""
+    workflow_id: str
+    """What it starts."""
+    cron: str | None = None
+    """Its cron expression, if it has one."""
+    every_ms: int | None = None
+    """Its interval, if it has one."""
+    at: int | None = None
+    """Its one time, if it fires once."""
+    timezone: str
+    """The IANA zone of `cron`."""
+    start: int | None = None
+    """No firing before this time."""
+    end: int | None = None
+    """No firing for a time after this one."""
+    jitter_ms: int
+    """By less than this each firing is put off."""
+    overlap: Literal["skip", "queue", "cancel", "allow"]
+    """What a firing does while the run before it has not ended."""
+    catch_up: Literal["one", "all", "none"]
+    """What becomes of times at which no worker lived."""
+    input_data: Any = None
+    """The input of its runs."""
+    initial_state: Any = None
+    """Their initial state."""
+    request_context: _Json
+    """What all their steps can read."""
+    resource_id: str | None = None
+    """Whose runs they are."""
+    tags: list[str]
+    """Words to find them by."""
+    metadata: _Json
+    """The author's data."""
+    declared: bool
+    """Whether it stands in the code of the workflow."""
+    status: Literal["active", "paused", "ended", "retired"]
+    """Whether it fires, and if not, why."""
+    next_fire_at: int | None = None
+    """The next time that it fires for."""
+    last_fire_at: int | None = None
+    """The time of its latest firing."""
+    last_run_id: str | None = None
+    """The run of that firing."""
+    waiting: int
+    """How many firings wait for a run to end."""
+    created_at: int
+    """When it was recorded."""
+    updated_at: int
+    """When it was changed last, other than by firing."""
+
+
+class ScheduleList(_Answer):
+    """Schedules in the order of their ids."""
+
+    schedules: list[ScheduleInfo]
+    """The schedules."""
+    after: str | None
+    """What asks for the next page; none if this is the last one."""
+
+
+class Claim(_Answer):
+    """A run that was asked for."""
+
+    schedule_id: str
+    """Id of the schedule."""
+    claim_id: str
+    """Id of the run."""
+    scheduled_fire_at: int
+    """When it was asked for."""
+    number: int
+    """Number of the trigger."""
+
+
+class Trigger(_Answer):
+    """What became of one time of a schedule, or of several that were missed together."""
+
+    id: str
+    """Its id."""
+    number: int
+    """1 for the first one of the schedule, and so on."""
+    schedule_id: str
+    """Id of the schedule."""
+    trigger_kind: Literal["schedule", "manual"]
+    """Whether its time had come, or somebody asked for it."""
+    scheduled_fire_at: int
+    """The time, or the first of them."""
+    until: int
+    """The time, or the last of them."""
+    count: int | None = None
+    """How many times these are; none for very many."""
+    actual_fire_at: int
+    """When it was decided."""
+    outcome: Literal["fired", "queued", "skipped", "failed"]
+    """What became of it."""
+    run_id: str | None = None
+    """The run."""
+    reason: str = ""
+    """Why there is no run, or not yet."""
+
+
+class TriggerList(_Answer):
+    """Triggers, the latest first."""
+
+    triggers: list[Trigger]
+    """The triggers."""
 
 
 @dataclass(frozen=True, slots=True)

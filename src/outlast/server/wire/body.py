@@ -15,6 +15,8 @@ __all__ = [
     "IdempotencyBody",
     "RestartBody",
     "ResumeBody",
+    "ScheduleBody",
+    "SchedulePatch",
     "StartBody",
     "StepBody",
     "StreamBody",
@@ -196,6 +198,61 @@ class StepBody(_Body):
 
     per_step: bool = True
     """Whether it pauses again after the next step."""
+
+
+Instant: TypeAlias = Annotated[int, Field(ge=0, le=100_000_000_000_000)]
+
+
+class SchedulePatch(_Body):
+    """What a schedule says from now on. What is not named stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"cron": "0 9 * * *"}]})
+
+    cron: str | None = None
+    """A cron expression; one of `cron`, `everyMs` and `at` is needed, and naming one takes the place of the others."""
+    every_ms: Milliseconds | None = None
+    """An interval."""
+    at: Instant | None = None
+    """The one time of a schedule that fires once, in milliseconds since 1970."""
+    timezone: str | None = None
+    """The IANA zone of `cron`; UTC if none is named."""
+    start: Instant | None = None
+    """No firing before this time, in milliseconds since 1970."""
+    end: Instant | None = None
+    """No firing for a time after this one."""
+    jitter_ms: Milliseconds = 0
+    """By less than this each firing is put off."""
+    overlap: Literal["skip", "queue", "cancel", "allow"] = "skip"
+    """What a firing does while the run before it has not ended."""
+    catch_up: Literal["one", "all", "none"] = "one"
+    """What becomes of times at which no worker lived."""
+    input_data: Any = None
+    """The input of its runs; checked against the workflow's `inputSchema`."""
+    initial_state: Any = None
+    """Their initial state."""
+    request_context: dict[str, Any] | None = None
+    """What all their steps can read."""
+    resource_id: str | None = None
+    """Whose runs they are."""
+    tags: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list[str])
+    """Words to find them by."""
+    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Shown with the schedule."""
+    status: Literal["active", "paused"] | None = None
+    """Whether it fires."""
+
+
+class ScheduleBody(SchedulePatch):
+    """A schedule to be made. Unknown keys are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"workflowId": "report", "cron": "0 9 * * *"}]}
+    )
+
+    id: str | None = None
+    """Its id; a new one if none is given."""
+    workflow_id: str
+    """What it starts."""
 
 
 class CancelBody(_Body):
