@@ -20,6 +20,7 @@ from outlast import (
     ReadContext,
     Retry,
     RunResult,
+    Schedule,
     StepContext,
     Workflow,
     step,
@@ -404,3 +405,24 @@ def test_a_start_without_zone_is_refused() -> None:
 async def test_a_clock_does_not_go_back() -> None:
     with pytest.raises(ValueError, match="does not go back"):
         await VirtualClock().advance(-1)
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+async def test_schedules_fire_exactly_when_they_are_due(*, jumps: bool) -> None:
+    """16.2: a cron of a week in a moment, each firing at its minute."""
+    started: list[datetime] = []
+    clock = VirtualClock(START, jumps=jumps)
+
+    @step
+    async def note(n: int) -> int:
+        started.append(clock.now())
+        return n
+
+    daily = Workflow("daily", input=int, schedule=Schedule("30 8 * * *", input_data=1)).then(note).commit()
+    async with opened(daily, clock):
+        if jumps:
+            await clock.sleep(timedelta(days=7))
+        else:
+            await clock.advance(timedelta(days=7))
+
+    assert started == [START + timedelta(days=day, hours=8, minutes=30) for day in range(7)]
