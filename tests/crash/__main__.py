@@ -22,11 +22,11 @@ from typing import Literal
 from crash.catalog import SCENARIOS
 from crash.sigkill import SAMPLE, kill_at_commits
 from crash.tally import EffectTally
-from outlast.testing.crash import Scenario, StoreKind, crash_at_every_commit
+from outlast.testing.crash import MODES, Scenario, StoreKind, crash_at_every_commit
 
 STORES: tuple[StoreKind, ...] = ("normal", "full", "memory")
 DURABILITIES: tuple[Literal["normal", "full"], ...] = ("normal", "full")
-ROW = "  {:<18} {:<7} {:>8} {:>8} {:>8} {:>8}  {}"
+ROW = "  {:<16} {:<7} {:>7} {:>7} {:>7} {:>7} {:>8}  {}"
 SHORT_SAMPLE = 3
 """At how many commits of each scenario a process is killed with `--short`."""
 
@@ -46,14 +46,19 @@ def main() -> int:
     began = time.perf_counter()
     stores: tuple[StoreKind, ...] = ("normal",) if options.short else STORES
     wanted = [each for each in SCENARIOS if not options.only or each.workflow.id in options.only]
-    print("Deaths at the commit: it was not made (before), it was made (after), or only its answer was lost.\n")
-    print(ROW.format("workflow", "store", "commits", "before", "after", "lost", "run ends as undisturbed"))
+    print(
+        "Deaths at the commit: before it was made, or after it. Or the process lives on: its answer is lost, or it is"
+    )
+    print("refused, as by a full disk.\n")
+    print(
+        ROW.format("workflow", "store", "commits", "before", "after", "lost", "refused", "the run ends as undisturbed")
+    )
     simulated, killed = Sum(), Sum()
     for scenario in wanted:
         for store in options.stores or stores:
             attempt(scenario, store, simulated, lambda scenario=scenario, store=store: try_scenario(scenario, store))
     print("\nReal processes, killed by the kernel with SIGKILL at a commit; another process opens the file.\n")
-    print(ROW.format("workflow", "store", "commits", "before", "after", "", "run ends as undisturbed"))
+    print(ROW.format("workflow", "store", "commits", "before", "after", "", "", "the run ends as undisturbed"))
     for scenario in [each for each in wanted if options.only or each.workflow.id in SAMPLE]:
         for durability in DURABILITIES[: 1 if options.short else 2]:
             attempt(
@@ -64,7 +69,7 @@ def main() -> int:
             )
     seconds = time.perf_counter() - began
     print(f"\n{len(wanted)} workflows, {simulated.commits + killed.commits:,} commit points covered:")
-    print(f"  {simulated.crashes:,} simulated deaths and lost answers, {simulated.failures} failures")
+    print(f"  {simulated.crashes:,} simulated deaths, lost answers and refused commits, {simulated.failures} failures")
     print(f"  {killed.crashes:,} processes killed with SIGKILL, {killed.failures} failures")
     print(
         f"  {seconds:.0f} s: {'every promise held' if not simulated.failures + killed.failures else 'A PROMISE FAILED'}"
@@ -88,12 +93,12 @@ def attempt(scenario: Scenario, store: str, total: Sum, trial: Callable[[], tupl
         commits, struck = trial()
     except Exception as error:  # noqa: BLE001 - the others are worth trying all the same
         total.failures += 1
-        print(ROW.format(scenario.workflow.id, store, "", "", "", "", "FAILS"))
+        print(ROW.format(scenario.workflow.id, store, "", "", "", "", "", "FAILS"))
         print(f"      {type(error).__name__}: {error}", flush=True)
         return
     total.commits += commits
     total.crashes += sum(struck)
-    shown = [*struck, ""][:3]
+    shown = [*struck, "", ""][:4]
     print(ROW.format(scenario.workflow.id, store, commits, *shown, "holds"), flush=True)
 
 
@@ -103,7 +108,7 @@ def try_scenario(scenario: Scenario, store: StoreKind) -> tuple[int, list[int]]:
         tally = EffectTally(effects)
         scenario = replace(scenario, request_context={"effects": str(effects)})
         report = crash_at_every_commit(scenario, Path(name), store=store, check=tally.check)
-    return report.commits, [report.struck["before"], report.struck["after"], report.struck["lost"]]
+    return report.commits, [report.struck[mode] for mode in MODES]
 
 
 def kill(scenario: Scenario, durability: Literal["normal", "full"], is_short: bool) -> tuple[int, list[int]]:

@@ -29,7 +29,7 @@ def test_a_workflow_that_survives_gives_its_result_and_the_number_of_crashes(tmp
 
     assert report.result.result == 3
     assert report.points == sum(report.struck.values()) > report.commits > 3
-    assert set(report.struck) == {"before", "after", "lost"}
+    assert set(report.struck) == {"before", "after", "lost", "refused"}
 
 
 def test_a_workflow_whose_result_depends_on_how_often_its_body_was_called_is_found_out(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Kill a workflow at each of its commits, recover it, and compare with a run that nobody disturbed.
 
 What can be lost in a crash is what lies between two commits. So a workflow that survives a death before and after every
-single commit, and the loss of every answer, survives a crash at any moment. The death is simulated at the commit seam:
-from there on the store of the first app writes nothing, and its locks are free, as after `kill -9`.
+single commit, the loss of every answer and the refusal of every commit, survives a crash at any moment. The death is
+simulated at the commit seam: from there on the store of the first app writes nothing, and its locks are free, as after
+`kill -9`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ __all__ = ["CrashReport", "CrashTestError", "Scenario", "crash_at_every_commit",
 T = TypeVar("T")
 
 RUN_ID = "run"
-MODES: tuple[FaultMode, ...] = ("before", "after", "lost")
+MODES: tuple[FaultMode, ...] = ("before", "after", "lost", "refused")
 
 StoreKind: TypeAlias = Literal["normal", "full", "memory"]
 """Which store, and with which durability."""
@@ -114,8 +115,10 @@ def crash_at_every_commit(
         scenario: What to run.
         directory: An empty directory for the files, as pytest's `tmp_path`.
         store: Which store, and with which durability.
-        modes: Where to strike: `before` a commit is durable, `after` it, or only its answer is `lost`.
-        check: Called with each result and with the number of crashes before it, for checks of your own.
+        modes: Where to strike: death `before` a commit is durable or `after` it, or only its answer is `lost`, or it is
+            `refused`.
+        check: Called with each result and with the number of crashes and refused commits before it, for checks of your
+            own: after each of them a body in flight may be called once more.
 
     Raises:
         CrashTestError: A crash made a difference.
@@ -221,8 +224,7 @@ async def _crash_once(
         )
     await _check_journal(disk, fault)
     if check is not None:
-        is_crash = fault.struck and fault.is_deadly
-        check(result, int(is_crash))
+        check(result, int(fault.struck and fault.calls_again))
 
 
 async def _live(scenario: Scenario, disk: _Disk, seam: CountCommits | KillAt) -> bool:

@@ -6,15 +6,16 @@ store again and compare. What survives all of them survives every crash between 
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 __all__ = ["CountCommits", "FaultMode", "KillAt", "Killed"]
 
-FaultMode: TypeAlias = Literal["before", "after", "lost"]
-"""Where to strike: `before` the commit is durable, `after` it is durable, or after it is durable but only the answer is
-`lost` and the process lives on."""
+FaultMode: TypeAlias = Literal["before", "after", "lost", "refused"]
+"""Where to strike: the process dies `before` the commit is durable or `after` it; or it lives on, and only the answer
+is `lost`, or the commit is `refused`, as by a full disk."""
 
 
 class Killed(BaseException):
@@ -67,7 +68,12 @@ class KillAt:
 
     @property
     def is_deadly(self) -> bool:
-        """Whether the process dies of it; else only an answer is lost."""
+        """Whether the process dies of it; else it lives on."""
+        return self._mode in ("before", "after")
+
+    @property
+    def calls_again(self) -> bool:
+        """Whether an outcome may be gone, so that its body is called once more."""
         return self._mode != "lost"
 
     @property
@@ -80,11 +86,14 @@ class KillAt:
 
         Raises:
             Killed: The process dies before the n-th commit is durable.
+            OSError: The n-th commit is refused, and the process lives on.
         """
         with self._lock:
             self._commits += 1
         if self._mode == "before" and self._is_due():
             raise Killed(f"killed before commit {self._commit}")
+        if self._mode == "refused" and self._is_due():
+            raise OSError(errno.ENOSPC, f"no room for commit {self._commit}")
 
     def after_commit(self) -> None:
         """Strike if it is time.
@@ -93,7 +102,7 @@ class KillAt:
             Killed: The process dies once the n-th commit is durable.
             OSError: The answer to the n-th commit is lost, and the process lives on.
         """
-        if self._mode == "before" or not self._is_due():
+        if self._mode in ("before", "refused") or not self._is_due():
             return
         if self._mode == "lost":
             raise OSError(f"answer to commit {self._commit} lost")

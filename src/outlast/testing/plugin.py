@@ -44,7 +44,7 @@ class OutlastRun(Protocol):
             others: Workflows that its steps start.
             drive: An async function of the run's handle that does what others do meanwhile, as resuming it.
             crash_at: With `"every commit"`, run it again and again, each time with a crash before or after one of its
-                commits or with the answer lost, and compare.
+                commits, with its answer lost or with the commit refused, and compare.
             store: Which store, and with which durability.
             clock: The clock that it goes by, as the fixture `virtual_clock`; None for the one on the wall.
 
