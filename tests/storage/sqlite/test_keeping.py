@@ -11,8 +11,9 @@ import pytest
 
 from outlast.core.status import RunStatus
 from outlast.storage.base import Receipt
-from outlast.storage.sqlite import SqliteStore
+from outlast.storage.sqlite import SqliteStore, keeping, sweeper
 from outlast.storage.sqlite.locks import WriterLock
+from outlast.storage.sqlite.maintenance import Maintenance
 from outlast.storage.sqlite.upkeep import vacuum
 from outlast.testing.conformance.scenario import LEASE, NOW, Held, append, insert, new_run, records
 
@@ -41,8 +42,9 @@ async def fill(store: SqliteStore, runs: int, *, payload: bytes) -> None:
         assert isinstance(await append(store, write), Receipt)
 
 
-async def test_file_becomes_smaller_and_keeps_nothing_but_ids(tmp_path: Path) -> None:
+async def test_file_becomes_smaller_and_keeps_nothing_but_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """17: gives disk back; a deleted run leaves a tombstone."""
+    monkeypatch.setattr(keeping, "STEP_S", 60.0)  # else the number of steps is that of a busy machine
     path = tmp_path / "store.db"
     store = SqliteStore(path, durability="normal", allow_network_filesystem=True)
     await store.open()
@@ -69,8 +71,9 @@ async def test_file_becomes_smaller_and_keeps_nothing_but_ids(tmp_path: Path) ->
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-async def test_spare_pages_are_kept_for_the_next_runs(tmp_path: Path) -> None:
+async def test_spare_pages_are_kept_for_the_next_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """17: a store that is cleared a little is not rewritten for it."""
+    monkeypatch.setattr(keeping, "STEP_S", 60.0)
     path = tmp_path / "store.db"
     store = SqliteStore(path, durability="normal", allow_network_filesystem=True)
     await store.open()
@@ -106,3 +109,70 @@ async def test_vacuum_holds_the_writers_up_for_few_large_steps(tmp_path: Path, m
 
     assert gained > 9_000_000
     assert len(times) <= 4
+
+
+async def test_step_of_a_sweep_ends_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """17: others may write between two steps; each step does one piece at least, so that a sweep always ends."""
+    monkeypatch.setattr(keeping, "STEP_S", 0.0)
+    store = SqliteStore(tmp_path / "store.db", durability="normal", allow_network_filesystem=True)
+    await store.open()
+    await fill(store, 40, payload=b'"x"')
+
+    steps = [await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, now_ms=LATER) for _ in range(4)]
+
+    await store.close()
+    assert [(step.deleted, step.is_done) for step in steps if step] == [(16, False), (16, False), (8, False), (0, True)]
+
+
+async def test_long_journal_is_removed_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """17: `head` counts what is left of a deleted run, so that a step may end in the middle of it."""
+    monkeypatch.setattr(keeping, "STEP_S", 0.0)
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, durability="normal", allow_network_filesystem=True)
+    await store.open()
+    graph = await store.ensure_graph("orders", "v1", b"{}")
+    worker = await store.register_worker(workflows=["orders"], lease=LEASE)
+    receipt = await insert(store, new_run(graph, owner=worker, journal=records(1, 150)))
+    assert isinstance(receipt, Receipt)
+    held = Held(store=store, worker=worker, graph=graph, key=receipt.run, epoch=receipt.epoch)
+    await append(store, held.write(151, status=RunStatus.SUCCESS, is_released=True))
+
+    left: list[Any] = []
+    for _ in range(3):
+        await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, now_ms=LATER)
+        left += rows(path, "SELECT head, (SELECT count(*) FROM events) FROM runs")
+
+    await store.close()
+    assert left == [(87, 87), (23, 23), (0, 0)]
+
+
+async def test_sweep_waits_while_the_log_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """17: what is written meanwhile is copied while all writers wait, so it must be little."""
+    looks = [True, True, True]
+    monkeypatch.setattr(Maintenance, "is_due", lambda _: bool(looks) and looks.pop())
+    store = SqliteStore(tmp_path / "store.db", durability="normal", allow_network_filesystem=True)
+    await store.open()
+    await fill(store, 1, payload=b'"x"')
+
+    step = await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, now_ms=LATER)
+
+    await store.close()
+    assert step is not None
+    assert (step.deleted, looks) == (1, [])
+
+
+async def test_sweep_is_not_held_up_for_ever_by_a_log_that_stays_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """17: a reader of another program may keep the log from being copied; old runs go all the same."""
+    monkeypatch.setattr(Maintenance, "is_due", lambda _: True)
+    monkeypatch.setattr(sweeper, "_LOOKS", 2)
+    store = SqliteStore(tmp_path / "store.db", durability="normal", allow_network_filesystem=True)
+    await store.open()
+    await fill(store, 1, payload=b'"x"')
+
+    step = await store.sweep(ended_before_ms=LATER, deleted_before_ms=NOW, now_ms=LATER)
+
+    await store.close()
+    assert step is not None
+    assert step.deleted == 1
