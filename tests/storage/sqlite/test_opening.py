@@ -187,7 +187,7 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
         "graphs": ["key", "workflow_id", "fingerprint", "document"],
         "runs": [
             "key", "run_id", "workflow_id", "graph", "resource_id", "status", "execution", "epoch", "owner", "head",
-            "crashed", "ready_at_ms", "created_at_ms", "updated_at_ms",
+            "crashed", "ready_at_ms", "created_at_ms", "updated_at_ms", "lane",
         ],
         "run_tags": ["run_key", "tag"],
             "events": [
@@ -202,6 +202,20 @@ async def test_schema_is_the_published_one(tmp_path: Path) -> None:
         "holds": ["run_key", "epoch", "head", "reason"],
         "identity_keys": ["scope", "key", "run_key", "input_hash", "expires_at_ms"],
         "outbox": ["key", "run_key", "graph", "execution", "seq", "kind", "due_at_ms", "tries", "owner", "failure"],
+        "schedules": [
+            "key", "id", "version", "workflow_id", "declared", "status", "due_at_ms", "waiting", "plan", "memory",
+            "last_number", "created_at_ms", "updated_at_ms",
+        ],
+        "triggers": [
+            "schedule", "number", "kind", "scheduled_at_ms", "until_ms", "count", "at_ms", "outcome", "run_id",
+            "reason",
+        ],
+        "limits": ["name", "most", "per_ms", "burst"],
+        "flows": ["run_key", "priority", "gates", "begun"],
+        "lines": ["key", "graph", "gates"],
+        "lanes": ["key", "line", "priority", "gates", "turn", "due_at_ms", "closed_until_ms", "gate"],
+        "slots": ["run_key", "gate"],
+        "rates": ["gate", "theoretical_us"],
     }  # fmt: skip
 
 

@@ -479,7 +479,7 @@ DELETE FROM runs WHERE status = 'deleted' AND key IN ({keys})
 INSERT INTO schedules (
   id, version, workflow_id, declared, status, due_at_ms, waiting, plan, memory, last_number, created_at_ms, updated_at_ms
 )
-VALUES (?1, 1, ?2, ?3, ?4, ?5, 0, ?6, ?7, 0, ?8, ?8) ON CONFLICT (id) DO NOTHING
+VALUES (?, 1, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?) ON CONFLICT (id) DO NOTHING
 
 -- name: find_schedule
 SELECT key, version, id, workflow_id, declared, status, due_at_ms, waiting, plan, memory, last_number, created_at_ms,
@@ -490,23 +490,23 @@ FROM schedules WHERE id = ?
 SELECT key, version, id, workflow_id, declared, status, due_at_ms, waiting, plan, memory, last_number, created_at_ms,
        updated_at_ms
 FROM schedules
-WHERE id > ?4 AND workflow_id = coalesce(?1, workflow_id) AND status = coalesce(?2, status)
-  AND declared = coalesce(?3, declared)
-ORDER BY id LIMIT ?5
+WHERE workflow_id = coalesce(?, workflow_id) AND status = coalesce(?, status)
+  AND declared = coalesce(?, declared) AND id > ?
+ORDER BY id LIMIT ?
 
--- The claim: only a schedule that is as it was read. 1 key, 2 version, 3 status, 4 due, 5 waiting, 6 plan or NULL,
--- 7 memory, 8 last number, 9 when it was edited or NULL.
+-- The claim: only a schedule that is as it was read. Values: status, due, waiting, plan or NULL, memory, last number,
+-- when it was edited or NULL; key, version.
 -- name: change_schedule
 UPDATE schedules SET
   version = version + 1,
-  status = ?3,
-  due_at_ms = ?4,
-  waiting = ?5,
-  plan = coalesce(?6, plan),
-  memory = ?7,
-  last_number = max(last_number, ?8),
-  updated_at_ms = coalesce(?9, updated_at_ms)
-WHERE key = ?1 AND version = ?2
+  status = ?,
+  due_at_ms = ?,
+  waiting = ?,
+  plan = coalesce(?, plan),
+  memory = ?,
+  last_number = max(last_number, ?),
+  updated_at_ms = coalesce(?, updated_at_ms)
+WHERE key = ? AND version = ?
 RETURNING id
 
 -- name: put_trigger
@@ -554,8 +554,8 @@ ORDER BY waits.key LIMIT ?
 -- name: list_triggers
 SELECT number, kind, scheduled_at_ms, until_ms, count, at_ms, outcome, run_id, reason
 FROM triggers
-WHERE schedule = ?1 AND number < ?2 AND at_ms >= ?3 AND at_ms <= ?4
-ORDER BY number DESC LIMIT ?5
+WHERE schedule = ? AND number < ? AND at_ms >= ? AND at_ms <= ?
+ORDER BY number DESC LIMIT ?
 
 -- name: drop_flows
 DELETE FROM flows WHERE run_key IN ({keys})

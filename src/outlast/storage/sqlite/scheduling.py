@@ -137,7 +137,7 @@ class _Insert(Operation[bool]):
         new = self._schedule
         values = (new.id, new.workflow_id, int(new.is_declared), new.status, new.due_at_ms)
         blobs = (JSON + new.plan, JSON + new.memory)
-        return connection.execute(one("insert_schedule"), (*values, *blobs, new.at_ms)).rowcount == 1
+        return connection.execute(one("insert_schedule"), (*values, *blobs, new.at_ms, new.at_ms)).rowcount == 1
 
 
 class _Change(Operation[list[bool]]):
@@ -157,8 +157,6 @@ class _Change(Operation[list[bool]]):
         claimed = connection.execute(
             one("change_schedule"),
             (
-                change.key,
-                change.version,
                 change.status,
                 change.due_at_ms,
                 int(change.is_waiting),
@@ -166,6 +164,8 @@ class _Change(Operation[list[bool]]):
                 JSON + change.memory,
                 last,
                 change.at_ms if change.is_edit else None,
+                change.key,
+                change.version,
             ),
         ).fetchone()
         if claimed is None:
