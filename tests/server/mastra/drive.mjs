@@ -316,6 +316,20 @@ test('every error of the contract', async () => {
   await refused(two.resumeAsync({ resumeData: 1 }), 400, 'resume-target');
   await refused(approval.runs({ status: 'nope' }), 400, 'invalid-request');
   await refused(approval.runById(run.runId, { fields: ['nope'] }), 400, 'invalid-request');
+  await refused(two.startAsync({ inputData: 'x'.repeat(5_000_000) }), 413, 'body-too-large');
+});
+
+test('of two resumes that race one wins', async () => {
+  const run = await client.getWorkflow('approval').createRun();
+  await run.startAsync({ inputData: { amount: 1 } });
+  const racing = await Promise.allSettled([1, 2, 3].map(() => run.resumeAsync({ resumeData: true })));
+  const lost = racing.filter(each => each.status === 'rejected').map(each => each.reason);
+  assert.equal(lost.length, 2);
+  for (const error of lost) {
+    assert.equal(error.status, 409);
+    assert(['resume-conflict', 'run-state'].includes(error.body.code), error.body.code);
+  }
+  assert.equal((await client.getWorkflow('approval').runById(run.runId)).status, 'success');
 });
 
 test('tokens', async () => {
@@ -329,6 +343,8 @@ test('tokens', async () => {
   const foreign = await boss.createRun({ resourceId: 'eve' });
   const ada = bearer('secret-of-ada-0123456789').getWorkflow('count');
   await refused(ada.runById(foreign.runId), 403, 'foreign-run');
+  const free = await boss.createRun();
+  await refused(ada.runById(free.runId), 403, 'foreign-run');
   const own = await ada.createRun({ resourceId: 'eve' });
   assert.equal((await boss.runById(own.runId)).resourceId, 'ada');
 });
