@@ -14,6 +14,7 @@ from outlast.errors import (
     ForkedAppError,
     IdempotencyConflictError,
     InputError,
+    MissingKeyError,
     NetworkFilesystemError,
     NeverStartedError,
     NonRetryableError,
@@ -36,6 +37,8 @@ from outlast.errors import (
     ScheduleNotFoundError,
     ScheduleStateError,
     SchemaVersionError,
+    SealBrokenError,
+    SealError,
     ServerUnavailableError,
     StartDeadlineError,
     StepFailedError,
@@ -54,10 +57,12 @@ from outlast.graph.hook import StartInfo
 from outlast.graph.limit import Concurrency, RateLimit
 from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
 from outlast.graph.retry import Retry
+from outlast.graph.sensitive import Sensitive
 from outlast.graph.source import from_context, from_init, from_input, from_state, from_step, template, value
 from outlast.graph.state import DELETE
 from outlast.graph.step import Step, step
 from outlast.graph.workflow import Workflow
+from outlast.keys import Keyring
 from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
 from outlast.run import RunHandle, StartedRun
@@ -90,9 +95,11 @@ __all__ = [
     "IdempotencyConflictError",
     "InputError",
     "JsonValue",
+    "Keyring",
     "Max",
     "MergeDict",
     "Min",
+    "MissingKeyError",
     "NetworkFilesystemError",
     "NeverStartedError",
     "NonRetryableError",
@@ -131,6 +138,9 @@ __all__ = [
     "SchedulePage",
     "ScheduleStateError",
     "SchemaVersionError",
+    "SealBrokenError",
+    "SealError",
+    "Sensitive",
     "ServerUnavailableError",
     "StartDeadlineError",
     "StartInfo",

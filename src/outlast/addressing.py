@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias, cast
 
 from outlast.errors import InputError, Problem
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON
 from outlast.graph.step import Step
-from outlast.starting import encode_value
+from outlast.sealing import needed_disclosure
+from outlast.starting import encode_value, without
 from outlast.values import JsonValue, decode
 
 __all__ = ["Target", "path_of", "plain_context"]
@@ -19,8 +20,13 @@ Target: TypeAlias = "_Part | Sequence[_Part]"
 """What names a node: a step or workflow, an id, a dotted path, or the parts of a path."""
 
 
-def plain_context(value: object) -> dict[str, JsonValue]:
-    """Return request context that a resumer gives.
+def plain_context(value: object, unstored: Collection[str], *, is_sensitive: bool) -> dict[str, JsonValue]:
+    """Return request context that a resumer gives. It is not the whole, so it is not read as the declared type.
+
+    Args:
+        value: The entries.
+        unstored: Keys that are left out, because they are not recorded.
+        is_sensitive: Whether that type has sensitive parts: then each entry is sealed as a whole.
 
     Raises:
         InputError: It is no object of JSON.
@@ -28,7 +34,8 @@ def plain_context(value: object) -> dict[str, JsonValue]:
     context = decode(encode_value(JSON, {} if value is None else value, "request_context"))
     if not isinstance(context, dict):
         raise InputError("request_context", (Problem("", "an object is needed"),))
-    return context
+    context = without(context, unstored)
+    return {key: needed_disclosure().seal(each) for key, each in context.items()} if is_sensitive else context
 
 
 def path_of(step: object) -> str:

@@ -6,13 +6,13 @@ import copy
 import logging
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Token
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from outlast.beginning import Run
 from outlast.declared import Declared
@@ -32,12 +32,15 @@ from outlast.finding import Findable
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
 from outlast.graph.schema import JSON
 from outlast.ids import run_ids
+from outlast.keys import Keyring
 from outlast.known import check_committed, known_workflows
 from outlast.location import make_store
 from outlast.mark import Mark
 from outlast.run import RunHandle
 from outlast.scheduler import Scheduler
 from outlast.schedules import Schedules
+from outlast.sealing import disclosed
+from outlast.sensitivity import sealers_of
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
 from outlast.storage.memory import MemoryStore
@@ -86,6 +89,8 @@ class Outlast(Findable):
         identity_ttl: timedelta = timedelta(days=30),
         tracing: TracingChoice = None,
         clock: Clock = WALL_CLOCK,
+        keys: Keyring | None = None,
+        unstored_context: Collection[str] = (),
     ) -> None:
         """Describe the app; nothing is opened before it is entered.
 
@@ -120,6 +125,10 @@ class Outlast(Findable):
             tracing: The OpenTelemetry `TracerProvider` that takes the spans of runs. None: the one that the program has
                 configured globally when the app is entered, if any. True: the same, and there must be one. False: none.
             clock: What the runs take for the time; for tests, an `outlast.testing.clock.VirtualClock`.
+            keys: The keys of sensitive data; those in the environment variable `OUTLAST_KEYS` if none are given. Needed
+                if a workflow declares sensitive types.
+            unstored_context: Keys of request contexts that are never recorded, as `["authorization"]`: what callers
+                give for them is dropped before a start or a resumption is recorded, so that no step sees it.
 
         Raises:
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
@@ -144,6 +153,8 @@ class Outlast(Findable):
             must_trace=tracing not in (None, False),
             find_tracer=partial(find_tracer, tracing),
             clock=clock,
+            sealers=sealers_of(self._workflows, keys),
+            unstored_context=_keys_of(unstored_context),
         )
         self._durability: Literal["full", "normal"] = durability or "full"
         if engine is not None and (store is not None or durability is not None):
@@ -379,7 +390,9 @@ class Outlast(Findable):
         """
         self._check_open()
         self._check_attached(workflow)
-        requests = make_requests(workflow, items, new_id=run_ids.next)
+        unstored = self._engine.unstored_context
+        make = partial(make_requests, workflow, items, new_id=run_ids.next, unstored=unstored)
+        requests = disclosed(self._engine.sealers.get(workflow.id), make)
         named = [request.run_id for request, item in zip(requests, items, strict=True) if item.get("run_id")]
         return await self._engine.start_many(requests, named=named)
 
@@ -434,6 +447,18 @@ class Outlast(Findable):
     def note_fork(self) -> None:
         """Become unusable: this is a forked child, and the app belongs to the parent."""
         self._state = "forked"
+
+
+def _keys_of(names: Collection[str]) -> frozenset[str]:
+    """Return the keys of request contexts that are not recorded.
+
+    Raises:
+        ConfigurationError: They are no collection of texts.
+    """
+    if isinstance(names, str) or not all(isinstance(cast("object", each), str) for each in names):
+        message = f"unstored_context={names!r:.60} must be a list of keys, as ['authorization']"
+        raise ConfigurationError(message)
+    return frozenset(names)
 
 
 def _reset(token: Token[tuple[Host, ...]]) -> None:

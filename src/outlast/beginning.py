@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from outlast.addressing import Target, path_of
@@ -18,6 +19,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.repair import Wish, make_draft
 from outlast.results import RunResult
 from outlast.run import StartedRun
+from outlast.sealing import disclosed
 from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request
 from outlast.stream import RunStream, View
 from outlast.tracing import TracingOptions
@@ -198,13 +200,16 @@ class Run(Generic[In, Out_co]):
         return RunStream(self._engine, self.run_id, begin)
 
     def _request(self, *, output_options: OutputOptions | None, **options: Any) -> StartRequest:  # noqa: ANN401 - those of `make_request`
-        return make_request(
+        make = partial(
+            make_request,
             self._workflow,
             run_id=self.run_id,
             resource_id=self.resource_id,
             include_state=output_options is not None and output_options.include_state,
+            unstored=self._engine.unstored_context,
             **options,
         )
+        return disclosed(self._engine.sealers.get(self._workflow.id), make)
 
     async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
         run_id = self.run_id
@@ -343,8 +348,12 @@ async def _begin_elsewhere(
         raise RunExistsError(run_id)
     if recorded is not None and [record.type for record in recorded.records] != ["run-created"]:
         return False
-    context = check_context(workflow.request_context, wish.request_context)
-    start = RunStarted(0, context, check_state(workflow.state, None) if wish.initial_state is None else {})
+    sealer = engine.sealers.get(workflow.id)
+    context = disclosed(
+        sealer, partial(check_context, workflow.request_context, wish.request_context, engine.unstored_context)
+    )
+    state = disclosed(sealer, partial(check_state, workflow.state, None)) if wish.initial_state is None else {}
+    start = RunStarted(0, context, state)
     earlier = [] if recorded is None else list(recorded.records)
     stand_in = encode_event(start, seq=len(earlier) + 1, execution=0, payload=b"null")
     history = History(
@@ -359,7 +368,8 @@ async def _begin_elsewhere(
         records=[*earlier, stand_in],
     )
     declared = Declared(workflow.functions, workflow.composition.types)
-    draft = make_draft(history, replace(wish, request_context=None), declared, is_unstarted=True)
+    bare = replace(wish, request_context=None)
+    draft = disclosed(sealer, partial(make_draft, history, bare, declared, is_unstarted=True))
 
     def facts(now_ms: int) -> list[Fact]:
         return draft.to_first(replace(start, at_ms=now_ms))

@@ -40,6 +40,9 @@
     │   └── ServerUnavailableError      may be tried again
     ├── DoorError
     ├── ForkedAppError
+    ├── SealError                       sensitive data cannot be read here; the operator acts on the keys
+    │   ├── MissingKeyError
+    │   └── SealBrokenError
     └── ConfigurationError
 
 Attributes come first and the message is derived from them, so that an error can be logged, compared and carried over
@@ -60,6 +63,7 @@ __all__ = [
     "ForkedAppError",
     "IdempotencyConflictError",
     "InputError",
+    "MissingKeyError",
     "NetworkFilesystemError",
     "NeverStartedError",
     "NonRetryableError",
@@ -82,6 +86,8 @@ __all__ = [
     "ScheduleNotFoundError",
     "ScheduleStateError",
     "SchemaVersionError",
+    "SealBrokenError",
+    "SealError",
     "ServerUnavailableError",
     "StaleRunError",
     "StartDeadlineError",
@@ -441,6 +447,44 @@ class ForkedAppError(OutlastError):
 
     Start processes by spawning, or fork before an app is opened: SQLite cannot be used on both sides of a fork.
     """
+
+
+class SealError(OutlastError):
+    """A sensitive value cannot be read with the keys of this process. Nothing was changed."""
+
+
+class MissingKeyError(SealError):
+    """A sensitive value was sealed with a key that this process does not have."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+        """Id of the key."""
+
+    def __str__(self) -> str:
+        """Name the key and the way out."""
+        return (
+            f"a sensitive value was sealed with the key '{self.key_id}', which is not in the keyring; add it behind "
+            "the current one in keys=Keyring(...) or OUTLAST_KEYS, and keep it until the runs of its time are deleted"
+        )
+
+
+class SealBrokenError(SealError):
+    """A sensitive value was changed, moved here from another workflow, or sealed with another key of the same id."""
+
+    def __init__(self, key_id: str, workflow_id: str) -> None:
+        super().__init__(key_id, workflow_id)
+        self.key_id = key_id
+        """Id of the key that it names."""
+        self.workflow_id = workflow_id
+        """The workflow as whose value it was to be read."""
+
+    def __str__(self) -> str:
+        """Name the key and the way out."""
+        return (
+            f"a value of workflow '{self.workflow_id}' does not open with the key '{self.key_id}': it was changed, or "
+            "comes from another workflow, or the keyring has another key under this id; give each key an id of its own"
+        )
 
 
 class ConfigurationError(OutlastError):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from textwrap import indent
 from types import TracebackType
-from typing import cast
+from typing import Any, Protocol, cast
 
 from outlast.errors import NonRetryableError, OutlastError
-from outlast.values import InvalidValueError, JsonValue, encode
+from outlast.sealing import hidden
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to_json", "type_name"]
 
@@ -19,6 +20,12 @@ _MAX_CAUSES = 8
 _MAX_TEXT = 16_384
 _MAX_FRAMES = 40
 _MAX_GROUPS = 3
+
+
+class _Detailed(Protocol):
+    """An exception of pydantic's about a value."""
+
+    def errors(self, *, include_url: bool, include_context: bool, include_input: bool) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +48,33 @@ class FailureInfo:
     """The class and those it inherits from, as retry rules name them; empty for failures that no code raised."""
 
 
-def describe_exception(error: BaseException, *, is_retryable: bool | None = None) -> FailureInfo:
+def describe_exception(
+    error: BaseException, *, is_retryable: bool | None = None, hide: Callable[[str], str] | None = None
+) -> FailureInfo:
     """Turn an exception with its causes into data.
 
     Texts are cut at 16 KiB and the chain of causes after 8, so that a failure always fits into the journal.
+
+    Args:
+        error: The exception.
+        is_retryable: Whether another attempt may be made; by its type if not given.
+        hide: Masks what must not be recorded in any text; None for nothing.
     """
-    return _describe(error, is_retryable=is_retryable, depth=_MAX_CAUSES)
+    return _describe(error, is_retryable=is_retryable, depth=_MAX_CAUSES, hide=hide)
 
 
-def _describe(error: BaseException, *, is_retryable: bool | None, depth: int) -> FailureInfo:
+def _describe(
+    error: BaseException, *, is_retryable: bool | None, depth: int, hide: Callable[[str], str] | None
+) -> FailureInfo:
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if is_retryable is None:
         is_retryable = not isinstance(error, NonRetryableError)
     return FailureInfo(
         type=type(error).__name__,
-        message=_cut(_text_of(error)),
-        traceback=_cut(_render(error)),
-        attributes=_attributes(error),
-        cause=_describe(cause, is_retryable=None, depth=depth - 1) if cause is not None and depth > 0 else None,
+        message=_cut(_text_of(error, hide)),
+        traceback=_cut(_render(error, hide)),
+        attributes=_attributes(error, hide),
+        cause=None if cause is None or depth <= 0 else _describe(cause, is_retryable=None, depth=depth - 1, hide=hide),
         is_retryable=is_retryable,
         bases=tuple(type_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)),
     )
@@ -73,7 +89,7 @@ def type_name(kind: type[BaseException]) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _render(error: BaseException, *, depth: int = _MAX_GROUPS) -> str:
+def _render(error: BaseException, hide: Callable[[str], str] | None, *, depth: int = _MAX_GROUPS) -> str:
     """Render the traceback without the marks below the lines: these are found by parsing, which can fail itself."""
     places = list(traceback.walk_tb(_own_frames(error)))
     left_out = len(places) - _MAX_FRAMES
@@ -88,10 +104,10 @@ def _render(error: BaseException, *, depth: int = _MAX_GROUPS) -> str:
         source = linecache.getline(code.co_filename, line_number, frame.f_globals).strip()
         if source:
             lines.append(f"    {source}")
-    lines.append(f"{type(error).__name__}: {_text_of(error)}")
+    lines.append(f"{type(error).__name__}: {_text_of(error, hide)}")
     if isinstance(error, BaseExceptionGroup) and depth > 0:
         members = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        lines += [indent(_render(each, depth=depth - 1), "  | ") for each in members[:_MAX_CAUSES]]
+        lines += [indent(_render(each, hide, depth=depth - 1), "  | ") for each in members[:_MAX_CAUSES]]
     return "\n".join(lines)
 
 
@@ -108,12 +124,20 @@ def _is_ours(frame: TracebackType) -> bool:
     return isinstance(name, str) and name.startswith("outlast.engines.")
 
 
-def _text_of(error: BaseException) -> str:
+def _text_of(error: BaseException, hide: Callable[[str], str] | None) -> str:
     try:
-        text = str(error)
+        text = str(error) if hide is None else hide(_without_inputs(error))
     except Exception as broken:  # noqa: BLE001 - the author's __str__ is user code; its failure must not hide the error
         text = f"<{type(error).__name__} whose __str__ raised {type(broken).__name__}>"
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _without_inputs(error: BaseException) -> str:
+    """Return the text of an exception; that of pydantic quotes inputs, cut in the middle, where nobody finds them."""
+    if not (type(error).__module__.startswith("pydantic") and hasattr(error, "errors")):
+        return str(error)
+    details = cast("_Detailed", error).errors(include_url=False, include_context=False, include_input=False)
+    return "\n".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in details)
 
 
 def _cut(text: str) -> str:
@@ -121,7 +145,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT:,} characters cut)"
 
 
-def _attributes(error: BaseException) -> dict[str, JsonValue]:
+def _attributes(error: BaseException, hide: Callable[[str], str] | None) -> dict[str, JsonValue]:
     kept: dict[str, JsonValue] = {}
     if isinstance(error, OutlastError):
         return kept
@@ -133,7 +157,7 @@ def _attributes(error: BaseException) -> dict[str, JsonValue]:
         except InvalidValueError:
             continue  # an attribute that JSON cannot hold stays visible in the traceback's text, or not at all
         if len(raw) <= _MAX_TEXT:
-            kept[name] = cast("JsonValue", value)
+            kept[name] = cast("JsonValue", value) if hide is None else hidden(decode(raw), hide)
     return kept
 
 

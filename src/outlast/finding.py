@@ -14,6 +14,7 @@ from outlast.errors import RunNotFoundError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
+from outlast.sealing import disclosure_for
 
 __all__ = ["Findable"]
 
@@ -48,7 +49,8 @@ class Findable(ABC):
         history = await self._engine.load_history(run_id)
         if history is None or history.workflow_id != workflow.id:
             return None
-        return read_result(history, workflow.output)
+        disclosure = disclosure_for(self._engine.sealers, workflow.id)
+        return read_result(history, workflow.output, disclosure=disclosure)
 
     async def find_details(
         self, workflow: CommittedWorkflow[In, Out], run_id: str, fields: Sequence[Field] | None

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from outlast.engines.base import StartRequest
 from outlast.engines.scheduling import ScheduleDesk
-from outlast.errors import InputError
+from outlast.errors import InputError, Problem, SealError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.scheduling.deciding import Decision, Queued, Standing, decide
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus
+from outlast.sealing import current_disclosure, disclosed
 from outlast.starting import make_request
 from outlast.storage.base import NewRun
 from outlast.storage.scheduling import ScheduleChange, ScheduleRow, TriggerRow
 
-__all__ = ["Claim", "change_of", "drop_queue", "fire", "put_off", "request_of", "run_once", "status_of"]
+__all__ = ["Claim", "change_of", "drop_queue", "fire", "open_plan", "put_off", "request_of", "run_once", "status_of"]
 
 _MOST_ACTIVE = 100
 """How many runs of a schedule are remembered as not ended; beyond that, only where overlapping is allowed."""
@@ -46,12 +48,26 @@ class Claim:
         return cls(row, Plan.from_bytes(row.plan), Memory.from_bytes(row.memory))
 
 
-def request_of(workflow: CommittedWorkflow[Any, Any], plan: Plan, run_id: str) -> StartRequest:
+def request_of(desk: ScheduleDesk, workflow: CommittedWorkflow[Any, Any], plan: Plan, run_id: str) -> StartRequest:
     """Return the start of a run of a schedule, validated as every start.
 
     Raises:
-        InputError: What the plan says does not fit the workflow (any more).
+        InputError: What the plan says does not fit the workflow (any more), or its sensitive values cannot be opened.
     """
+    try:
+        return disclosed(desk.sealers.get(workflow.id), partial(_make_request, desk, workflow, plan, run_id))
+    except SealError as error:
+        raise InputError("schedule", (Problem("", str(error)),)) from error
+
+
+def open_plan(plan: Plan) -> Plan:
+    """Return a plan with its sensitive values in clear, where they are disclosed."""
+    disclosure = current_disclosure()
+    return plan if disclosure is None else Plan.from_bytes(disclosure.open(plan.to_bytes()))
+
+
+def _make_request(desk: ScheduleDesk, workflow: CommittedWorkflow[Any, Any], plan: Plan, run_id: str) -> StartRequest:
+    plan = open_plan(plan)
     return make_request(
         workflow,
         run_id=run_id,
@@ -60,6 +76,7 @@ def request_of(workflow: CommittedWorkflow[Any, Any], plan: Plan, run_id: str) -
         initial_state=plan.state,
         request_context=dict(plan.request_context) or None,
         tags=plan.tags,
+        unstored=desk.unstored_context,
     )
 
 
@@ -114,7 +131,7 @@ def run_once(
     """
     claim = Claim.of(row)
     now_ms = desk.now_ms()
-    claim.runs.append(desk.prepare(request_of(workflow, claim.plan, run_id)))
+    claim.runs.append(desk.prepare(request_of(desk, workflow, claim.plan, run_id)))
     claim.triggers.append(
         TriggerRow(row.last_number + 1, "manual", now_ms, now_ms, 1, now_ms, outcome="fired", run_id=run_id)
     )
@@ -187,7 +204,7 @@ def _record(
     for each in fired:
         run_id = f"sched_{claim.row.id}_{each.at_ms}"
         try:
-            claim.runs.append(desk.prepare(request_of(workflow, claim.plan, run_id)))
+            claim.runs.append(desk.prepare(request_of(desk, workflow, claim.plan, run_id)))
         except InputError as error:
             claim.triggers.append(_trigger(each, now_ms, outcome="failed", reason=str(error)))
         else:

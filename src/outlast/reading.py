@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from outlast.core.status import RunStatus
-from outlast.core.view import fold_state
 from outlast.engines.base import Engine
 from outlast.errors import InputError, Problem
 from outlast.failures import FailureInfo
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms, to_ms
 from outlast.results import StepResult, read_result
+from outlast.sealing import disclosure_for
 from outlast.starting import check_tags, check_text
 from outlast.storage.listing import RunQuery, RunSummary
 from outlast.values import JsonValue
@@ -187,14 +187,14 @@ async def find_details(
     # The history was read last, so it counts where the two differ.
     info = _info(summary._replace(status=history.status, execution=history.execution))
     info["updated_at"] = from_ms(max(summary.updated_at_ms, history.records[-1].at_ms))
-    read = read_result(history, output)
+    is_asked = fields is not None and "state" in chosen  # by name: also if the run was not started to show it
+    disclosure = disclosure_for(engine.sealers, workflow_id)
+    read = read_result(history, output, with_state=is_asked, disclosure=disclosure)
     parts: dict[str, Any] = {name: getattr(read, name) for name in chosen}
     if "error" in chosen:
         parts["error_path"] = read.error_path
     if "suspended" in chosen:
         parts["suspend_payload"] = read.suspend_payload
-    if fields is not None and "state" in chosen:  # asked for by name: also if the run was not started to show it
-        parts["state"] = fold_state(history.graph, history.records).data
     return RunDetails(**info, fields=chosen, **parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,13 +122,16 @@ class Draft:
         return _resolver(self.records, self.seq, self.values)
 
 
-def make_draft(history: History, wish: Wish, declared: Declared, *, is_unstarted: bool = False) -> Draft:
+def make_draft(
+    history: History, wish: Wish, declared: Declared, *, unstored: Collection[str] = (), is_unstarted: bool = False
+) -> Draft:
     """Check all that a caller wants and plan the next execution.
 
     Args:
         history: The run as it is recorded; the event that opens the execution follows its head.
         wish: What the caller wants.
         declared: The types of what may be handed over.
+        unstored: Keys of the request context that are not recorded.
         is_unstarted: Whether the run never ran: then its recorded input was not given by anybody.
 
     Raises:
@@ -151,6 +154,7 @@ def make_draft(history: History, wish: Wish, declared: Declared, *, is_unstarted
     types = declared.workflows.get(history.workflow_id)
     if types is not None and request.input is not None and seed.inputs.get("") == request.input:
         _check_value(types.input, given.values[0])  # it is the first node, so this is the input of the run, too
+    is_sensitive = types is not None and types.request_context.is_sensitive
     state = past.state_after(seed)
     if wish.initial_state is not None:
         state = check_state(None if types is None else types.state, wish.initial_state)
@@ -161,7 +165,7 @@ def make_draft(history: History, wish: Wish, declared: Declared, *, is_unstarted
         seed=seed,
         values=given.values,
         state=state,
-        request_context=plain_context(wish.request_context),
+        request_context=plain_context(wish.request_context, unstored, is_sensitive=is_sensitive),
         records=history.records,
         seq=history.head + 1,
     )

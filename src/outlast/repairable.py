@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from outlast.addressing import Target, path_of
@@ -15,8 +16,9 @@ from outlast.declared import Declared
 from outlast.engines.base import Engine, History, SeededStart
 from outlast.errors import RunNotFoundError, RunStateError
 from outlast.ids import run_ids
-from outlast.repair import Wish, make_draft
+from outlast.repair import Draft, Wish, make_draft
 from outlast.results import fold_history
+from outlast.sealing import disclosed
 from outlast.starting import check_text
 from outlast.stream import RunStream, View
 from outlast.values import JsonValue, encode
@@ -268,7 +270,7 @@ class Repairable(ABC, Generic[Out_co]):
             per_step=per_step,
         )
         history = await self._load()
-        draft = make_draft(history, wish, self._declared)
+        draft = self._draft(history, wish)
         new_id = run_id or run_ids.next()
         await self._engine.start_seeded(
             SeededStart(
@@ -343,7 +345,7 @@ class Repairable(ABC, Generic[Out_co]):
         end = asyncio.get_running_loop().time() + _PATIENCE
         while True:
             _check_status(history, verb, is_restart=not wish.to)
-            draft = make_draft(history, wish, self._declared)
+            draft = self._draft(history, wish)
             if await self._engine.reopen(history, draft.to_next, execution=draft.execution):
                 break
             history = await self._load()
@@ -352,6 +354,11 @@ class Repairable(ABC, Generic[Out_co]):
             await asyncio.sleep(_LOOK_AGAIN)
         self._await_beyond(history, [])
         return self._handle_on(self.run_id)
+
+    def _draft(self, history: History, wish: Wish) -> Draft:
+        unstored = self._engine.unstored_context
+        make = partial(make_draft, history, wish, self._declared, unstored=unstored)
+        return disclosed(self._engine.sealers.get(history.workflow_id), make)
 
     async def _load(self) -> History:
         history = await self._engine.load_history(self.run_id)

@@ -34,8 +34,9 @@ from outlast.errors import (
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
 from outlast.instant import from_ms, render_ms, to_ms
+from outlast.sealing import IN_CLEAR, Disclosure, disclosing, masked
 from outlast.trace import UNTRACED, Tracing, run_trace
-from outlast.values import InvalidValueError, JsonValue, decode
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = ["CancelOutcome", "HookDelivery", "RunResult", "StepResult", "at_execution", "fold_history", "read_result"]
 
@@ -177,7 +178,8 @@ class RunResult(Generic[Out_co]):
             "spanId": self.span_id,
         }
         if self.status is RunStatus.SUCCESS:
-            wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
+            with disclosing(IN_CLEAR):
+                wire["result"] = decode(Schema.of(type(self.result)).encode(self.result))
         if self.error is not None:
             wire |= {"error": failure_to_json(self.error), "errorPath": self.error_path}
         if self.cancel_reason is not None:
@@ -261,20 +263,24 @@ def at_execution(history: History, execution: int) -> History:
     return replace(earlier, status=fold_history(earlier).status())
 
 
-def read_result(history: History, output: Schema[Any], *, with_state: bool = False) -> RunResult[Any]:
+def read_result(
+    history: History, output: Schema[Any], *, with_state: bool = False, disclosure: Disclosure | None = None
+) -> RunResult[Any]:
     """Return what a recorded history says. The steps are read when somebody looks at them.
 
     Args:
         history: The run.
         output: Declared type of its result.
         with_state: Whether to show the state also if the run was not started so.
+        disclosure: Opens sensitive values; without it they are masked, and the result is not decoded as its type.
 
     Raises:
+        SealError: A sensitive value cannot be opened with the keys at hand.
         UnreadableRunError: A newer version of Outlast wrote a part of it, or the recorded result is not of the declared
             type any more.
     """
     try:
-        return _read(_Reading(history), output, with_state=with_state)
+        return _read(_Reading(history, disclosure), output, with_state=with_state)
     except (UnknownEventError, JournalMismatchError) as error:
         raise UnreadableRunError(history.run_id, str(error)) from error
     except InvalidValueError as error:
@@ -295,9 +301,9 @@ def _read(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunRes
         resource_id=history.resource_id,
         execution=history.execution,
         status=history.status,
-        input=decode(_start_of(history).payload or b"null"),
+        input=decode(reading.shown(_start_of(history).payload or b"null")),
         steps=_Steps(reading),
-        result=output.decode(reading.payloads[ended.output_seq]) if is_success and ended.output_seq else None,
+        result=reading.result(reading.payloads[ended.output_seq], output) if is_success and ended.output_seq else None,
         error=ended.failure,
         error_path=ended.cause or "",
         tracing=started.tracing,
@@ -334,12 +340,12 @@ def _read_by_fold(reading: _Reading, output: Schema[Any], *, with_state: bool) -
         status=history.status,
         input=reading.json(view.state.root.input) if view.state.root is not None else None,
         steps=_Steps(reading),
-        result=None if result is None else output.decode(reading.raw(result)),
+        result=None if result is None else reading.result(reading.raw(result), output),
         error=failure.failure if failure is not None else None,
         error_path=failure.path if failure is not None else "",
         suspended=[each.path for each in suspensions],
         suspend_payload={each.path: reading.json(each.payload) for each in suspensions},
-        state=view.state.data if with_state or view.include_state else None,
+        state=reading.state() if with_state or view.include_state else None,
         cancel_reason=view.cancel_reason,
         tracing=view.tracing,
     )
@@ -348,8 +354,9 @@ def _read_by_fold(reading: _Reading, output: Schema[Any], *, with_state: bool) -
 class _Reading:
     """One history, folded when that is needed; every value is decoded afresh."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, disclosure: Disclosure | None) -> None:
         self.history = history
+        self._disclosure = disclosure
         self.payloads = {record.seq: record.payload for record in history.records if record.payload is not None}
         self._resolver = Resolver(self.payloads)
 
@@ -364,7 +371,18 @@ class _Reading:
         return self._resolver.resolve(ref)
 
     def json(self, ref: Ref) -> JsonValue:
-        return decode(self._resolver.resolve(ref))
+        return decode(self.shown(self._resolver.resolve(ref)))
+
+    def shown(self, raw: bytes) -> bytes:
+        return masked(raw) if self._disclosure is None else self._disclosure.open(raw)
+
+    def state(self) -> Mapping[str, JsonValue]:
+        return cast("dict[str, JsonValue]", decode(self.shown(encode(dict(self.view.state.data)))))
+
+    def result(self, raw: bytes, output: Schema[Any]) -> object:
+        """Decode the result of the run; a masked one is of no declared type any more."""
+        shown = self.shown(raw)
+        return decode(shown) if self._disclosure is None and shown is not raw else output.decode(shown)
 
 
 class _Steps(Mapping[str, StepResult]):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from outlast.addressing import Target, path_of, plain_context
@@ -27,11 +28,13 @@ from outlast.errors import (
     UnreadableRunError,
 )
 from outlast.failures import failure_from_json
+from outlast.graph.nodes import Node
 from outlast.graph.schema import JSON, Schema
 from outlast.instant import from_ms
 from outlast.mark import Mark
 from outlast.repairable import Repairable
 from outlast.results import CancelOutcome, HookDelivery, RunResult, at_execution, fold_history, read_result
+from outlast.sealing import disclosed, disclosure_for
 from outlast.starting import encode_value
 from outlast.stream import RunStream, View, show_run
 from outlast.values import JsonValue, decode, encode
@@ -58,8 +61,11 @@ class RunHandle(Repairable[Out_co]):
         after: int = 0,
         answered: frozenset[tuple[int, str, int]] = frozenset(),
         skipped: Sequence[str] = (),
+        is_masked: bool = False,
     ) -> None:
         self._engine = engine
+        self._is_masked = is_masked
+        """Whether its results show masks instead of sensitive values."""
         self._after = after
         """A rest of the run counts only if the journal has grown beyond this event."""
         self._answered = answered
@@ -101,7 +107,7 @@ class RunHandle(Repairable[Out_co]):
         if execution is not None:
             history = at_execution(await self._load(), execution)
             if not history.is_latest:
-                return read_result(history, self._output)
+                return self._read(history)
         return await self._wait(timeout, until=until, after=self._after)
 
     async def resume(
@@ -240,7 +246,7 @@ class RunHandle(Repairable[Out_co]):
             InputError: The run has no such execution.
         """
         history = await self._load()
-        return read_result(history if execution is None else at_execution(history, execution), self._output)
+        return self._read(history if execution is None else at_execution(history, execution))
 
     async def status(self) -> RunStatus:
         """Return what the run is doing, or how it ended.
@@ -303,7 +309,28 @@ class RunHandle(Repairable[Out_co]):
             history = await self._engine.wait_for_rest(self.run_id, after=after)
             while not history.status.is_terminal and (until == "end" or self._is_awaited(history)):
                 history = await self._engine.wait_for_rest(self.run_id, after=history.head)
-        return read_result(history, self._output)
+        return self._read(history)
+
+    def masked(self) -> RunHandle[Out_co]:
+        """Return a handle on the same run whose results show masks instead of sensitive values, for people to look at.
+
+        A result that holds sensitive values is plain JSON then, not of its declared type.
+        """
+        mark = self.mark
+        return RunHandle(
+            self._engine,
+            self.run_id,
+            self._output,
+            self._declared,
+            after=mark.after,
+            answered=mark.answered,
+            skipped=self._skipped,
+            is_masked=True,
+        )
+
+    def _read(self, history: History) -> RunResult[Out_co]:
+        disclosure = None if self._is_masked else disclosure_for(self._engine.sealers, history.workflow_id)
+        return read_result(history, self._output, disclosure=disclosure)
 
     def _is_awaited(self, history: History) -> bool:
         """Say whether the run still waits for what was asked through this handle."""
@@ -350,16 +377,29 @@ class RunHandle(Repairable[Out_co]):
             chosen = choose_suspensions(state, path=None if step is None else path_of(step), label=label, index=index)
         except TargetUnclearError as error:
             raise ResumeTargetError(self.run_id, str(error), error.is_ambiguous) from None
-        context = plain_context(request_context)
-        raw = {
-            each.path: encode_value(self._declared.resume_of(state.frame(each.path).node), data, "resume_data")
-            for each in chosen
-        }
+        nodes = {each.path: state.frame(each.path).node for each in chosen}
+        sealer = self._engine.sealers.get(history.workflow_id)
+        context, raw = disclosed(sealer, partial(self._resumption, history, data, request_context, nodes))
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
             raise ResumeConflictError(self.run_id, chosen[0].path)
         self._await_beyond(history, [(each.path, each.number) for each in chosen])
         self._skipped = tuple(each.path for each, is_mine in zip(chosen, is_taken, strict=True) if not is_mine)
+
+    def _resumption(
+        self,
+        history: History,
+        data: object,
+        request_context: Mapping[str, JsonValue] | None,
+        nodes: Mapping[str, Node],
+    ) -> tuple[dict[str, JsonValue], dict[str, bytes]]:
+        """Check what a resumer gives; return the request context, and for each node its resume data as JSON."""
+        types = self._declared.workflows.get(history.workflow_id)
+        is_sensitive = types is not None and types.request_context.is_sensitive
+        context = plain_context(request_context, self._engine.unstored_context, is_sensitive=is_sensitive)
+        return context, {
+            path: encode_value(self._declared.resume_of(node), data, "resume_data") for path, node in nodes.items()
+        }
 
     async def _post_resume(
         self, history: History, suspension: AwaitResume, raw: bytes, context: dict[str, JsonValue]

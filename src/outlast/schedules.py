@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, cast, get_args
 
 from outlast.declaring import DECLARED, new_schedule
@@ -19,12 +20,13 @@ from outlast.errors import (
     ScheduleStateError,
     UnattachedWorkflowError,
 )
-from outlast.firing import Claim, change_of, run_once
+from outlast.firing import Claim, change_of, open_plan, run_once
 from outlast.graph.committed import CommittedWorkflow
 from outlast.ids import run_ids
 from outlast.instant import from_ms, to_ms
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus, plan_of
 from outlast.scheduling.schedule import Schedule
+from outlast.sealing import disclosed, masked
 from outlast.starting import check_text, make_request
 from outlast.storage.scheduling import (
     Outcome,
@@ -260,7 +262,8 @@ class Schedules:
         def changed(row: ScheduleRow) -> ScheduleChange:
             _refuse_declared(row, "update")
             claim, now_ms = Claim.of(row), self._desk.now_ms()
-            wanted = change if isinstance(change, Schedule) else change(claim.plan.to_schedule())
+            known = disclosed(self._desk.sealers.get(row.workflow_id), partial(open_plan, claim.plan))
+            wanted = change if isinstance(change, Schedule) else change(known.to_schedule())
             plan = self._plan(self._workflow(row.workflow_id), wanted)
             if plan.timing != claim.plan.timing:
                 claim.memory = replace(claim.memory, next_ms=_next(plan, now_ms))
@@ -385,7 +388,8 @@ class Schedules:
         if schedule.id:
             reason = "ids tell the schedules in code apart; give this one as create(..., id=...)"
             raise InputError("schedule", (Problem("id", reason),))
-        request = make_request(
+        make = partial(
+            make_request,
             workflow,
             run_id="checked",
             resource_id=_checked_resource(schedule.resource_id),
@@ -393,7 +397,9 @@ class Schedules:
             initial_state=schedule.initial_state,
             request_context=schedule.request_context,
             tags=schedule.tags,
+            unstored=self._desk.unstored_context,
         )
+        request = disclosed(self._desk.sealers.get(workflow.id), make)
         return plan_of(
             schedule,
             input=decode(request.input),
@@ -474,7 +480,7 @@ def _checked_instant(at: object, name: str) -> int | None:
 
 
 def _info(row: ScheduleRow) -> ScheduleInfo:
-    plan, memory = Plan.from_bytes(row.plan), Memory.from_bytes(row.memory)
+    plan, memory = Plan.from_bytes(masked(row.plan)), Memory.from_bytes(row.memory)
     next_ms = memory.next_ms if row.status == "active" else None
     return ScheduleInfo(
         id=row.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,11 +17,12 @@ from outlast.graph.limit import UnusableKeyError
 from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
 from outlast.instant import to_ms
+from outlast.sealing import PREFIX, current_disclosure
 from outlast.storage.flow import HIGHEST_PRIORITY, Flow, Gate
 from outlast.storage.identity import Identity, WhenFinished, WhileRunning
 from outlast.trace import UNTRACED
 from outlast.tracing import TracingOptions, check_tracing
-from outlast.values import InvalidValueError, JsonValue, decode
+from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = [
     "Idempotency",
@@ -33,6 +34,7 @@ __all__ = [
     "flow_of",
     "make_request",
     "make_requests",
+    "without",
 ]
 
 _LONGEST: Final = timedelta(days=365 * 3_000)
@@ -100,8 +102,9 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     priority: int = 0,
     per_step: bool = False,
     tracing_options: TracingOptions | None = None,
+    unstored: Collection[str] = (),
 ) -> StartRequest:
-    """Check everything about a start.
+    """Check everything about a start. Entries of the request context whose keys are `unstored` are left out.
 
     Raises:
         InputError: Something does not fit; names what, and each path in it.
@@ -117,7 +120,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         workflow=workflow,
         run_id=run_id,
         resource_id=resource_id,
-        request_context=check_context(workflow.request_context, request_context),
+        request_context=check_context(workflow.request_context, request_context, unstored),
         input=raw,
         state=state,
         include_state=include_state,
@@ -152,12 +155,24 @@ def flow_of(workflow: CommittedWorkflow[Any, Any], raw: bytes | None, priority: 
             key = rule.key_of(workflow.input, raw) if raw is not None else None if rule.key is None else "null"
         except UnusableKeyError as error:
             raise InputError(f"the key of the limit for {rule.name}", (Problem("", str(error)),)) from error
+        _refuse_sensitive_key(rule.name, key)
         gates.append(Gate(rule.name, key))
     return Flow(priority, tuple(gates)) if gates or priority else None
 
 
+def _refuse_sensitive_key(name: str, key: str | None) -> None:
+    disclosure = current_disclosure()
+    if disclosure is not None and key is not None and (PREFIX in key or disclosure.hide(key) != key):
+        reason = "it holds a sensitive value, and keys of limits are recorded in clear; take another value of the input"
+        raise InputError(f"the key of the limit for {name}", (Problem("", reason),))
+
+
 def make_requests(
-    workflow: CommittedWorkflow[Any, Any], items: object, *, new_id: Callable[[], str]
+    workflow: CommittedWorkflow[Any, Any],
+    items: object,
+    *,
+    new_id: Callable[[], str],
+    unstored: Collection[str] = (),
 ) -> list[StartRequest]:
     """Check everything about many starts, before any of them is made.
 
@@ -171,7 +186,7 @@ def make_requests(
     problems: list[Problem] = []
     for index, item in enumerate(cast("Sequence[object]", items)):
         try:
-            requests.append(_request_of(workflow, item, new_id))
+            requests.append(_request_of(workflow, item, new_id, unstored))
         except InputError as error:
             problems += (Problem(_place(index, error.subject, each.path), each.reason) for each in error.problems)
             if len(problems) >= _MOST_PROBLEMS:
@@ -182,7 +197,9 @@ def make_requests(
     return requests
 
 
-def _request_of(workflow: CommittedWorkflow[Any, Any], item: object, new_id: Callable[[], str]) -> StartRequest:
+def _request_of(
+    workflow: CommittedWorkflow[Any, Any], item: object, new_id: Callable[[], str], unstored: Collection[str]
+) -> StartRequest:
     if not isinstance(item, Mapping):
         raise InputError("", (Problem("", f"a dict of the options of a start is needed, not {item!r:.60}"),))
     options = dict(cast("Mapping[str, Any]", item))
@@ -195,7 +212,7 @@ def _request_of(workflow: CommittedWorkflow[Any, Any], item: object, new_id: Cal
     options["include_state"] = output_options is not None and output_options.include_state
     options["run_id"] = options.get("run_id") or new_id()
     options.setdefault("resource_id", None)
-    return make_request(workflow, **options)
+    return make_request(workflow, unstored=unstored, **options)
 
 
 def _place(index: int, subject: str, path: str) -> str:
@@ -227,6 +244,8 @@ def encode_value(schema: Schema[Any], value: object, subject: str) -> bytes:
     """
     try:
         raw = schema.encode(value)
+        if (disclosure := current_disclosure()) is not None and not schema.is_sensitive:
+            raw = disclosure.admit(raw)
     except InvalidValueError as error:
         raise InputError(subject, error.problems) from None
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
@@ -287,15 +306,23 @@ def _identity(
         reason = "the scope is the resource, and the run has none; give create_run a resource_id"
         raise InputError("idempotency_key", (Problem("scope", reason),))
     scope = [workflow_id] if wish.scope == "workflow" else [workflow_id, resource_id]
-    meaning = json.dumps([decode(raw), dict(state)], sort_keys=True)  # equal objects, whatever the order of their keys
     return Identity(
         scope=json.dumps(scope),
         key=wish.key,
-        input_hash=sha256(meaning.encode()).digest(),
+        input_hash=_hash_of(raw, state),
         keep_ms=wish.keep // timedelta(milliseconds=1),
         while_running=wish.while_running,
         when_finished=wish.when_finished,
     )
+
+
+def _hash_of(raw: bytes, state: Mapping[str, JsonValue]) -> bytes:
+    """Return what tells inputs apart; of sensitive ones nobody can guess it who lacks the keys."""
+    disclosure = current_disclosure()
+    if disclosure is not None:
+        raw, state = disclosure.open(raw), cast("dict[str, JsonValue]", decode(disclosure.open(encode(dict(state)))))
+    meaning = json.dumps([decode(raw), dict(state)], sort_keys=True)  # equal objects, whatever the order of their keys
+    return sha256(meaning.encode()).digest() if disclosure is None else disclosure.digest(meaning.encode())
 
 
 def _when(delay: object, start_at: object) -> tuple[int | None, int | None]:
@@ -345,8 +372,8 @@ def check_state(declared: StateType | None, value: object) -> dict[str, JsonValu
     return cast("dict[str, JsonValue]", decode(raw))
 
 
-def check_context(schema: Schema[Any], value: object) -> dict[str, JsonValue]:
-    """Validate the request context that a run is started with.
+def check_context(schema: Schema[Any], value: object, unstored: Collection[str]) -> dict[str, JsonValue]:
+    """Validate the request context that a run is started with, and leave out the keys that are not recorded.
 
     Raises:
         InputError: It does not fit; names each path.
@@ -357,4 +384,9 @@ def check_context(schema: Schema[Any], value: object) -> dict[str, JsonValue]:
     context = decode(encode_value(schema, {} if value is None else value, "request_context"))
     if not isinstance(context, dict):
         raise InputError("request_context", (Problem("", "an object is needed"),))
-    return context
+    return without(context, unstored)
+
+
+def without(context: dict[str, JsonValue], unstored: Collection[str]) -> dict[str, JsonValue]:
+    """Leave out of a request context the keys that are not recorded."""
+    return {key: value for key, value in context.items() if key not in unstored} if unstored else context

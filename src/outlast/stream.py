@@ -20,6 +20,7 @@ from outlast.engines.values import RunValues
 from outlast.errors import InputError, Problem, RunNotFoundError, UnreadableRunError
 from outlast.instant import from_ms, to_ms
 from outlast.results import RunResult
+from outlast.sealing import masked
 from outlast.values import JsonValue, decode
 
 __all__ = ["RunStream", "StreamEvent", "View", "show_run"]
@@ -287,7 +288,8 @@ class _Source:
         if said is None:
             await self._load(event.values.values())
         values = {
-            name: decode(said if said is not None else self._values.resolve(ref)) for name, ref in event.values.items()
+            name: decode(masked(self._values.resolve(ref) if said is None else said))
+            for name, ref in event.values.items()
         }
         if event.type == "workflow-step-result" and "payload" in event.values:
             self._values.forget(event.values["payload"])  # the items of a foreach that is over

@@ -23,7 +23,7 @@ async def wait_and_show(screen: Screen, handle: Handle, *, timeout: str | None) 
     """
     limit = None if timeout is None else parse_span(timeout, "--timeout")
     try:
-        result = await handle.result(timeout=limit)
+        result = await handle.masked().result(timeout=limit)
     except TimeoutError:
         raise Complaint(
             f"run {handle.run_id} did not come to rest within {timeout}; it goes on",

@@ -33,7 +33,7 @@ async def watch_and_show(screen: Screen, handle: Handle, *, after: int = 0, unti
     except asyncio.CancelledError:  # Ctrl-C
         screen.note(f"not watching any more; run {handle.run_id} goes on")
         raise
-    result = await handle.snapshot()
+    result = await handle.masked().snapshot()
     if not screen.is_json:
         show_ending(screen, result)
     return exit_of(result.status)

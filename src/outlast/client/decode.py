@@ -35,7 +35,7 @@ def decode_result(wire: Mapping[str, JsonValue], output: Schema[Any]) -> RunResu
         status=status,
         input=wire["input"],
         steps={path: _step(each) for path, each in _object(wire["steps"]).items()},
-        result=output.decode(encode(wire["result"])) if is_success else None,
+        result=_result(wire["result"], output) if is_success else None,
         error=_failure(wire.get("error")),
         error_path=str(wire.get("errorPath", "")),
         suspended=suspended,
@@ -45,6 +45,11 @@ def decode_result(wire: Mapping[str, JsonValue], output: Schema[Any]) -> RunResu
         skipped=cast("Sequence[str]", wire.get("skipped", ())),
         tracing=Tracing(trace_id=_text(wire.get("traceId"))),
     )
+
+
+def _result(value: JsonValue, output: Schema[Any]) -> object:
+    """Read what a workflow gave; what is masked in it is not of its declared type any more."""
+    return value if output.is_sensitive else output.decode(encode(value))
 
 
 def decode_deliveries(wire: Mapping[str, JsonValue]) -> list[HookDelivery]:

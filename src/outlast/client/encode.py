@@ -12,6 +12,7 @@ from outlast.errors import InputError, Problem
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
+from outlast.sealing import IN_CLEAR, disclosing
 from outlast.starting import Idempotency, encode_value
 from outlast.trace import Tracing
 from outlast.tracing import TracingOptions, check_tracing
@@ -152,7 +153,8 @@ def _as_json(schema: Schema[Any], value: object, subject: str) -> JsonValue:
     Raises:
         InputError: It does not fit; names each path.
     """
-    return decode(encode_value(schema, value, subject))
+    with disclosing(IN_CLEAR):  # the server seals what is sensitive
+        return decode(encode_value(schema, value, subject))
 
 
 def _milliseconds(given: object, name: str) -> int | None:

@@ -34,6 +34,7 @@ from outlast.core.span import Span, SpanKind, describe_frame, kind_of, name_of
 from outlast.core.state import RunState
 from outlast.failures import FailureInfo
 from outlast.graph.nodes import Graph
+from outlast.sealing import masked, masked_value
 from outlast.trace import UNTRACED, TraceContext, Tracing, attempt_trace, derive_span_id, run_trace
 from outlast.values import JsonValue
 
@@ -275,7 +276,8 @@ class SpanFold:
 
     def _given(self) -> dict[str, JsonValue]:
         """Return what the caller wants to see on the span of the run."""
-        found = {key: _look_up(self._context, key) for key in self.tracing.request_context_keys}
+        keys = self.tracing.request_context_keys
+        found = {key: masked_value(_look_up(self._context, key)) for key in keys}
         return {**{key: value for key, value in found.items() if value is not None}, **self.tracing.metadata}
 
     def _values_of(self, frame: Frame) -> dict[str, JsonValue]:
@@ -288,7 +290,7 @@ class SpanFold:
         ):
             raw = None if is_hidden or ref is None else self._read(ref)
             if raw is not None:
-                shown[name] = raw[:_LONGEST_VALUE].decode(errors="ignore")
+                shown[name] = masked(raw)[:_LONGEST_VALUE].decode(errors="ignore")
         return shown
 
 

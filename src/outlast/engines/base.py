@@ -15,6 +15,7 @@ from outlast.engines.scheduling import ScheduleDesk
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
+from outlast.sealing import Sealer
 from outlast.storage.flow import Flow
 from outlast.storage.identity import Identity
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
@@ -218,6 +219,16 @@ class GraphInFlight:
 
 class Engine(Protocol):
     """Drives runs. An app has one."""
+
+    @property
+    def sealers(self) -> Mapping[str, Sealer]:
+        """What seals the values of the workflows that have sensitive types, by their ids."""
+        ...
+
+    @property
+    def unstored_context(self) -> frozenset[str]:
+        """Keys of request contexts that must not be recorded."""
+        ...
 
     async def open(self) -> None:
         """Make ready for the app's workflows, and take over what dead workers left.

@@ -13,6 +13,7 @@ from outlast.engines.threads import BodyThreads
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function
+from outlast.sealing import Disclosure
 
 __all__ = ["HookCalls"]
 
@@ -27,9 +28,11 @@ class HookCalls:
         self._threads = BodyThreads(limit)
         self._left: set[asyncio.Task[Outcome]] = set()
 
-    async def call(self, function: Function, kind: str, told: object) -> FailureInfo | None:
+    async def call(
+        self, function: Function, kind: str, told: object, disclosure: Disclosure | None
+    ) -> FailureInfo | None:
         """Call a hook; return why it failed, or None if it did not. One that takes too long is left to itself."""
-        call = Call(function, b"null", f"hook '{kind}'", b"{}", lambda _: told, is_done)
+        call = Call(function, b"null", f"hook '{kind}'", b"{}", lambda _: told, is_done, disclosure=disclosure)
         performed = self._in_task(call) if function.is_async else self._in_thread(call)
         is_late = True
         try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.telemetry import Tracer
 from outlast.errors import ConfigurationError
+from outlast.sealing import Sealer
 
 __all__ = ["DriveOptions"]
 
@@ -55,6 +56,10 @@ class DriveOptions:
     """Whether the app asks for spans, so that an engine without them has to refuse."""
     find_tracer: Callable[[], Tracer | None] = lambda: None
     """Finds what takes the spans, when the engine is opened; None for nobody."""
+    sealers: Mapping[str, Sealer] = field(default_factory=dict[str, Sealer])
+    """What seals the values of the workflows that have sensitive types, by their ids."""
+    unstored_context: frozenset[str] = frozenset()
+    """Keys of request contexts that are not recorded."""
     clock: Clock = WALL_CLOCK
     """The clock of the runs: due times, and the times in their journals."""
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeAlias, assert_never
 
-from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem, StreamWriteError
+from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem, SealError, StreamWriteError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function
@@ -16,6 +16,7 @@ from outlast.graph.patch import Patch
 from outlast.graph.schema import Schema
 from outlast.graph.signals import AbortCall, BailCall, SuspendCall
 from outlast.immutable import immutable
+from outlast.sealing import Disclosure, Sealer, disclose, disclosing
 from outlast.values import InvalidValueError
 
 __all__ = [
@@ -118,6 +119,9 @@ class Call:
     """For functions that steer the run: reads the answer; raises `ValueError` if it cannot be used."""
     limit: int = DEFAULT_PAYLOAD_LIMIT
     """How large a value that is to be recorded may be, in bytes of JSON."""
+    disclosure: Disclosure | None = None
+    """Opens what is sealed, for this call; None if the workflow has no sensitive types. It is called in a context of
+    its own, where it stays disclosed."""
 
 
 def check_size(raw: bytes, subject: str) -> None:
@@ -130,12 +134,22 @@ def check_size(raw: bytes, subject: str) -> None:
         raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
 
 
-def check_value(raw: bytes, subject: str, decode: Callable[[bytes], object]) -> FailureInfo | None:
+def check_value(
+    raw: bytes, subject: str, decode: Callable[[bytes], object], sealer: Sealer | None = None
+) -> FailureInfo | None:
     """Return why a recorded value does not fit a declared type, or None if it does."""
+    disclosure = None if sealer is None else Disclosure(sealer)
     try:
-        decode(raw)
+        if disclosure is None:
+            decode(raw)
+        else:
+            with disclosing(disclosure):
+                decode(disclosure.open(raw))
     except InvalidValueError as error:
-        return describe_exception(InputError(subject, error.problems), is_retryable=False)
+        hide = None if disclosure is None else disclosure.hide
+        return describe_exception(InputError(subject, error.problems), is_retryable=False, hide=hide)
+    except SealError as error:
+        return describe_exception(error)
     return None
 
 
@@ -212,14 +226,18 @@ def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None)
 
 
 def _arguments(call: Call) -> tuple[object, list[object], dict[str, object]]:
-    function = call.function
+    function, raw, request_context = call.function, call.raw, call.request_context
+    if call.disclosure is not None:
+        disclose(call.disclosure)
+        request_context = call.disclosure.open(request_context)
+        raw = raw if function.reads_recorded else call.disclosure.open(raw)
     if function.request_context is not None:
         try:
-            function.request_context.decode(call.request_context)
+            function.request_context.decode(request_context)
         except InvalidValueError as error:
             raise InputError(f"request context of {call.subject}", error.problems) from None
     try:
-        value = function.input.decode(call.raw)
+        value = function.input.decode(raw)
     except InvalidValueError as error:
         raise InputError(f"input of {call.subject}", error.problems) from None
     arguments: list[object] = [value] if function.takes_input else []
@@ -243,8 +261,8 @@ def _caught(call: Call, context: object, error: BaseException) -> Outcome:
     try:
         signaled = _signaled(call, context)
     except (OutputError, PayloadTooLargeError) as refused:
-        return Raised(_failure(refused))
-    return signaled or Raised(_failure(error))
+        return Raised(_failure(call, refused))
+    return signaled or Raised(_failure(call, error))
 
 
 def _signaled(call: Call, context: object) -> Outcome | None:
@@ -254,7 +272,7 @@ def _signaled(call: Call, context: object) -> Outcome | None:
     match signal:
         case SuspendCall(payload=payload, label=label, timeout=timeout):
             raw = _encode(call, call.function.suspend, payload, "suspend payload")
-            return Suspended(raw, _checked_label(label, call.subject), timeout, context.patch)
+            return Suspended(raw, _checked_label(label, call), timeout, context.patch)
         case BailCall(value=value):
             schema = call.function.output if _fits(call.function.output, value) else Schema.of(type(value))
             return Bailed(_encode(call, schema, value, "bail value"), context.patch)
@@ -264,12 +282,15 @@ def _signaled(call: Call, context: object) -> Outcome | None:
             assert_never(signal)
 
 
-def _checked_label(label: object, subject: str) -> str | None:
+def _checked_label(label: object, call: Call) -> str | None:
+    subject = call.subject
     if label is None:
         return None
     if not isinstance(label, str) or not label or len(label) > _LONGEST_LABEL or not label.isprintable():
         reason = f"needs 1 to {_LONGEST_LABEL} printable characters, not {repr(label)[:60]}"
         raise OutputError(f"label of {subject}", (Problem("", reason),))
+    if call.disclosure is not None and call.disclosure.hide(label) != label:
+        raise OutputError(f"label of {subject}", (Problem("", "it holds a sensitive value, and labels are in clear"),))
     return label
 
 
@@ -285,6 +306,8 @@ def _encode(call: Call, schema: Schema[Any], value: object, what: str) -> bytes:
     subject = f"{what} of {call.subject}"
     try:
         raw = schema.encode(value)
+        if call.disclosure is not None and not schema.is_sensitive and not call.function.reads_recorded:
+            raw = call.disclosure.admit(raw)
     except InvalidValueError as error:
         raise OutputError(subject, error.problems) from None
     if len(raw) > call.limit:
@@ -292,7 +315,9 @@ def _encode(call: Call, schema: Schema[Any], value: object, what: str) -> bytes:
     return raw
 
 
-def _failure(error: BaseException) -> FailureInfo:
+def _failure(call: Call, error: BaseException) -> FailureInfo:
+    hide = None if call.disclosure is None else call.disclosure.hide
     if isinstance(error, InvalidValueError):
-        return describe_exception(InputError("the value given to the context", error.problems))
-    return describe_exception(error, is_retryable=False if isinstance(error, InputError | StreamWriteError) else None)
+        return describe_exception(InputError("the value given to the context", error.problems), hide=hide)
+    is_retryable = False if isinstance(error, InputError | StreamWriteError) else None
+    return describe_exception(error, is_retryable=is_retryable, hide=hide)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from outlast.sealing import Sealer
 from outlast.storage.base import NewRun
 from outlast.storage.scheduling import ScheduleStore
 
@@ -25,6 +26,16 @@ class ScheduleDesk(Protocol):
     @property
     def fires(self) -> bool:
         """Whether this process fires schedules: whether it is a worker."""
+        ...
+
+    @property
+    def sealers(self) -> Mapping[str, Sealer]:
+        """What seals the values of the workflows that have sensitive types, by their ids."""
+        ...
+
+    @property
+    def unstored_context(self) -> frozenset[str]:
+        """Keys of request contexts that must not be recorded."""
         ...
 
     def now_ms(self) -> int:

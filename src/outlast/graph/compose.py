@@ -28,8 +28,10 @@ from outlast.graph.nodes import (
     references_of,
     walk,
 )
+from outlast.graph.reducer import marks_beside
 from outlast.graph.retry import Retry, to_rule
 from outlast.graph.schema import JSON, Schema
+from outlast.graph.sensitive import Sensitive
 from outlast.graph.source import Source
 from outlast.graph.source_check import check_sources
 from outlast.graph.source_map import source_function
@@ -258,6 +260,11 @@ class _Work:
             return None
 
     def check(self, target: Schema[Any], taker: str, name: str) -> None:
+        if target.is_sensitive and not self.current.is_sensitive and not self.known:
+            self.problems.append(
+                f"{name} takes sensitive values, but {self.giver}, so that the input would be recorded in clear; "
+                f"declare a type with the same sensitive parts as the input of the workflow"
+            )
         reason = why_incompatible(self.current, target)
         if reason is not None:
             self.problems.append(
@@ -289,6 +296,12 @@ class _Work:
         node_id = check_id(placement.id or _id_of(task), "node")
         concurrency = self._concurrency(placement.concurrency, node_id)
         items = item_schema(self.current)
+        if Sensitive in marks_beside(self.current.annotation):
+            message = (
+                f"foreach '{node_id}' needs a list that it can count, and {self.giver}, which is recorded as one "
+                f"encrypted value; mark the items: list[Annotated[..., Sensitive]]"
+            )
+            raise DefinitionError(message)
         if items is None:
             message = f"foreach '{node_id}' needs a list, but {self.giver}; put a .map(...) before it that makes a list"
             raise DefinitionError(message)

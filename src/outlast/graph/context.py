@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, Unp
 from outlast.errors import InputError, Problem, RunExistsError, StreamWriteError
 from outlast.graph.cancel_flag import CancelFlag
 from outlast.graph.facts import AttemptFacts, RunFacts
+from outlast.graph.masking_logger import MaskingLogger
 from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
-from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said
+from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said, resealed
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
 from outlast.ids import derive_run_id
+from outlast.sealing import current_disclosure, opened
 from outlast.trace import TraceContext, attempt_trace, run_trace
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
@@ -128,7 +130,7 @@ class ReadContext(Generic[In]):
     @property
     def request_context(self) -> Mapping[str, JsonValue]:
         """What the caller told all steps of the run; read-only: what is changed in it is changed for nobody."""
-        return MappingProxyType(cast("dict[str, JsonValue]", decode(self._run.request_context)))
+        return MappingProxyType(cast("dict[str, JsonValue]", decode(opened(self._run.request_context))))
 
     @property
     def state(self) -> Any:  # noqa: ANN401 - the type that the step or its workflow declares with state=...
@@ -138,15 +140,23 @@ class ReadContext(Generic[In]):
     @property
     def plain_state(self) -> dict[str, JsonValue]:
         """The state as plain JSON, whatever type is declared; a copy."""
-        return cast("dict[str, JsonValue]", decode(encode(dict(self._data))))
+        return cast("dict[str, JsonValue]", decode(opened(encode(dict(self._data)))))
 
     async def init_raw(self) -> bytes:
-        """Return the input of the workflow in which this node stands, as JSON."""
+        """Return the input of the workflow in which this node stands, as it is recorded."""
         return await self._lookup.init_raw(self._path)
 
     async def find_raw(self, step_id: str) -> bytes | None:
-        """Return the output of a step of this workflow as JSON, or None unless it has succeeded."""
+        """Return the output of a step of this workflow as it is recorded, or None unless it has succeeded."""
         return await self._lookup.step_result(self._path, step_id)
+
+    def state_raw(self) -> bytes:
+        """Return the state as it is recorded."""
+        return encode(dict(self._data))
+
+    def request_context_raw(self) -> bytes:
+        """Return what the caller told all steps as it is recorded."""
+        return self._run.request_context
 
     async def get_init_data(self) -> Any:  # noqa: ANN401 - the workflow's input type, which a context cannot know
         """Return the input of the workflow in which this node stands, as its declared type."""
@@ -165,6 +175,7 @@ class ReadContext(Generic[In]):
         raw = await self._lookup.step_result(self._path, step_id)
         if raw is None:
             return None
+        raw = opened(raw)
         return decode(raw) if isinstance(step, str) else step.output.decode(raw)
 
     @property
@@ -192,7 +203,9 @@ class ReadContext(Generic[In]):
             "trace_id": trace.trace_id,
             "span_id": trace.span_id,
         }
-        return logging.LoggerAdapter(logging.getLogger(f"outlast.run.{self.workflow_id}"), extra)
+        disclosure = current_disclosure()
+        logger = logging.getLogger(f"outlast.run.{self.workflow_id}")
+        return logging.LoggerAdapter(logger, extra) if disclosure is None else MaskingLogger(logger, extra, disclosure)
 
 
 class BlockingContext:
@@ -309,13 +322,13 @@ class StepContext(ReadContext[Any]):
     def resume_data(self) -> Any:  # noqa: ANN401 - the type that the step declares with resume=...
         """What it was resumed with, decoded as the declared `resume` type; None if it was not."""
         raw = self._facts.resume_data
-        return None if raw is None else self._function.resume.decode(raw)
+        return None if raw is None else self._function.resume.decode(opened(raw))
 
     @property
     def suspend_data(self) -> Any:  # noqa: ANN401 - the type that the step declares with suspend=...
         """What it told when it suspended, decoded as the declared `suspend` type; None if it did not."""
         raw = self._facts.suspend_data
-        return None if raw is None else self._function.suspend.decode(raw)
+        return None if raw is None else self._function.suspend.decode(opened(raw))
 
     @property
     def blocking(self) -> BlockingStepContext:
@@ -423,7 +436,8 @@ class StepContext(ReadContext[Any]):
     def _tell(self, saying: Saying) -> Awaitable[None]:
         if self._say is None:
             raise StreamWriteError(self._path, "this engine does not take what bodies say while they run")
-        return self._say(saying)
+        disclosure = current_disclosure()
+        return self._say(saying if disclosure is None else resealed(saying, disclosure))
 
     def suspend(
         self, payload: object = None, *, label: str | None = None, timeout: float | timedelta | None = None

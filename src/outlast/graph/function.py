@@ -45,6 +45,15 @@ class Function:
     """Declared type of the part of the state that it uses; None for the workflow's."""
     request_context: Schema[Any] | None = None
     """Declared type of what it needs of the request context; None for nothing."""
+    reads_recorded: bool = False
+    """Whether it wants its input as it is recorded, with what is sealed in it: maps of sources open it themselves."""
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether a type that it declares has sensitive parts."""
+        types = (self.input, self.output, self.resume, self.suspend, self.request_context)
+        is_state = self.state is not None and self.state.schema.is_sensitive
+        return is_state or any(each is not None and each.is_sensitive for each in types)
 
     @property
     def code(self) -> str:

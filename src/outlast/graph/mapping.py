@@ -10,6 +10,7 @@ from typing import Final, Protocol, assert_never
 
 from outlast.graph.source import Source, SourceKind, place_of
 from outlast.graph.template import split_template
+from outlast.sealing import is_sealed, needed_disclosure, opened_value
 from outlast.values import JsonValue, decode
 
 __all__ = ["MISSING", "MapScope", "Missing", "MissingPathError", "TemplateValueError", "evaluate", "follow"]
@@ -97,21 +98,25 @@ def _evaluate(key: str, source: Source, scope: MapScope) -> JsonValue:
             return _take(key, source, source, scope)
 
 
-def _fill(key: str, source: Source, scope: MapScope) -> str:
+def _fill(key: str, source: Source, scope: MapScope) -> JsonValue:
     """Put a template together."""
     texts: list[str] = []
+    is_sensitive = False
     for part in split_template(source.text):
         if isinstance(part, str):
             texts.append(part)
             continue
         found = _take(key, source, place_of(part), scope)
+        if is_sealed(found):
+            is_sensitive, found = True, opened_value(found)
         if isinstance(found, dict | list):
             raise TemplateValueError(
                 f"map key '{key}': '${{{part.text}}}' resolved to {_kind(found)}, which a template cannot hold; "
                 f"name one of its values, or take it with a source of its own"
             )
         texts.append(_text_of(found))
-    return "".join(texts)
+    text = "".join(texts)
+    return needed_disclosure().seal(text) if is_sensitive else text
 
 
 def _take(key: str, source: Source, place: Source, scope: MapScope) -> JsonValue:
@@ -151,16 +156,19 @@ def _result_of(steps: tuple[str, ...], scope: MapScope) -> JsonValue:
 
 
 def follow(value: JsonValue, path: str) -> JsonValue:
-    """Go along a path.
+    """Go along a path. Parts of what is sealed are sealed again.
 
     Raises:
         LookupError: It leads nowhere; the message says what is there instead.
     """
     at = ""
+    is_sensitive = False
     for segment in path.split(".") if path else ():
+        if is_sealed(value):
+            is_sensitive, value = True, opened_value(value)
         value = _enter(value, segment, f"'{at}'" if at else "the value")
         at = f"{at}.{segment}" if at else segment
-    return value
+    return needed_disclosure().seal(value) if is_sensitive and not is_sealed(value) else value
 
 
 def _enter(value: JsonValue, segment: str, subject: str) -> JsonValue:

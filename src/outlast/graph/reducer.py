@@ -32,6 +32,7 @@ __all__ = [
     "bare_type",
     "is_nullable",
     "is_typed_dict",
+    "marks_beside",
     "patch_type",
     "reducer_of",
 ]
@@ -92,7 +93,7 @@ def reducer_of(annotation: object, metadata: Iterable[object], owner: str) -> Re
     Raises:
         DefinitionError: A function instead of a name, several, one in the wrong place or for another type.
     """
-    beside = [*metadata, *_metadata_of(annotation)]
+    beside = [*metadata, *marks_beside(annotation)]
     for mark in beside:
         if _is_function(mark):
             what = getattr(mark, "__name__", None) or repr(mark)
@@ -172,7 +173,8 @@ def _unwrapped(annotation: object) -> object:
     return functools.reduce(lambda _, layer: layer[1], _layers(annotation), annotation)
 
 
-def _metadata_of(annotation: object) -> Iterator[object]:
+def marks_beside(annotation: object) -> Iterator[object]:
+    """Give what stands beside a type in `Annotated`."""
     for metadata, _ in _layers(annotation):
         yield from metadata
 
@@ -197,5 +199,5 @@ def _layers(annotation: object) -> Iterator[tuple[tuple[object, ...], object]]:
 def _inner_metadata(annotation: object) -> Iterator[object]:
     """Give what stands beside types inside a type, as in `list[Annotated[int, ...]]`."""
     for argument in get_args(_unwrapped(annotation)):
-        yield from _metadata_of(argument)
+        yield from marks_beside(argument)
         yield from _inner_metadata(argument)

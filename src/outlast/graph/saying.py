@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from outlast.errors import DefinitionError, InputError, Problem
 from outlast.graph.schema import JSON, Schema
 from outlast.immutable import immutable
+from outlast.sealing import Disclosure
 from outlast.values import InvalidValueError
 
-__all__ = ["Emitted", "Progressed", "Saying", "Wrote", "check_name", "check_progress", "encode_said"]
+__all__ = ["Emitted", "Progressed", "Saying", "Wrote", "check_name", "check_progress", "encode_said", "resealed"]
 
 _LONGEST_NAME: Final = 200
 _LONGEST_MESSAGE: Final = 10_000
@@ -64,6 +65,26 @@ def encode_said(value: object, subject: str) -> bytes:
         raise InputError(subject, error.problems) from None
     except DefinitionError as error:
         raise InputError(subject, (Problem("", str(error)),)) from None
+
+
+def resealed(saying: Saying, disclosure: Disclosure) -> Saying:
+    """Seal or mask what a body says of the sensitive values that it knows.
+
+    Raises:
+        InputError: A key of an object holds a sensitive text, which cannot be sealed.
+    """
+    try:
+        match saying:
+            case Wrote(payload=payload):
+                return Wrote(disclosure.reseal(payload))
+            case Emitted(name=name, payload=payload):
+                return Emitted(disclosure.hide(name), disclosure.reseal(payload))
+            case Progressed(done=done, total=total, message=message):
+                return Progressed(done, total, None if message is None else disclosure.hide(message))
+            case _:
+                assert_never(saying)
+    except InvalidValueError as error:
+        raise InputError("what the body says", error.problems) from None
 
 
 def check_name(name: object) -> str:

@@ -62,6 +62,7 @@ def declared_plan(workflow: CommittedWorkflow[Any, Any], schedule: Schedule) -> 
     subject = f"workflow '{workflow.id}': {name}"
     state: JsonValue = None
     if schedule.initial_state is not None:
+        _refuse_sensitive(workflow.state.schema, subject, "initial_state")
         try:
             state = decode(workflow.state.validate_initial(schedule.initial_state))
         except InvalidValueError as error:
@@ -75,9 +76,18 @@ def declared_plan(workflow: CommittedWorkflow[Any, Any], schedule: Schedule) -> 
     )
 
 
+def _refuse_sensitive(schema: Schema[Any], subject: str, name: str) -> None:
+    if schema.is_sensitive:
+        raise DefinitionError(
+            f"{subject} has {name} of {schema.name}, which has sensitive parts, and code is no place for them; "
+            f"make the schedule at run time: app.schedules.create(...)"
+        )
+
+
 def _encoded(schema: Schema[Any], value: object, subject: str, name: str) -> JsonValue:
     if name == "request_context" and value is None:
         value = {}
+    _refuse_sensitive(schema, subject, name)
     try:
         encoded = decode(schema.encode(value))
     except InvalidValueError as error:

@@ -5,22 +5,32 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final
+from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, cast, final, get_args
 
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import SchemaValidator, core_schema, to_json
+from pydantic_core import (
+    PydanticSerializationUnexpectedValue,
+    SchemaSerializer,
+    SchemaValidator,
+    core_schema,
+    to_json,
+    to_jsonable_python,
+)
 
 from outlast import values
 from outlast.errors import DefinitionError, Problem
 from outlast.graph.annotation import is_plain, name_of, why_unrecordable
 from outlast.graph.lossless import find_losses, find_unwritable
 from outlast.graph.problem import ErrorDetail, render_problem
+from outlast.graph.sensitive import is_sensitive, models_in, with_seals
 from outlast.graph.typed_dict import close_typed_dicts
+from outlast.sealing import Disclosure, has_seals, needed_disclosure, opened
 from outlast.values import InvalidValueError, JsonValue
 
 __all__ = ["JSON", "Mode", "Schema"]
@@ -34,13 +44,21 @@ _NOTHING: Final = object()
 _UNDECLARED: Final = (Any, object, inspect.Parameter.empty, pydantic.JsonValue)  # our JsonValue is Any at run time
 
 
-@final
 class Schema(Generic[T_co]):
     """A declared type. Immutable; one object per annotation, made by `Schema.of`."""
 
+    is_sensitive: ClassVar[bool] = False
+    """Whether values of it hold something that is recorded encrypted."""
+
     __slots__ = ("_adapter", "_described", "_dump", "_load", "_validate", "_warnings", "annotation", "is_json", "name")
 
-    def __init__(self, annotation: object, adapter: pydantic.TypeAdapter[Any] | None) -> None:
+    def __init__(
+        self,
+        annotation: object,
+        adapter: pydantic.TypeAdapter[Any] | None,
+        *,
+        dump: Callable[..., bytes] | None = None,
+    ) -> None:
         self.annotation: Final = annotation
         """The annotation that it was made of."""
         self.is_json: Final = adapter is None
@@ -55,7 +73,7 @@ class Schema(Generic[T_co]):
             validator = adapter.validator if closed is None else SchemaValidator(cast("Any", closed))
             self._validate: Final = validator.validate_python
             self._load: Final = adapter.validator.validate_json
-            self._dump: Final = adapter.serializer.to_json
+            self._dump: Final = dump or adapter.serializer.to_json
             # A plain value is what the serialiser expects. To say "error" to it costs half of `encode` all the same.
             self._warnings: Final[bool | Literal["error"]] = is_plain(adapter.core_schema) or "error"
 
@@ -181,6 +199,85 @@ class Schema(Generic[T_co]):
         return found or _problems(error, value)
 
 
+@final
+class _SensitiveSchema(Schema[T_co]):
+    """A declared type of which some parts are recorded sealed. Plain types pay nothing for it.
+
+    What its problems say is in words of pydantic's own, which hold no values.
+    """
+
+    is_sensitive: ClassVar[bool] = True
+
+    __slots__ = ("_dump_sealed",)
+
+    def __init__(self, annotation: object, adapter: pydantic.TypeAdapter[Any]) -> None:
+        self._dump_sealed: Final = _sealing_serializer(adapter.core_schema).to_json
+        super().__init__(annotation, adapter, dump=partial(self._dump_sealed, context=_IN_CLEAR))
+
+    def encode(self, value: object) -> bytes:
+        """Validate a value and encode it as compact JSON with its sensitive parts sealed; else as any type.
+
+        Raises:
+            InvalidValueError: It does not fit the type, or JSON cannot hold it; every path is named.
+            ConfigurationError: No workflow that declares such a type is at work here, so there are no keys.
+        """
+        disclosure = needed_disclosure()
+        try:
+            validated = self._validate(value)
+            clear = self._dump(validated, by_alias=True, warnings=self._warnings)
+            back = self._load(clear)
+            if back != validated or b"Infinity" in clear:
+                self._encode_unequal(validated, clear, back)
+            raw = self._dump_sealed(validated, by_alias=True, warnings=False, context=disclosure)
+        except InvalidValueError as error:
+            raise InvalidValueError(
+                [Problem(each.path, f"it would be changed, {_VEIL}") for each in error.problems]
+            ) from None
+        except Exception as error:  # noqa: BLE001  (validators, serialisers and comparisons are user code)
+            raise InvalidValueError(_veiled_problems(error, value)) from None
+        if has_seals(clear):
+            raise InvalidValueError([Problem("", "it holds a text in the form of sealed values, which is reserved")])
+        return disclosure.reseal(raw)
+
+    def decode(self, raw: bytes) -> T_co:
+        """Open and decode what `encode` gave. Every call gives fresh objects.
+
+        Raises:
+            InvalidValueError: The bytes are not JSON, or do not fit the type.
+            SealError: A sensitive part cannot be opened with the keys at hand.
+        """
+        clear = opened(raw)
+        if b"NaN" in clear or b"Infinity" in clear:  # pydantic takes both for numbers
+            values.decode(clear)
+        try:
+            return cast("T_co", self._load(clear))
+        except Exception as error:  # noqa: BLE001  (validators are user code)
+            raise InvalidValueError(_veiled_problems(error, _plain(clear))) from None
+
+
+_IN_CLEAR: Final = object()
+"""Asks the serialiser of a sensitive type for what it would seal, to see whether anything is lost."""
+_building: Final = threading.Lock()
+
+
+def _sealing_serializer(core_schema: object) -> SchemaSerializer:
+    """Compile the serialiser of a sensitive type.
+
+    Pydantic takes the serialiser of a class that it finds in a type, instead of compiling what the type says, unless
+    the class is marked as unfinished. So the classes in the type are, for the moment that the compiling takes.
+    """
+    changed = with_seals(core_schema, _seal, _seal_secret)
+    with _building:
+        finished = [each for each in models_in(core_schema) if vars(each).get("__pydantic_complete__")]
+        try:
+            for each in finished:
+                each.__pydantic_complete__ = False
+            return SchemaSerializer(cast("Any", changed))
+        finally:
+            for each in finished:
+                each.__pydantic_complete__ = True
+
+
 JSON: Final[Schema[Any]] = Schema(Any, None)
 """The schema of what has no annotation: any JSON value."""
 
@@ -281,7 +378,43 @@ def _schema_of(annotation: object, _text: str) -> Schema[Any]:
         raise DefinitionError(f"{name_of(annotation)} cannot be used: {_first_line(error)}; {advice}") from error
     if objection:
         raise DefinitionError(f"{name_of(annotation)} cannot be recorded as JSON: {objection}")
-    return Schema(annotation, adapter)
+    return _SensitiveSchema(annotation, adapter) if is_sensitive(adapter.core_schema) else Schema(annotation, adapter)
+
+
+def _seal(value: object, write: Callable[[object], object], info: pydantic.SerializationInfo[Any]) -> object:
+    """Write a sensitive part, sealed unless it is asked for in clear."""
+    written = write(value)
+    return written if info.context is _IN_CLEAR else _disclosure_in(info).seal(cast("JsonValue", written))
+
+
+def _seal_secret(value: object, _write: object, info: pydantic.SerializationInfo[Any]) -> object:
+    """Write what is in one of pydantic's secrets, for which its own serialiser writes stars."""
+    if not isinstance(value, pydantic.SecretStr | pydantic.SecretBytes | pydantic.Secret):
+        message = "no secret of pydantic's"
+        raise PydanticSerializationUnexpectedValue(message)
+    secret = to_jsonable_python(cast("pydantic.Secret[object]", value).get_secret_value())
+    return secret if info.context is _IN_CLEAR else _disclosure_in(info).seal(cast("JsonValue", secret))
+
+
+def _disclosure_in(info: pydantic.SerializationInfo[Any]) -> Disclosure:
+    return cast("Disclosure", info.context)
+
+
+def _veiled_problems(error: Exception, value: object) -> list[Problem]:
+    """Translate what was raised about a sensitive value, without words that may quote it."""
+    if not isinstance(error, pydantic.ValidationError):
+        return [Problem("", f"{type(error).__name__}, {_VEIL}")]
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = [render_problem(cast("ErrorDetail", detail), value) for detail in details[: values.MAX_PROBLEMS]]
+    return [
+        Problem(problem.path, f"it does not fit, {_VEIL}") if detail["type"] not in _SAFE else problem
+        for problem, detail in zip(problems, details, strict=False)
+    ]
+
+
+_VEIL: Final = "and more is not said, because the type has sensitive parts"
+_SAFE: Final = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error", "union_tag_invalid"}
+"""Kinds of errors whose messages quote nothing: not those of user code, and not those that show what they found."""
 
 
 def _problems(error: Exception, value: object, prefix: str = "") -> list[Problem]:

@@ -11,7 +11,7 @@ from outlast.graph.function import Function
 from outlast.graph.mapping import MISSING, Missing, evaluate
 from outlast.graph.schema import JSON
 from outlast.graph.source import Source, steps_of
-from outlast.values import JsonValue, decode, encode
+from outlast.values import JsonValue, decode
 
 __all__ = ["source_function"]
 
@@ -24,13 +24,21 @@ def source_function(sources: Mapping[str, Source]) -> Function:
         scope = _Scope(
             input=cast("JsonValue", context.input),
             init=decode(await context.init_raw()),
-            state=context.plain_state,
-            request_context=decode(encode(dict(context.request_context))),
+            state=decode(context.state_raw()),
+            request_context=decode(context.request_context_raw()),
             results=results,
         )
         return evaluate(sources, scope)
 
-    return Function(call=read_sources, is_async=True, takes_input=False, context_keyword="", input=JSON, output=JSON)
+    return Function(
+        call=read_sources,
+        is_async=True,
+        takes_input=False,
+        context_keyword="",
+        input=JSON,
+        output=JSON,
+        reads_recorded=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

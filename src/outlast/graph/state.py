@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, cast, final
+from typing import Annotated, Any, Final, cast, final
 
 from outlast import values
-from outlast.errors import Problem
+from outlast.errors import DefinitionError, Problem
 from outlast.graph.annotation import name_of
 from outlast.graph.fields import FieldInfo, field_schema, fields_of
 from outlast.graph.patch import Operation, Patch, PatchVerb
-from outlast.graph.reducer import Reducer, is_nullable, patch_type, reducer_of
+from outlast.graph.reducer import Reducer, is_nullable, marks_beside, patch_type, reducer_of
 from outlast.graph.schema import JSON, Schema
+from outlast.graph.sensitive import Sensitive
+from outlast.sealing import current_disclosure, opened
 from outlast.values import InvalidValueError, JsonValue, child_path, kind_of
 
 __all__ = ["DELETE", "Delete", "StateType"]
@@ -90,7 +92,7 @@ class StateType:
         Raises:
             InvalidValueError: It does not fit; every path is named.
         """
-        raw = self.schema.encode(value)
+        raw = _admitted(self.schema, self.schema.encode(value))
         if not raw.startswith(b"{"):
             raise InvalidValueError([Problem("", f"a state is an object, this is {kind_of(value)}")])
         return raw
@@ -127,7 +129,7 @@ class StateType:
         """
         construct = getattr(self.schema.annotation, "model_construct", None)
         if construct is None:
-            return self.schema.decode(values.encode(dict(data)))
+            return self.schema.decode(opened(values.encode(dict(data))))
         fields = {field.info.name: field for field in self._fields.values()}
         return construct(**{name: _read_value(field, data) for name, field in fields.items() if field.info.key in data})
 
@@ -164,10 +166,12 @@ class StateType:
                 raise InvalidValueError([Problem(path, f"{self.schema.name} requires it; set another value instead")])
             return Operation(_checked_key(key), PatchVerb.DELETE)
         if field is None:
-            return Operation(key, PatchVerb.REPLACE, _one_value(values.encode({name: value})))
+            return Operation(key, PatchVerb.REPLACE, _one_value(_admitted(JSON, values.encode({name: value}))))
         if value is None and field.is_nullable:
             return Operation(key, PatchVerb.REPLACE)
-        return Operation(key, field.verb, _one_value(field.schema.encode({field.info.name: value})))
+        raw = field.schema.encode({field.info.name: value})
+        is_computed = field.verb in _COMPUTING
+        return Operation(key, field.verb, _one_value(raw if is_computed else _admitted(field.schema, raw)))
 
     def __repr__(self) -> str:
         """Show the declared type."""
@@ -175,7 +179,7 @@ class StateType:
 
 
 def _read_value(field: _Field, data: Mapping[str, JsonValue]) -> object:
-    raw = values.encode(data[field.info.key])
+    raw = opened(values.encode(data[field.info.key]))
     try:
         return Schema.of(field.info.annotation).decode(raw)
     except InvalidValueError:
@@ -184,12 +188,36 @@ def _read_value(field: _Field, data: Mapping[str, JsonValue]) -> object:
 
 def _read_field(owner: object, info: FieldInfo) -> _Field:
     reducer = reducer_of(info.annotation, info.metadata, f"field '{info.name}' of {name_of(owner)}")
+    if reducer is not None:
+        _check_seals(owner, info, reducer)
     return _Field(
         info=info,
         verb=PatchVerb.REPLACE if reducer is None else reducer.verb,
         schema=field_schema(owner, info, _patch_annotation(reducer, info.annotation)),
         is_nullable=is_nullable(info.annotation),
     )
+
+
+def _check_seals(owner: object, info: FieldInfo, reducer: Reducer) -> None:
+    """Refuse a reducer that would have to look into what is sealed: the core that merges has no keys."""
+    whole = info.annotation if Sensitive not in info.metadata else Annotated[cast("Any", info.annotation), Sensitive]
+    is_whole = Sensitive in marks_beside(whole)
+    if is_whole or (reducer.verb in _COMPUTING and field_schema(owner, info).is_sensitive):
+        message = (
+            f"field '{info.name}' of {name_of(owner)} is sensitive, and {reducer!r} cannot merge what it cannot read; "
+            "use Append, Extend or MergeDict with sensitive items, as list[Annotated[str, Sensitive]], or no reducer"
+        )
+        raise DefinitionError(message)
+
+
+def _admitted(schema: Schema[Any], raw: bytes) -> bytes:
+    """Seal again what a body was given sealed."""
+    disclosure = current_disclosure()
+    return raw if disclosure is None or schema.is_sensitive else disclosure.admit(raw)
+
+
+_COMPUTING: Final = frozenset({PatchVerb.ADD, PatchVerb.MAX, PatchVerb.MIN, PatchVerb.UNION})
+"""Verbs that compare or add what they merge, so that nothing in it can be sealed."""
 
 
 def _patch_annotation(reducer: Reducer | None, annotation: object) -> object:

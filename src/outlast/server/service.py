@@ -19,6 +19,7 @@ from outlast.graph.schema import JSON, Schema
 from outlast.mark import Mark
 from outlast.results import CancelOutcome, read_result
 from outlast.run import RunHandle, StartedRun
+from outlast.sealing import disclosing, disclosure_for, opened
 from outlast.server.auth import Principal
 from outlast.server.metrics import Metrics
 from outlast.server.problem import Refusal
@@ -241,9 +242,11 @@ class Service:
             if key is None:
                 raise
         history = await self.history(run_id, principal, workflow_id=workflow_id)
-        schema = self.workflow(workflow_id).input
-        given = encode_value(schema, typed(schema, body.input_data, "input_data"), "input_data")
-        if read_result(history, JSON).input != decode(given):
+        disclosure = disclosure_for(self.outlast.engine.sealers, workflow_id)
+        with disclosing(disclosure):
+            schema = self.workflow(workflow_id).input
+            given = opened(encode_value(schema, typed(schema, body.input_data, "input_data"), "input_data"))
+        if read_result(history, JSON, disclosure=disclosure).input != decode(given):
             raise IdempotencyConflictError(run_id, key)
         return run_id
 

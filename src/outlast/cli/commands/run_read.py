@@ -72,7 +72,7 @@ async def show(
 ) -> None:
     """Show a run: how it stands, what each step received and gave, and how it ended."""
     async with place.connect() as app:
-        result = await app.run(run_id).snapshot()
+        result = await app.run(run_id).masked().snapshot()
     if screen.is_json:
         screen.json(result.to_dict())
     elif not traceback:

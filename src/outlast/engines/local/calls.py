@@ -32,16 +32,19 @@ from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, is_done
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import StepNode
+from outlast.sealing import Disclosure
 
 __all__ = ["call_of", "refs_of", "timeout_of"]
 
 
 def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now_ms: Callable[[], int]) -> Call:
     """Return the call of user code that a command asks for."""
-    function = run.program.functions[command.function]
+    function, sealer = run.program.functions[command.function], run.program.sealer
+    disclosure = None if sealer is None else Disclosure(sealer)
     if isinstance(command, RunHook):
-        raw = run.values.resolve(command.input)
-        return Call(function, raw, "hook 'on_start'", run.raw_request_context, lambda _: run.start_info(raw), is_done)
+        raw, context = run.values.resolve(command.input), run.raw_request_context
+        subject = "hook 'on_start'"
+        return Call(function, raw, subject, context, lambda _: run.start_info(raw), is_done, disclosure=disclosure)
     make_context: Callable[[object], ReadContext[Any]] | None = None
     if function.context_keyword is not None:
         lookup = Lookup(run, loop)
@@ -53,9 +56,11 @@ def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now
     raw = run.values.resolve(command.input)
     if isinstance(command, Evaluate):
         convert = converter(command.purpose, now_ms())
-        return Call(function, raw, f"'{command.path}'", run.raw_request_context, make_context, convert)
+        subject, context = f"'{command.path}'", run.raw_request_context
+        return Call(function, raw, subject, context, make_context, convert, disclosure=disclosure)
     kind = "step" if isinstance(command, RunStep) else "map"
-    return Call(function, raw, f"{kind} '{command.path}'", run.raw_request_context, make_context)
+    subject = f"{kind} '{command.path}'"
+    return Call(function, raw, subject, run.raw_request_context, make_context, disclosure=disclosure)
 
 
 def timeout_of(run: LiveRun, command: Calling) -> int | None:

@@ -22,6 +22,7 @@ from outlast.errors import StoreError
 from outlast.failures import FailureInfo, describe_exception, failure_to_json
 from outlast.graph.nodes import Graph
 from outlast.results import RunResult, read_result
+from outlast.sealing import Disclosure
 from outlast.storage.base import Store, WorkerKey
 from outlast.storage.outbox import Delivery, NewDelivery
 from outlast.values import encode
@@ -153,14 +154,15 @@ class Deliveries:
             message = f"the process ended each time while it called '{delivery.kind}'"
             return FailureInfo(type="HookCrashedError", message=message)
         program = self._shelf.program(delivery.graph)
+        disclosure = None if program.sealer is None else Disclosure(program.sealer)
         try:
-            result = await self._load_result(delivery)
+            result = await self._load_result(delivery, disclosure)
             function = program.functions[f"{delivery.workflow_id}?{delivery.kind}"]
         except Exception as error:  # noqa: BLE001 - what cannot be read must not stop the other deliveries
             return describe_exception(error)
-        return await self._calls.call(function, delivery.kind, result)
+        return await self._calls.call(function, delivery.kind, result, disclosure)
 
-    async def _load_result(self, delivery: Delivery) -> RunResult[object]:
+    async def _load_result(self, delivery: Delivery, disclosure: Disclosure | None) -> RunResult[object]:
         """Read the run as it was at the event that the delivery tells of."""
         program = self._shelf.program(delivery.graph)
         records = await self._store.load_facts(delivery.run, until=delivery.seq)
@@ -175,7 +177,8 @@ class Deliveries:
             head=delivery.seq,
             records=records,
         )
-        return read_result(history, program.types[delivery.workflow_id].output, with_state=True)
+        output = program.types[delivery.workflow_id].output
+        return read_result(history, output, with_state=True, disclosure=disclosure)
 
     async def _end(
         self, worker: WorkerKey, delivery: Delivery, *, failure: bytes | None, due_at_ms: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from outlast.engines.base import StartRequest
@@ -12,6 +12,7 @@ from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
 from outlast.engines.options import DriveOptions
+from outlast.sealing import Sealer
 from outlast.storage.base import NewRun, RunRow, Store
 from outlast.storage.scheduling import ScheduleStore
 
@@ -56,6 +57,16 @@ class LocalDesk:
     def store(self) -> ScheduleStore:
         """Where schedules are kept."""
         return self._store.schedules
+
+    @property
+    def sealers(self) -> Mapping[str, Sealer]:
+        """What seals the values of the workflows that have sensitive types, by their ids."""
+        return self._options.sealers
+
+    @property
+    def unstored_context(self) -> frozenset[str]:
+        """Keys of request contexts that must not be recorded."""
+        return self._options.unstored_context
 
     @property
     def fires(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -39,6 +39,7 @@ from outlast.errors import (
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.document import UnknownGraphError
 from outlast.graph.nodes import Graph
+from outlast.sealing import Sealer
 from outlast.storage.base import GraphKey, NewRun, Receipt, RunRow, Store
 from outlast.storage.flow import Flow
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
@@ -67,7 +68,7 @@ class LocalEngine:
         self._workflows = workflows
         self._options = options or DriveOptions()
         self._now_ms = self._options.now_ms
-        self._shelf = ProgramShelf(store, workflows)
+        self._shelf = ProgramShelf(store, workflows, self._options.sealers)
         self._bystander = Bystander(store, self._shelf, self._now_ms)
         self._limits = AppLimits(workflows, self._options.concurrency)
         self._tracer: Tracer | None = None
@@ -105,6 +106,16 @@ class LocalEngine:
             is_looking=lambda: self._is_stale or self._is_looking,
             jumped=self._time_jumped,
         )
+
+    @property
+    def sealers(self) -> Mapping[str, Sealer]:
+        """What seals the values of the workflows that have sensitive types, by their ids."""
+        return self._options.sealers
+
+    @property
+    def unstored_context(self) -> frozenset[str]:
+        """Keys of request contexts that must not be recorded."""
+        return self._options.unstored_context
 
     async def open(self) -> None:
         """Open the store, register as a worker unless told otherwise, and take over what is claimable."""

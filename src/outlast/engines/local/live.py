@@ -29,6 +29,7 @@ from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFact
 from outlast.graph.function import Function
 from outlast.graph.hook import StartInfo
 from outlast.graph.state import StateType
+from outlast.sealing import opened
 from outlast.storage.base import InboxKey, RunKey, RunStore
 from outlast.trace import UNTRACED, TraceContext, attempt_trace, run_trace
 from outlast.values import JsonValue, decode, encode
@@ -298,7 +299,9 @@ class LiveRun:
         """Return why a recorded value does not fit a declared type of a workflow; None if it does."""
         types = self.program.types[workflow_id]
         schema = types.input if side == "input" else types.output
-        return None if schema.is_json else check_value(self.values.resolve(value), subject, schema.decode)
+        if schema.is_json:
+            return None
+        return check_value(self.values.resolve(value), subject, schema.decode, self.program.sealer)
 
     def start_info(self, raw: bytes) -> StartInfo:
         """Make what the hook `on_start` is told, from the input of the run."""
@@ -307,9 +310,9 @@ class LiveRun:
             run_id=self.run_id,
             workflow_id=self.workflow_id,
             resource_id=self.resource_id,
-            input=types.input.decode(raw),
+            input=types.input.decode(opened(raw)),
             state=types.state.decode(self.state.data),
-            request_context=cast("dict[str, JsonValue]", decode(self.raw_request_context)),
+            request_context=cast("dict[str, JsonValue]", decode(opened(self.raw_request_context))),
         )
 
     def _state_type(self, path: str) -> StateType:
@@ -353,7 +356,7 @@ class Lookup:
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
         workflow_id = self._run.state.scope_of(path).node.workflow
-        return self._run.program.types[workflow_id].input.decode(await self.init_raw(path))
+        return self._run.program.types[workflow_id].input.decode(opened(await self.init_raw(path)))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""

@@ -14,6 +14,7 @@ from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
 from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
+from outlast.sealing import Sealer
 from outlast.storage.base import GraphKey, RunRow, RunStore, WorkerRow
 from outlast.storage.listing import RunIndex
 from outlast.values import decode
@@ -35,6 +36,8 @@ class Program:
     """The functions by reference."""
     types: Mapping[str, WorkflowTypes]
     """The declared types by workflow id."""
+    sealer: Sealer | None = None
+    """Seals the values of its runs; None if none of its types is sensitive."""
 
 
 class ProgramShelf:
@@ -44,8 +47,14 @@ class ProgramShelf:
     make any more. It can if every function they refer to still exists; else their runs wait for a worker that has them.
     """
 
-    def __init__(self, store: RunStore, workflows: Sequence[CommittedWorkflow[Any, Any]]) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        sealers: Mapping[str, Sealer] | None = None,
+    ) -> None:
         self._store = store
+        self._sealers = sealers or {}
         self._workflows = {workflow.id: workflow for workflow in workflows}
         self._graphs: dict[GraphKey, Graph] = {}
         self._programs: dict[GraphKey, Program] = {}
@@ -57,7 +66,7 @@ class ProgramShelf:
         """Store the graphs of this process's workflows, and look at all stored ones."""
         for workflow in self._workflows.values():
             key = await self._store.ensure_graph(workflow.id, workflow.fingerprint, workflow.document)
-            program = _program(key, workflow.graph, workflow)
+            program = _program(key, workflow.graph, workflow, self._sealers.get(workflow.id))
             self._current[workflow.id] = program
             self._put(key, program)
             self._graphs[key] = program.graph
@@ -85,7 +94,7 @@ class ProgramShelf:
                     names,
                 )
                 continue
-            self._put(row.key, _program(row.key, graph, workflow))
+            self._put(row.key, _program(row.key, graph, workflow, self._sealers.get(workflow.id)))
 
     @property
     def hooked(self) -> tuple[GraphKey, ...]:
@@ -164,11 +173,11 @@ def _names(graph: Graph) -> frozenset[str]:
     return frozenset(name for node in walk(graph.root) for name in references_of(node))
 
 
-def _program(key: GraphKey, graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> Program:
+def _program(key: GraphKey, graph: Graph, workflow: CommittedWorkflow[Any, Any], sealer: Sealer | None) -> Program:
     """Bring a graph together with the functions of this process, and those that the graph itself describes."""
     described = {node.function: source_function(dict(node.sources)) for node in _source_maps(graph.root)}
     composition = workflow.composition
-    return Program(key, graph, {**composition.functions, **described}, composition.types)
+    return Program(key, graph, {**composition.functions, **described}, composition.types, sealer)
 
 
 def _missing(graph: Graph, workflow: CommittedWorkflow[Any, Any]) -> set[str]:

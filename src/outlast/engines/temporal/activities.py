@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -34,6 +34,7 @@ from outlast.graph.function import Function
 from outlast.graph.hook import StartInfo
 from outlast.graph.source import source_from_json
 from outlast.graph.source_map import source_function
+from outlast.sealing import Disclosure, Sealer, disclosure_for, opened
 from outlast.values import JsonValue, decode
 
 __all__ = ["Activities"]
@@ -57,11 +58,13 @@ class Activities:
         *,
         now_ms: Callable[[], int],
         threads: BodyThreads,
+        sealers: Mapping[str, Sealer],
     ) -> None:
         self._client = client
         self._workflows = {workflow.id: workflow for workflow in workflows}
         self._now_ms = now_ms
         self._threads = threads
+        self._sealers = sealers
         self._in_flight = 0
 
     @activity.defn(dynamic=True)
@@ -185,7 +188,18 @@ class Activities:
             )
 
         subject = f"step '{task.path}'"
-        return Call(function, task.input, subject, task.request_context, make_context, limit=LARGEST_MESSAGE)
+        return Call(
+            function,
+            task.input,
+            subject,
+            task.request_context,
+            make_context,
+            limit=LARGEST_MESSAGE,
+            disclosure=self._disclose(task.workflow),
+        )
+
+    def _disclose(self, workflow_id: str) -> Disclosure | None:
+        return disclosure_for(self._sealers, workflow_id)
 
     def _call_of_hook(self, task: Task, function: Function) -> Call:
         types = self._types(task.workflow, task.scope)
@@ -195,19 +209,20 @@ class Activities:
                 run_id=task.run_id,
                 workflow_id=task.scope,
                 resource_id=task.resource_id,
-                input=types.input.decode(task.input),
+                input=types.input.decode(opened(task.input)),
                 state=types.state.decode(_object(task.state)),
-                request_context=_object(task.request_context),
+                request_context=_object(opened(task.request_context)),
             )
 
-        return Call(function, task.input, "hook 'on_start'", task.request_context, tell, is_done)
+        disclosure = self._disclose(task.workflow)
+        return Call(function, task.input, "hook 'on_start'", task.request_context, tell, is_done, disclosure=disclosure)
 
     async def _answer(self, asks: Asks, ask: Ask) -> Reply:
         """Answer a question at once, or say that it may take long."""
         if ask.kind == "check":
             types = self._types(asks.workflow, ask.scope)
             schema = types.input if ask.function == "input" else types.output
-            failure = check_value(asks.values[ask.value], ask.subject, schema.decode)
+            failure = check_value(asks.values[ask.value], ask.subject, schema.decode, self._sealers.get(asks.workflow))
             return Reply(self._now_ms(), "fits" if failure is None else Raised(failure))
         call = self._question(asks, ask)
         if ask.sources is not None:  # waits for nothing: all that it reads came with the question
@@ -239,7 +254,16 @@ class Activities:
         subject = f"map '{ask.path}'" if ask.kind == "map" else f"'{ask.path}'"
         convert = None if ask.purpose is None else converter(ask.purpose, self._now_ms())
         raw = asks.values[ask.value]
-        return Call(function, raw, subject, asks.request_context, make_context, convert, limit=LARGEST_MESSAGE // 2)
+        return Call(
+            function,
+            raw,
+            subject,
+            asks.request_context,
+            make_context,
+            convert,
+            limit=LARGEST_MESSAGE // 2,
+            disclosure=self._disclose(asks.workflow),
+        )
 
 
 async def _until_over(attempt: Attempt, past: Past) -> Outcome | None:

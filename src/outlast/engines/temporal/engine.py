@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -46,6 +46,7 @@ from outlast.errors import (
     StoreUnavailableError,
 )
 from outlast.graph.committed import CommittedWorkflow
+from outlast.sealing import Sealer
 from outlast.storage.keeping import refuse_to_delete
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
@@ -86,6 +87,16 @@ class BoundEngine:
         self._worker: TemporalWorker | None = None
         self._found: Lists | None = None
         self._asker = Asker()
+
+    @property
+    def sealers(self) -> Mapping[str, Sealer]:
+        """What seals the values of the workflows that have sensitive types, by their ids."""
+        return self._options.sealers
+
+    @property
+    def unstored_context(self) -> frozenset[str]:
+        """Keys of request contexts that must not be recorded."""
+        return self._options.unstored_context
 
     async def open(self) -> None:
         """Connect, and begin to work unless told otherwise."""

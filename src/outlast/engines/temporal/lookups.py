@@ -16,6 +16,7 @@ from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
 from outlast.engines.temporal.payloads import raw_value
 from outlast.errors import PayloadTooLargeError
 from outlast.graph.schema import Schema
+from outlast.sealing import opened
 
 __all__ = ["RemoteLookup", "TableLookup"]
 
@@ -34,7 +35,7 @@ class RemoteLookup:
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
-        return self._init_type.decode(await self.init_raw(path))
+        return self._init_type.decode(opened(await self.init_raw(path)))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""
@@ -66,7 +67,7 @@ class TableLookup:
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
-        return self._init_type.decode(await self.init_raw(path))
+        return self._init_type.decode(opened(await self.init_raw(path)))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""

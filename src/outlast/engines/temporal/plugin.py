@@ -17,7 +17,9 @@ from outlast.engines.temporal.telling import Telling
 from outlast.engines.temporal.worker import THROTTLE
 from outlast.engines.threads import BodyThreads
 from outlast.graph.committed import CommittedWorkflow
+from outlast.keys import Keyring
 from outlast.known import known_workflows
+from outlast.sensitivity import sealers_of
 
 __all__ = ["OutlastPlugin"]
 
@@ -37,6 +39,7 @@ class OutlastPlugin(SimplePlugin):
         *,
         max_threads: int | None = None,
         hook_timeout: timedelta = timedelta(seconds=30),
+        keys: Keyring | None = None,
     ) -> None:
         """Say what the worker can do.
 
@@ -44,11 +47,15 @@ class OutlastPlugin(SimplePlugin):
             workflows: The committed workflows whose functions it calls.
             max_threads: How many sync bodies run at a time; None for as many as suit the machine.
             hook_timeout: How long one call of `on_finish` or `on_error` may take.
+            keys: The keys of sensitive data, as for `Outlast`.
 
         Raises:
+            ConfigurationError: A workflow declares sensitive types, and there are no keys.
             DefinitionError: Something in `workflows` is not a committed workflow, or two have the same id.
         """
-        self._workflows = list(known_workflows(workflows).values())
+        known = known_workflows(workflows)
+        self._workflows = list(known.values())
+        self._sealers = sealers_of(known, keys)
         super().__init__("outlast", workflows=[OutlastRun])  # pyright: ignore[reportUnknownMemberType]
         self._max_threads = max_threads or DriveOptions().max_threads
         self._hook_timeout = hook_timeout
@@ -59,8 +66,11 @@ class OutlastPlugin(SimplePlugin):
         """Add what drives runs. News of a cancel come with heartbeats, so these are not held back for long."""
         configured = cast("dict[str, Any]", super().configure_worker(config))
         self._threads = BodyThreads(self._max_threads)
-        activities = Activities(configured["client"], self._workflows, now_ms=WALL_CLOCK.now_ms, threads=self._threads)
-        self._telling = Telling(configured["client"], self._workflows, hook_timeout=self._hook_timeout)
+        client = configured["client"]
+        activities = Activities(
+            client, self._workflows, now_ms=WALL_CLOCK.now_ms, threads=self._threads, sealers=self._sealers
+        )
+        self._telling = Telling(client, self._workflows, hook_timeout=self._hook_timeout, sealers=self._sealers)
         ours = [activities.call, activities.ask, self._telling.tell]
         configured["activities"] = [*configured.get("activities", ()), *ours]
         for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 
@@ -26,6 +26,7 @@ from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.function import Function
 from outlast.results import RunResult, read_result
+from outlast.sealing import Disclosure, Sealer, disclosure_for
 
 __all__ = ["Telling"]
 
@@ -42,11 +43,17 @@ class Telling:
     """Calls the hooks of this process's workflows."""
 
     def __init__(
-        self, client: Client, workflows: Sequence[CommittedWorkflow[Any, Any]], *, hook_timeout: timedelta
+        self,
+        client: Client,
+        workflows: Sequence[CommittedWorkflow[Any, Any]],
+        *,
+        hook_timeout: timedelta,
+        sealers: Mapping[str, Sealer],
     ) -> None:
         self._client = client
         self._workflows = {workflow.id: workflow for workflow in workflows}
         self._hook_timeout = hook_timeout
+        self._sealers = sealers
         self._made: HookCalls | None = None
 
     @activity.defn(name=TELL)
@@ -75,8 +82,9 @@ class Telling:
     ) -> FailureInfo | None:
         beating = asyncio.create_task(_beat(past), name=f"outlast heartbeat {errand.kind}")
         try:
-            result = await self._read(workflow, errand)
-            return await self._calls.call(function, errand.kind, result)
+            disclosure = disclosure_for(self._sealers, workflow.id)
+            result = await self._read(workflow, errand, disclosure)
+            return await self._calls.call(function, errand.kind, result, disclosure)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             if details is not None and details.worker_shutdown:
@@ -87,7 +95,9 @@ class Telling:
         finally:
             beating.cancel()
 
-    async def _read(self, workflow: CommittedWorkflow[Any, Any], errand: Errand) -> RunResult[Any]:
+    async def _read(
+        self, workflow: CommittedWorkflow[Any, Any], errand: Errand, disclosure: Disclosure | None
+    ) -> RunResult[Any]:
         """Read the run as it was at the event that is told of."""
         reading = Reading(self._client, activity.info().workflow_id or "")
         await reading.read()
@@ -107,7 +117,7 @@ class Telling:
             head=errand.seq,
             records=records,
         )
-        return read_result(history, workflow.output, with_state=True)
+        return read_result(history, workflow.output, with_state=True, disclosure=disclosure)
 
     def _leave(self, past: Past, why: str, pause: timedelta) -> NoReturn:
         """Leave the call to another worker; it does not count."""

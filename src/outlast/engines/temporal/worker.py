@@ -37,8 +37,10 @@ class TemporalWorker:
         options: DriveOptions,
     ) -> None:
         self._threads = BodyThreads(options.max_threads)
-        activities = Activities(client, workflows, now_ms=options.now_ms, threads=self._threads)
-        self._telling = Telling(client, workflows, hook_timeout=options.hook_timeout)
+        activities = Activities(
+            client, workflows, now_ms=options.now_ms, threads=self._threads, sealers=options.sealers
+        )
+        self._telling = Telling(client, workflows, hook_timeout=options.hook_timeout, sealers=options.sealers)
         self._worker = Worker(
             client,
             task_queue=place.task_queue,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, TypeVar
 
+from outlast.sealing import masked_value
 from outlast.server.wire.body import ResumeBody, StartBody, StreamBody, TimeTravelBody
 from outlast.values import InvalidValueError, JsonValue, decode
 
@@ -32,7 +33,7 @@ def with_context(body: Body, query: str | None) -> Body:
 
 def redact(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return a recorded context for readers: what callers hand to steps may be what opens other doors."""
-    return {key: "[redacted]" if _SECRET.search(key) else value for key, value in context.items()}
+    return {key: "[redacted]" if _SECRET.search(key) else masked_value(value) for key, value in context.items()}
 
 
 def _read(text: str) -> dict[str, JsonValue]:

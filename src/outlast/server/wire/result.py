@@ -16,6 +16,7 @@ from outlast.graph.function import Function
 from outlast.graph.schema import JSON
 from outlast.instant import from_ms
 from outlast.results import RunResult, StepResult, read_result
+from outlast.sealing import masked_value
 from outlast.server.wire.context import redact
 from outlast.server.wire.graph import index_paths, step_graph, top_level_ids
 from outlast.storage.listing import RunSummary
@@ -75,7 +76,7 @@ def run_details(
         parts["serializedStepGraph"] = step_graph(history.graph, functions)
     return {
         **_head(history),
-        **({"initialState": dict(view.state.data)} if view.state.data else {}),
+        **({"initialState": _shown_state(view)} if view.state.data else {}),
         **{key: value for key, value in parts.items() if key in fields},
         "suspendedPaths": _places(history, result.suspended),
         "resumeLabels": _labels(view),
@@ -92,7 +93,7 @@ def run_row(history: History, *, functions: Mapping[str, Function]) -> dict[str,
     snapshot: dict[str, JsonValue] = {
         "runId": history.run_id,
         "status": status,
-        "value": dict(view.state.data),
+        "value": _shown_state(view),
         "context": {"input": result.input, **{path: _step(step) for path, step in steps.items()}},
         "activePaths": [],
         "stepExecutionPath": [each for each in top_level_ids(history.graph) if each in steps],
@@ -118,6 +119,10 @@ def light_row(run: RunSummary) -> dict[str, JsonValue]:
         "updatedAt": wire_time(run.updated_at_ms),
         "snapshot": {"runId": run.run_id, "status": run.status.value, "timestamp": run.updated_at_ms},
     }
+
+
+def _shown_state(view: RunView) -> JsonValue:
+    return masked_value(dict(view.state.data))
 
 
 def render_error(failure: FailureInfo) -> dict[str, JsonValue]:
