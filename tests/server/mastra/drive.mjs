@@ -332,6 +332,32 @@ test('of two resumes that race one wins', async () => {
   assert.equal((await client.getWorkflow('approval').runById(run.runId)).status, 'success');
 });
 
+test('schedules', async () => {
+  const made = await client.createSchedule({
+    id: 'nightly', workflowId: 'count', cron: '0 2 * * *', timezone: 'Europe/Berlin', inputData: { amount: 1 },
+    requestContext: { tenant: 7 }, metadata: { owner: 'ops' },
+  });
+  assert.equal(made.status, 'active');
+  assert(made.nextFireAt > made.createdAt);
+  assert.deepEqual(await client.getSchedule('nightly'), made);
+  const { schedules } = await client.listSchedules({ workflowId: 'count', status: 'active' });
+  assert.deepEqual(schedules.map(each => each.id), ['nightly']);
+  const changed = await client.updateSchedule('nightly', { cron: '0 3 * * *' });
+  assert.equal(changed.cron, '0 3 * * *');
+  assert.deepEqual(changed.requestContext, { tenant: 7 });
+  assert.equal((await client.pauseSchedule('nightly')).status, 'paused');
+  assert.equal((await client.resumeSchedule('nightly')).status, 'active');
+  const { claimId } = await client.runSchedule('nightly');
+  const run = await ended(client.getWorkflow('count'), claimId);
+  assert.deepEqual([run.status, run.result], ['success', { total: 2, tenant: 7 }]);
+  const { triggers } = await client.listScheduleTriggers('nightly', { limit: 10 });
+  assert.deepEqual(triggers.map(each => [each.runId, each.triggerKind]), [[claimId, 'manual']]);
+  await refused(client.createSchedule({ id: 'nightly', workflowId: 'count', cron: '@daily', inputData: { amount: 1 } }), 409, 'schedule-exists');
+  await refused(client.createSchedule({ workflowId: 'count', cron: '61 * * * *', inputData: { amount: 1 } }), 400, 'input');
+  await client.deleteSchedule('nightly');
+  await refused(client.getSchedule('nightly'), 404, 'schedule-not-found');
+});
+
 test('tokens', async () => {
   const nobody = new MastraClient({ baseUrl: protectedUrl, retries: 0 });
   await refused(nobody.listWorkflows(), 401, 'unauthenticated');
