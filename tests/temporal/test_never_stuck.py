@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -166,14 +167,21 @@ async def test_signal_of_somebody_else_is_ignored(place: Place) -> None:
     assert result.result == "yes"
 
 
-def test_app_that_needs_what_is_lacking_is_refused_when_it_is_made(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("option", "lacking"),
+    [({"on_exit": "finish"}, Capability.IDLENESS), ({"stream_retention": timedelta(days=1)}, Capability.SAYING)],
+    ids=["on_exit", "stream_retention"],
+)
+def test_app_that_needs_what_is_lacking_is_refused_when_it_is_made(
+    place: Place, option: dict[str, Any], lacking: Capability
+) -> None:
     """20: a capability that is lacking is told by its name, with what to do."""
     workflow = Workflow("w").then(size_of).commit()
 
     with pytest.raises(UnsupportedByEngineError) as caught:
-        place.app(workflow, on_exit="finish")
+        place.app(workflow, **option)
 
-    assert caught.value.capability == Capability.IDLENESS
+    assert caught.value.capability == lacking
 
 
 async def test_worker_that_lacks_a_function_leaves_the_step_to_another(place: Place) -> None:

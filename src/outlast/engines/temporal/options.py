@@ -71,6 +71,8 @@ class TemporalEngine:
         """
         if options.on_exit == "finish":
             raise lacking(Capability.IDLENESS)
+        if options.stream_retention is not None:
+            raise lacking(Capability.SAYING)
         if options.must_trace:
             raise lacking(Capability.TRACING)
         if any(workflow.schedules for workflow in workflows):
