@@ -48,6 +48,7 @@ def test_quick_run_measures_everything_and_leaves_nothing_behind(tmp_path: Path)
     assert all(value > 0 for value in found.values())
 
 
+@pytest.mark.slow
 def test_table_shows_each_system_with_its_disk_policy_and_target():
     run = run_benchmarks("--only", "W3")
 

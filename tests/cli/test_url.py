@@ -26,6 +26,7 @@ def url(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield json.loads(line)["url"]
 
 
+@pytest.mark.slow
 def test_verbs_of_run_work_on_a_server(terminal: Terminal, url: str):
     there = ("--url", url)
     started = terminal.type("run", "start", "approval", "--id", "a1", "-i", '"a"', "--wait", "--json", *there)

@@ -106,6 +106,7 @@ def started(service: str, store: Path, *more: str) -> Iterator[dict[str, Any]]:
             process.terminate()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_commands_of_the_containers_work_together_on_one_file(tmp_path: Path):
     store = tmp_path / "outlast.db"

@@ -32,6 +32,7 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(level)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + 10 * WORLDS)
 def test_whatever_befalls_the_workers_every_run_ends_as_it_must() -> None:
     """12.1: one winner for each outcome, no run lost, every write fenced, all runs end."""

@@ -70,6 +70,7 @@ async def live(path: Path, receiver: Receiver, verb: str) -> int:
     return await process.wait()
 
 
+@pytest.mark.slow
 async def test_killed_recovered_and_resumed_run_is_one_trace_in_which_no_span_comes_twice(
     receiver: Receiver, tmp_path: Path
 ):
