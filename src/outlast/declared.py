@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.history import History
+from outlast.errors import ConfigurationError
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.function import Function
 from outlast.graph.nodes import LoopNode, MapNode, Node, StepNode, WaitNode, WorkflowNode
 from outlast.graph.schema import JSON, Schema
+from outlast.sealing import has_seals
 
 __all__ = ["Declared"]
 
@@ -22,6 +25,21 @@ class Declared:
     """Functions by reference."""
     workflows: Mapping[str, WorkflowTypes]
     """Types of workflows, nested ones included, by id."""
+
+    def check_keys(self, history: History) -> None:
+        """Refuse to record values for a run that holds sensitive ones, where nobody knows which of these would be.
+
+        Raises:
+            ConfigurationError: The workflow is not known here, and values of the run are sealed.
+        """
+        if history.workflow_id in self.workflows:
+            return
+        if any(has_seals(record.payload or b"") or has_seals(record.body or b"") for record in history.records):
+            message = (
+                f"run {history.run_id} holds sensitive values, and this process does not know which parts of its "
+                f"workflow '{history.workflow_id}' are; do it in an app that has the workflow and its keys"
+            )
+            raise ConfigurationError(message)
 
     def input_of(self, node: Node) -> Schema[Any]:
         """Return the type of what a node receives."""

@@ -356,6 +356,7 @@ class Repairable(ABC, Generic[Out_co]):
         return self._handle_on(self.run_id)
 
     def _draft(self, history: History, wish: Wish) -> Draft:
+        self._declared.check_keys(history)
         unstored = self._engine.unstored_context
         make = partial(make_draft, history, wish, self._declared, unstored=unstored)
         return disclosed(self._engine.sealers.get(history.workflow_id), make)

@@ -377,6 +377,7 @@ class RunHandle(Repairable[Out_co]):
             chosen = choose_suspensions(state, path=None if step is None else path_of(step), label=label, index=index)
         except TargetUnclearError as error:
             raise ResumeTargetError(self.run_id, str(error), error.is_ambiguous) from None
+        self._declared.check_keys(history)
         nodes = {each.path: state.frame(each.path).node for each in chosen}
         sealer = self._engine.sealers.get(history.workflow_id)
         context, raw = disclosed(sealer, partial(self._resumption, history, data, request_context, nodes))

@@ -495,6 +495,21 @@ def _waiting(name: str) -> CommittedWorkflow[Any, Any]:
     return Workflow(name, input=Payment, output=Payment).then(pause).commit()
 
 
+async def test_run_with_sensitive_values_is_resumed_only_where_its_types_are_known(bench: Bench):
+    """A process that has the store alone would record the resume data in clear."""
+    workflow = _waiting("unknown")
+    async with bench.app(workflow, keys=KEYS) as app:
+        run = await begin(app, workflow, PAYMENT)
+        await eventually(lambda: has_status(run, "suspended"))
+
+    async with bench.app(worker=False) as stranger:
+        shown = await stranger.run(run.run_id).snapshot()
+        with pytest.raises(ConfigurationError, match="in an app that has the workflow and its keys"):
+            await stranger.run(run.run_id).resume_async(CARD)
+
+    assert shown.input == {"card": MASK, "pin": MASK, "password": MASK, "amount": 1}
+
+
 @pytest.mark.requires(Capability.KEYED_LIMITS)
 async def test_sensitive_value_as_key_of_a_limit_is_refused(bench: Bench):
     for number, key in enumerate(["card", lambda payment: f"of {payment.card}"]):
