@@ -293,8 +293,9 @@ def _record_inserts(
             deadlines += (run.start_by_ms, key, run.records[-1].seq)
         if run.flow is not None:
             flow.begin(connection, key, run.flow)
-    _execute_rows(connection, "insert_tags", tags, 2)
-    _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
+    if tags or deadlines:
+        _execute_rows(connection, "insert_tags", tags, 2)
+        _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
 
 
 def row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
@@ -357,6 +358,8 @@ def insert_events(connection: sqlite3.Connection, events: EventRows) -> None:
 
 def _execute_rows(connection: sqlite3.Connection, name: str, values: list[SqlValue], columns: int) -> int:
     """Run a multi-row statement over a flat list of values; return how many rows it changed."""
+    if not values:
+        return 0
     changed = 0
     for start, size in chunks(len(values) // columns):
         piece = values if len(values) == size * columns else values[start * columns : (start + size) * columns]
