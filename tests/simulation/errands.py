@@ -68,6 +68,14 @@ async def hopeless(n: int) -> int:
 
 
 @step
+async def not_at_first(n: int, ctx: StepContext) -> int:
+    await _take_time()
+    if ctx.execution == 0:
+        raise ConnectionError("not in this execution")
+    return n * 3
+
+
+@step
 async def say(n: int, ctx: StepContext) -> int:
     for number in range(3):
         ctx.write(number)
@@ -92,8 +100,8 @@ class Case:
     input: Any
     result: Any
     status: str = "success"
-    verb: Literal["resume", "cancel"] | None = None
-    """What somebody does to the run while it waits."""
+    verb: Literal["resume", "cancel", "restart"] | None = None
+    """What somebody does to the run while it waits, or when it has failed."""
 
 
 def _of_int(id: str, **options: Any) -> Workflow[Any, Any, Any]:
@@ -115,5 +123,6 @@ CASES = (
     ),
     Case(_of_int("doomed").then(add_one).then(hopeless).commit(), 1, None, status="failed"),
     Case(_of_int("dropped").then(add_one).wait_for("it", resume=int).commit(), 1, None, "canceled", "cancel"),
+    Case(_of_int("repaired").then(add_one).then(not_at_first).then(double).commit(), 1, 12, verb="restart"),
     Case(_of_int("told", on_finish=tell).then(say).then(double).commit(), 1, 2),
 )

@@ -69,6 +69,7 @@ class SimulatedProcess:
         workflows: Sequence[CommittedWorkflow[Any, Any]],
         *,
         work: Callable[[Outlast], Awaitable[None]],
+        **options: Any,
     ) -> None:
         self.name = name
         self.clock = SimulatedClock(the_loop(), name)
@@ -77,6 +78,7 @@ class SimulatedProcess:
         self._database = database
         self._workflows = workflows
         self._work = work
+        self._options = options
         context = copy_context()
         context.run(PROCESS.set, name)
         self.task = the_loop().create_task(self._live(), name=name, context=context)
@@ -93,6 +95,7 @@ class SimulatedProcess:
                 grace=timedelta(seconds=1),
                 max_recoveries=1_000,
                 tracing=False,
+                **self._options,
             ) as app:
                 await self._work(app)
         except StoreError:  # it could not open or leave in good order: then it ends like that

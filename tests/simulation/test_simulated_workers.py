@@ -19,7 +19,7 @@ import pytest
 from simulation.world import live_through
 
 SEED = int(os.environ.get("OUTLAST_SEED", "0"))
-WORLDS = int(os.environ.get("OUTLAST_SEEDS", "20"))
+WORLDS = int(os.environ.get("OUTLAST_SEEDS", "15"))
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from simulation.seeded_loop import SeededLoop
 
 __all__ = ["World", "live_through"]
 
-_PROCESSES = 3
+_PROCESSES = (2, 3, 4)
 _BAD_TIMES_S = 20.0
 _CALM_S = 120.0
 _DOOMS: tuple[Doom, ...] = ("before", "after", "lost", "failed")
@@ -70,14 +70,14 @@ class World:
         self._to_do = {run_id: case for run_id, case in self.runs.items() if case.verb is not None}
         self._processes: list[SimulatedProcess] = []
         self._numbers = count(1)
-        self._is_over = False
+        self._is_over = self._is_calm = False
+        self._most = self._chance.choice(_PROCESSES)
         self.fates: Counter[str] = Counter()
         """What happened, by kind."""
 
     async def live(self) -> None:
         """Live through bad times and through calm ones, until all is done."""
-        for _ in range(_PROCESSES):
-            self._begin()
+        self._replace_the_dead()
         until = self._loop.time() + _BAD_TIMES_S
         while self._loop.time() < until:
             await asyncio.sleep(self._chance.expovariate(4.0))  # noqa: TID251 - simulated time
@@ -102,7 +102,12 @@ class World:
     def _begin(self) -> None:
         name = f"process-{next(self._numbers)}"
         workflows = [case.workflow for case in CASES]
-        self._processes.append(SimulatedProcess(name, self.database, workflows, work=self._work))
+        options = {
+            "worker": self._chance.random() < 0.8 or self._is_calm,
+            "max_runs": self._chance.choice([2, 5, 1_000]),
+            "max_steps": self._chance.choice([1, 3, 1_000]),
+        }
+        self._processes.append(SimulatedProcess(name, self.database, workflows, work=self._work, **options))
 
     def _befall(self, process: SimulatedProcess) -> None:
         """Let something happen to a process."""
@@ -121,13 +126,15 @@ class World:
             self._replace_the_dead()
 
     def _replace_the_dead(self) -> None:
-        while sum(each.is_alive for each in self._processes) < _PROCESSES:
+        while sum(each.is_alive for each in self._processes) < self._most:
             self._begin()
 
     def _calm_down(self) -> None:
         for process in self._processes:
             process.doom = None
             process.clock.offset = 0.0
+        self._is_calm = True
+        self._begin()  # whatever the others are, from now on there is a worker
         self._replace_the_dead()
 
     async def _work(self, app: Outlast) -> None:
@@ -153,10 +160,12 @@ class World:
     async def _do(self, app: Outlast, run_id: str) -> None:
         case, run = self.runs[run_id], app.run(run_id)
         try:
-            if await run.status() != "suspended":
+            if await run.status() != ("failed" if case.verb == "restart" else "suspended"):
                 return
             if case.verb == "cancel":
                 await run.cancel()
+            elif case.verb == "restart":
+                await run.restart_async()
             else:
                 await run.resume_async(10 // 2)
         except (RunNotFoundError, RunStateError):
@@ -173,8 +182,12 @@ class World:
         return left + [f"{each} is {rows[each].status}" for each in rows if not rows[each].status.is_terminal]
 
     def _have_all_ended(self) -> bool:
+        if self._left():
+            return False
         has_told_all = all(TOLD[run_id] for run_id, case in self.runs.items() if case.workflow.id == "told")
-        return not self._left() and has_told_all
+        rows = self.database.run_ids
+        is_restarted = all(rows[each].execution for each, case in self.runs.items() if case.verb == "restart")
+        return is_restarted and has_told_all
 
     async def check(self) -> None:
         """Check what must hold, whatever happened."""
@@ -188,7 +201,13 @@ class World:
         for run_id, case in self.runs.items():
             run = self.database.run_ids[run_id]
             records = run.load(after=0, until=None, limit=None, facts_only=False)
-            check_journal(records)
+            executions = [[each for each in records if each.execution == number] for number in range(run.execution + 1)]
+            assert run.execution == int(case.verb == "restart"), "it is restarted once"
+            if len(executions) == 1:
+                check_journal(records)
+            for execution in executions:
+                ends = Counter(each.path for each in execution if each.type in ("step-succeeded", "run-finished"))
+                assert set(ends.values()) == {1}
             resumed = [each for each in records if each.type == "step-resumed"]
             assert len(resumed) == (case.verb == "resume"), "a suspension is resumed once"
             self._check_fences(run.key)
