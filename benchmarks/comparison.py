@@ -13,6 +13,13 @@ __all__ = ["Ratio", "compare", "render_comparison"]
 # A peer of which it is not known when its data reaches the disk is compared with the slower of our two classes.
 CLASS_OF = {"fsync": "full", "no fsync": "normal"}
 COMPARED = {"W1": "p50", "W1q": "p50", "W2": "rate", "W3": "rate", "W4": "rate", "W5": "p50", "W6": "seconds"}
+LEGEND = """
+Above 1, Outlast is faster. An empty cell: the peer has no such thing, or was
+not measured. By the time (p50) of W1 a start while runs execute, W1q a start
+when nothing else happens, W5 a step of ten in a row; by the rate of W2 one-
+step runs, W3 runs of ten steps, W4 a list mapped in one run; by the time of
+W6 a long run.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +61,5 @@ def render_comparison(ratios: Sequence[Ratio]) -> Iterator[str]:
         }
         cells = [by_workload.get(workload, "") for workload in COMPARED]
         yield ("  {:<24} {:<10}" + " {:>5}" * len(COMPARED)).format(peer.label, peer.disk, *cells).rstrip()
+    yield "-" * WIDTH
+    yield from LEGEND.strip().splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.catalog import catalog
-from benchmarks.comparison import compare, render_comparison
+from benchmarks.comparison import COMPARED, compare, render_comparison
 from benchmarks.report import Report
 from benchmarks.subject import PEER_SIZES, System
 
@@ -47,6 +47,14 @@ def test_the_comparison_fits_eighty_columns() -> None:
 
     assert lines
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_the_comparison_says_what_its_columns_are() -> None:
+    report = report_of("W2", "rate", {FULL: 1e6, NORMAL: 1e6, PEER: 1.0})
+
+    text = "\n".join(render_comparison(compare(report)))
+
+    assert all(f"{workload} " in text.split("Above 1")[1] for workload in COMPARED)
 
 
 def test_without_peers_there_is_no_comparison() -> None:
