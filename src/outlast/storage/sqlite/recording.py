@@ -293,9 +293,8 @@ def _record_inserts(
             deadlines += (run.start_by_ms, key, run.records[-1].seq)
         if run.flow is not None:
             flow.begin(connection, key, run.flow)
-    if tags or deadlines:
-        _execute_rows(connection, "insert_tags", tags, 2)
-        _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
+    _execute_rows(connection, "insert_tags", tags, 2)
+    _execute_rows(connection, "insert_start_deadlines", deadlines, 3)
 
 
 def row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
