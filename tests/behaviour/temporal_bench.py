@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from outlast.engines.base import GraphInFlight, StartRequest
 from outlast.engines.temporal import TemporalEngine
 from outlast.engines.temporal.engine import BoundEngine
 from outlast.engines.temporal.lacks import LACKS
+from outlast.engines.temporal.tidings import SPANS
 from outlast.storage.base import Store
 from outlast.storage.listing import RunCount, RunListing, RunQuery
 from temporal_server import TemporalServer
@@ -33,6 +35,17 @@ class _CaughtUp(BoundEngine):
     """Reads lists when the server has made visible what its runs have come to: tests compare them with that."""
 
     started: set[str]
+
+    async def close(self) -> int:
+        """Leave when the spans of the runs are exported: that is done beside them."""
+        if self._worker is not None:
+            for run_id in self.started:
+                await eventually(partial(self._is_exported, run_id), within=20)
+        return await super().close()
+
+    async def _is_exported(self, run_id: str) -> bool:
+        reading = await self._read(run_id)
+        return reading is None or not any(each.kind == SPANS for each in reading.untold)
 
     async def start(self, request: StartRequest) -> None:
         await super().start(request)

@@ -346,8 +346,10 @@ async def test_deliveries_that_are_due_can_be_read(bench: Bench) -> None:
     async with bench.app(workflow, worker=False) as app:
         deliveries = await app.run("run").deliveries()
 
-    left = [("on_finish", 0), ("on_error", 0)][len(told.of) :]
-    assert [(each.hook, each.execution) for each in deliveries if each.due_at is not None] == left
+    both = [("on_finish", 0), ("on_error", 0)]
+    due = [(each.hook, each.execution) for each in deliveries if each.due_at is not None]
+    # The one that was called when the app was left may be due once more.
+    assert due in (both[len(told.of) :], both[max(0, len(told.of) - 1) :])
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])

@@ -28,8 +28,6 @@ from outlast import (
 from outlast.core.spans import SpanFold
 from outlast.engines.capability import Capability
 
-pytestmark = pytest.mark.requires(Capability.TRACING)
-
 
 class Traces:
     """A provider, and what it was given."""
@@ -289,6 +287,7 @@ async def test_run_that_another_process_resumes_stays_in_one_trace_and_no_span_c
     assert attributes(first.spans[-1])["outlast.status"] == "suspended"
 
 
+@pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
 async def test_run_that_ends_without_a_worker_is_exported_by_who_ended_it(bench: Bench):
     traces = Traces()
     async with bench.app(APPROVAL, tracing=False) as app:

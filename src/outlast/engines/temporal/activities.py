@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 from outlast.core.flow.hook import ON_START_PATH
 from outlast.engines.answers import converter
 from outlast.engines.perform import Call, Outcome, Raised, check_value, is_done, perform_async, perform_sync
+from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.attempt import Attempt
 from outlast.engines.temporal.flow import ASK
 from outlast.engines.temporal.lookups import RemoteLookup, TableLookup
@@ -35,6 +36,7 @@ from outlast.graph.hook import StartInfo
 from outlast.graph.source import source_from_json
 from outlast.graph.source_map import source_function
 from outlast.sealing import Disclosure, Sealer, disclosure_for, opened
+from outlast.trace import attempt_trace, run_trace
 from outlast.values import JsonValue, decode
 
 __all__ = ["Activities"]
@@ -59,12 +61,14 @@ class Activities:
         now_ms: Callable[[], int],
         threads: BodyThreads,
         sealers: Mapping[str, Sealer],
+        tracer: Tracer | None,
     ) -> None:
         self._client = client
         self._workflows = {workflow.id: workflow for workflow in workflows}
         self._now_ms = now_ms
         self._threads = threads
         self._sealers = sealers
+        self._tracer = tracer
         self._in_flight = 0
 
     @activity.defn(dynamic=True)
@@ -74,7 +78,13 @@ class Activities:
         function = self._find_function(task.workflow, task.function)
         if function is None:
             return self._leave(task.function, task.workflow)
-        attempt = Attempt(task.path, timeout_ms=task.timeout_ms, grace_ms=task.grace_ms, threads=self._threads)
+        attempt = Attempt(
+            task.path,
+            timeout_ms=task.timeout_ms,
+            grace_ms=task.grace_ms,
+            threads=self._threads,
+            enter=self._enter(task),
+        )
         past = _past()
         if task.path == ON_START_PATH:
             call = self._call_of_hook(task, function)
@@ -138,6 +148,19 @@ class Activities:
             message = Reply(self._now_ms(), refused, past.restarts, past.crashes).to_bytes()
         return raw_value(message)
 
+    def _is_sampled(self, source: Task | Asks) -> bool:
+        return self._tracer is None or self._tracer.is_sampled(source.run_id, source.workflow, source.tracing)
+
+    def _enter(self, task: Task) -> Callable[[], None] | None:
+        """Return what makes the span of an attempt the current one of a body; None without tracing."""
+        if self._tracer is None:
+            return None
+        run = run_trace(task.run_id, 0, task.tracing, is_sampled=self._is_sampled(task))
+        is_hook = task.path == ON_START_PATH
+        call = (task.attempt, task.suspensions)
+        place = run if is_hook else attempt_trace(run, task.run_id, 0, task.path, call=call)
+        return partial(self._tracer.enter, place)
+
     def _find_function(self, workflow_id: str, reference: str) -> Function | None:
         workflow = self._workflows.get(workflow_id)
         return None if workflow is None else workflow.functions.get(reference)
@@ -160,6 +183,7 @@ class Activities:
             is_recovered=is_recovered,
             canceled=CancelFlag(attempt.canceled),
             is_resumed=task.resume_data is not None,
+            suspensions=task.suspensions,
             is_timed_out=has_suspended and task.resume_data is None,
             suspend_data=task.suspend_data,
             resume_data=task.resume_data,
@@ -173,6 +197,8 @@ class Activities:
             resource_id=task.resource_id,
             execution=0,
             request_context=task.request_context,
+            tracing=task.tracing,
+            is_sampled=self._is_sampled(task),
         )
 
         def make_context(value: object) -> ReadContext[Any]:
@@ -241,6 +267,8 @@ class Activities:
             resource_id=asks.resource_id,
             execution=0,
             request_context=asks.request_context,
+            tracing=asks.tracing,
+            is_sampled=self._is_sampled(asks),
         )
         make_context = partial(
             ReadContext,

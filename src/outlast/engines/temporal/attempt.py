@@ -20,12 +20,21 @@ __all__ = ["Attempt"]
 class Attempt:
     """A body that is called once. Everything but the body itself happens on the event loop."""
 
-    def __init__(self, path: str, *, timeout_ms: int | None, grace_ms: int, threads: BodyThreads) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        timeout_ms: int | None,
+        grace_ms: int,
+        threads: BodyThreads,
+        enter: Callable[[], None] | None = None,
+    ) -> None:
         self.path = path
         """What is called."""
         self._timeout_ms = timeout_ms
         self._grace = grace_ms / 1000
         self._threads = threads
+        self._enter = enter
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Outcome | None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
@@ -35,10 +44,13 @@ class Attempt:
 
     def start(self, call: Call) -> None:
         """Call the body."""
+        context = contextvars.copy_context()
+        if self._enter is not None:
+            context.run(self._enter)
         if call.function.is_async:
-            self._task = self._loop.create_task(self._perform(call), name=f"outlast {self.path}")
+            self._task = self._loop.create_task(self._perform(call), name=f"outlast {self.path}", context=context)
         else:
-            self._threads.submit(partial(self._perform_in_thread, call), contextvars.copy_context())
+            self._threads.submit(partial(self._perform_in_thread, call), context)
         if self._timeout_ms is not None:
             self._after(self._timeout_ms / 1000, self._took_too_long)
 

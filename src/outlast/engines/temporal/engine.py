@@ -26,6 +26,7 @@ from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededSt
 from outlast.engines.capability import Capability
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import ScheduleDesk
+from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.asking import Asker
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
@@ -50,7 +51,6 @@ from outlast.sealing import Sealer
 from outlast.storage.keeping import refuse_to_delete
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
-from outlast.trace import UNTRACED
 from outlast.values import decode
 
 __all__ = ["BoundEngine"]
@@ -87,6 +87,7 @@ class BoundEngine:
         self._worker: TemporalWorker | None = None
         self._found: Lists | None = None
         self._asker = Asker()
+        self._tracer: Tracer | None = None
 
     @property
     def sealers(self) -> Mapping[str, Sealer]:
@@ -100,11 +101,12 @@ class BoundEngine:
 
     async def open(self) -> None:
         """Connect, and begin to work unless told otherwise."""
+        self._tracer = self._options.find_tracer()
         self._client = await self._place.connect()
         self._found = Lists(self._client, self._place.prefix)
         await self._found.prepare()
         if self._options.is_worker:
-            self._worker = TemporalWorker(self._client, self._place, self._workflows, self._options)
+            self._worker = TemporalWorker(self._client, self._place, self._workflows, self._options, self._tracer)
             await self._worker.start()
 
     async def close(self) -> int:
@@ -115,8 +117,9 @@ class BoundEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Start a workflow; the server has it on disk when this returns."""
-        if request.tracing is not UNTRACED:
-            raise lacking(Capability.TRACING)
+        tracer = self._tracer
+        if tracer is not None:
+            request = request.placed(tracer.current())
         if request.flow is not None:
             raise lacking(Capability.PRIORITIES)
         now_ms = self._options.now_ms()
@@ -135,6 +138,8 @@ class BoundEngine:
             start_within_ms=request.start_within_ms,
             per_step=request.per_step,
             tags=request.tags,
+            tracing=request.tracing,
+            is_traced=tracer is not None and tracer.is_sampled(request.run_id, request.workflow.id, request.tracing),
             hook_delay_ms=self._options.hook_delay // timedelta(milliseconds=1),
             graph=request.workflow.document,
             input=request.input,

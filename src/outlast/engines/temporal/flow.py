@@ -234,7 +234,9 @@ class OutlastRun:
             with suppress(ActivityError):  # it is given up; the history keeps why
                 await workflow.execute_activity(
                     TELL,
-                    raw_value(Errand(start.run_id, tiding.kind, tiding.seq, start.hook_delay_ms).to_bytes()),
+                    raw_value(
+                        Errand(start.run_id, tiding.kind, tiding.seq, start.hook_delay_ms, tiding.after).to_bytes()
+                    ),
                     activity_id=f"?{tiding.kind}:{tiding.seq}",
                     result_type=RawValue,
                     start_to_close_timeout=_FOR_EVER,

@@ -103,9 +103,10 @@ class Ledger:
         self._verdict: FailureInfo | None = None
         self._now_ms = 0
         self._stays_until = 0
+        self._told_until = 0
         if start.snapshot is not None:
             self._restore(start.snapshot)
-        self.tidings = Tidings(self.state)
+        self.tidings = Tidings(self.state, is_traced=start.is_traced, told_until=self._told_until)
         """Which hooks must be told of what."""
 
     @property
@@ -145,6 +146,7 @@ class Ledger:
             deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
             per_step=start.per_step,
             start_deadline_ms=None if within_ms is None else starts_at_ms + within_ms,
+            tracing=start.tracing,
         )
         self._commands.extend(self._fold(event, start.input))
 
@@ -209,6 +211,7 @@ class Ledger:
             "state": state_to_json(self.state),
             "seqs": cast("list[JsonValue]", seqs),
             "created_at_ms": self.created_at_ms,
+            "told_until": self.tidings.told_until,
         }
         snapshot = pack(header, self.request_context, *(self._payloads[seq] for seq in seqs))
         message = replace(self.start, snapshot=snapshot, carried=()).to_bytes()
@@ -234,6 +237,7 @@ class Ledger:
         self.state = state_from_json(self.state.graph, cast("dict[str, JsonValue]", header["state"]))
         self.request_context = request_context
         self.created_at_ms = cast("int", header["created_at_ms"])
+        self._told_until = cast("int", header.get("told_until", 0))
         self._payloads.update(zip(cast("list[int]", header["seqs"]), payloads, strict=True))
         self.move()
 

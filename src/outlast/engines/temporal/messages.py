@@ -16,9 +16,15 @@ from outlast.engines.temporal.packing import pack, unpack
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
 from outlast.graph.patch import patch_from_json, patch_to_json
 from outlast.immutable import immutable
+from outlast.trace import UNTRACED, Tracing, tracing_from_json
 from outlast.values import InvalidValueError, JsonValue
 
 __all__ = ["Ask", "Asks", "Reply", "Request", "Start", "Task", "Verdict"]
+
+
+def _tracing_to_json(tracing: Tracing) -> dict[str, JsonValue]:
+    """Return the entry of a header, which has none if nobody asked for anything."""
+    return {} if tracing is UNTRACED or tracing == UNTRACED else {"tracing": tracing.to_json()}
 
 
 def _object(value: JsonValue) -> dict[str, JsonValue]:
@@ -61,6 +67,10 @@ class Start:
     """The input."""
     snapshot: bytes | None = None
     """Where to go on after a continue-as-new; None at the beginning."""
+    tracing: Tracing = UNTRACED
+    """What the caller asked of its trace."""
+    is_traced: bool = False
+    """Whether somebody takes its spans."""
     carried: tuple[Request, ...] = ()
     """After a continue-as-new: what outsiders had asked and the workflow before had not folded."""
 
@@ -81,7 +91,10 @@ class Start:
             "tags": list(self.tags),
             "hook_delay_ms": self.hook_delay_ms,
             "is_continued": self.snapshot is not None,
+            **_tracing_to_json(self.tracing),
         }
+        if self.is_traced:
+            header["is_traced"] = True
         carried = (each.to_bytes() for each in self.carried)
         return pack(header, self.graph, self.input, self.snapshot, *carried)
 
@@ -110,6 +123,8 @@ class Start:
             graph=raws[0],
             input=raws[1],
             snapshot=raws[2] if header["is_continued"] else None,
+            tracing=tracing_from_json(header.get("tracing")),
+            is_traced=bool(header.get("is_traced")),
             carried=tuple(Request.from_bytes(each) for each in raws[3:]),
         )
 
@@ -148,6 +163,10 @@ class Task:
     """What it told when it suspended."""
     resume_data: bytes | None = None
     """What it was resumed with."""
+    suspensions: int = 0
+    """How often it was suspended before."""
+    tracing: Tracing = UNTRACED
+    """What the caller of the run asked of its trace."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -164,7 +183,10 @@ class Task:
             "crashes_left": self.crashes_left,
             "has_suspended": self.suspend_data is not None,
             "is_resumed": self.resume_data is not None,
+            **_tracing_to_json(self.tracing),
         }
+        if self.suspensions:
+            header["suspensions"] = self.suspensions
         return pack(header, self.input, self.state, self.request_context, self.suspend_data, self.resume_data)
 
     @classmethod
@@ -191,6 +213,8 @@ class Task:
             request_context=raws[2],
             suspend_data=raws[3] if header["has_suspended"] else None,
             resume_data=raws[4] if header["is_resumed"] else None,
+            suspensions=cast("int", header.get("suspensions", 0)),
+            tracing=tracing_from_json(header.get("tracing")),
         )
 
 
@@ -325,6 +349,8 @@ class Asks:
     """The questions."""
     values: Sequence[bytes]
     """The values that they refer to."""
+    tracing: Tracing = UNTRACED
+    """What the caller of the run asked of its trace."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -335,6 +361,7 @@ class Asks:
             "grace_ms": self.grace_ms,
             "crashes_left": self.crashes_left,
             "asks": [_ask_to_json(each) for each in self.asks],
+            **_tracing_to_json(self.tracing),
         }
         return pack(header, self.state, self.request_context, *self.values)
 
@@ -356,6 +383,7 @@ class Asks:
             request_context=raws[1],
             asks=[Ask(**cast("dict[str, JsonValue]", each)) for each in cast("list[JsonValue]", header["asks"])],  # type: ignore[arg-type]
             values=raws[2:],
+            tracing=tracing_from_json(header.get("tracing")),
         )
 
 

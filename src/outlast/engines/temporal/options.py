@@ -73,8 +73,6 @@ class TemporalEngine:
             raise lacking(Capability.IDLENESS)
         if options.stream_retention is not None:
             raise lacking(Capability.SAYING)
-        if options.must_trace:
-            raise lacking(Capability.TRACING)
         if any(workflow.schedules for workflow in workflows):
             raise lacking(Capability.SCHEDULES)
         if options.concurrency is not None or any(workflow.limits for workflow in workflows):

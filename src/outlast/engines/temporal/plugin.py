@@ -30,7 +30,7 @@ class OutlastPlugin(SimplePlugin):
     Runs are started and read with an app that is no worker, on the same task queue. The plugin brings the dynamic
     workflow and the dynamic activity of the worker, so it can have no others; named ones are fine.
 
-    Each plugin is for one worker.
+    Each plugin is for one worker. It exports no spans; let one process that enters the app be a worker for that.
     """
 
     def __init__(
@@ -67,10 +67,12 @@ class OutlastPlugin(SimplePlugin):
         configured = cast("dict[str, Any]", super().configure_worker(config))
         self._threads = BodyThreads(self._max_threads)
         client = configured["client"]
+        sealers = self._sealers
         activities = Activities(
-            client, self._workflows, now_ms=WALL_CLOCK.now_ms, threads=self._threads, sealers=self._sealers
+            client, self._workflows, now_ms=WALL_CLOCK.now_ms, threads=self._threads, sealers=sealers, tracer=None
         )
-        self._telling = Telling(client, self._workflows, hook_timeout=self._hook_timeout, sealers=self._sealers)
+        timeout = self._hook_timeout
+        self._telling = Telling(client, self._workflows, hook_timeout=timeout, sealers=sealers, tracer=None)
         ours = [activities.call, activities.ask, self._telling.tell]
         configured["activities"] = [*configured.get("activities", ()), *ours]
         for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):

@@ -59,6 +59,7 @@ def make_asks(run: Source, questions: Sequence[Question]) -> bytes:
         request_context=run.request_context,
         asks=asks,
         values=table.values,
+        tracing=run.start.tracing,
     ).to_bytes()
 
 

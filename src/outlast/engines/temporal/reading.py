@@ -25,7 +25,7 @@ from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
 from outlast.engines.temporal.payloads import read_payloads
-from outlast.engines.temporal.tidings import MOST_TRIES
+from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Tiding
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.instant import to_ms
 from outlast.storage.keys import DeliveryKey
@@ -118,6 +118,13 @@ class Reading:
         kinds += [each.request.kind for each in waiting if isinstance(each, Requested)]
         return tuple(dict.fromkeys(kind for kind in kinds if kind))
 
+    @property
+    def untold(self) -> Sequence[Tiding]:
+        """What is still to be told beside the run."""
+        tidings = [] if self.ledger is None or self.is_closed else self.ledger.tidings.all
+        told = [event in self._tellings_ended for event in self._tellings]
+        return [each for number, each in enumerate(tidings) if number >= len(told) or not told[number]]
+
     def deliveries(self) -> list[DeliveryRow]:
         """Return which hooks were not told yet, or were given up."""
         tidings = [] if self.ledger is None else self.ledger.tidings.all
@@ -126,7 +133,7 @@ class Reading:
             place = self._tellings[number] if number < len(self._tellings) else None
             is_over = place in self._tellings_ended or self.is_closed
             failure = None if place is None else self._tellings_ended.get(place)
-            if is_over and failure is None and place in self._tellings_ended:
+            if tiding.kind == SPANS or (is_over and failure is None and place in self._tellings_ended):
                 continue
             if is_over and failure is None:
                 failure = FailureInfo(type="WorkflowClosedError", message="the workflow was ended before")

@@ -57,6 +57,8 @@ def make_task(run: Source, command: RunStep) -> bytes:
         request_context=run.request_context,
         suspend_data=None if resumption is None else run.resolve(resumption.suspend_payload),
         resume_data=None if resume_data is None else run.resolve(resume_data),
+        suspensions=frame.suspensions if isinstance(frame, LeafFrame) else 0,
+        tracing=run.start.tracing,
     ).to_bytes()
 
 
@@ -77,4 +79,5 @@ def make_hook_task(run: Source, command: RunHook) -> bytes:
         input=run.resolve(command.input),
         state=encode(dict(run.state.data)),
         request_context=run.request_context,
+        tracing=run.start.tracing,
     ).to_bytes()

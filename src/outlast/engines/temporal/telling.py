@@ -1,4 +1,4 @@
-"""The activity that calls a hook to tell it of a rest of a run: at least once, with a timeout, five tries (rule 13)."""
+"""The activity that tells hooks, and a tracing system, of the rests of a run: at least once, in up to five tries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from outlast.core.history import History
+from outlast.core.spans import ended_spans
 from outlast.core.view import fold_state
 from outlast.engines.hook_calls import HookCalls
+from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.flow import TELL
 from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.reading import Reading
-from outlast.engines.temporal.tidings import MOST_TRIES, Errand
+from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Errand
 from outlast.errors import StoreUnavailableError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.committed import CommittedWorkflow
@@ -49,11 +51,13 @@ class Telling:
         *,
         hook_timeout: timedelta,
         sealers: Mapping[str, Sealer],
+        tracer: Tracer | None,
     ) -> None:
         self._client = client
         self._workflows = {workflow.id: workflow for workflow in workflows}
         self._hook_timeout = hook_timeout
         self._sealers = sealers
+        self._tracer = tracer
         self._made: HookCalls | None = None
 
     @activity.defn(name=TELL)
@@ -63,6 +67,11 @@ class Telling:
         info = activity.info()
         past = Past.of(info.attempt, info.heartbeat_details)
         tries = past.crashes + 1
+        if errand.kind == SPANS:
+            failure = await self._export(errand)
+            if failure is not None:
+                self._fail(errand, min(tries, MOST_TRIES), failure)
+            return raw_value(b"null")
         workflow = self._workflows.get(info.workflow_type or "")
         function = None if workflow is None else workflow.functions.get(f"{workflow.id}?{errand.kind}")
         if workflow is None or function is None:
@@ -95,15 +104,33 @@ class Telling:
         finally:
             beating.cancel()
 
-    async def _read(
-        self, workflow: CommittedWorkflow[Any, Any], errand: Errand, disclosure: Disclosure | None
-    ) -> RunResult[Any]:
-        """Read the run as it was at the event that is told of."""
+    async def _export(self, errand: Errand) -> FailureInfo | None:
+        """Hand what has ended to the tracing system; a worker that has none tells nobody. Return why it failed."""
+        if self._tracer is None:
+            return None
+        try:
+            now = await self._read_until(errand)
+            records = now.records[: errand.seq]
+            tracing, spans = ended_spans(now.run_id, now.graph, records, after=errand.after)
+        except Exception as error:  # noqa: BLE001 - what cannot be read must not keep the workflow open for ever
+            return describe_exception(error)
+        if spans and self._tracer.is_sampled(now.run_id, now.workflow_id, tracing):
+            self._tracer.export(spans)
+        return None
+
+    async def _read_until(self, errand: Errand) -> History:
         reading = Reading(self._client, activity.info().workflow_id or "")
         await reading.read()
         now = reading.history()
         if now is None or now.head < errand.seq:
             raise StoreUnavailableError("the history does not show yet what is to be told")
+        return now
+
+    async def _read(
+        self, workflow: CommittedWorkflow[Any, Any], errand: Errand, disclosure: Disclosure | None
+    ) -> RunResult[Any]:
+        """Read the run as it was at the event that is told of."""
+        now = await self._read_until(errand)
         records = now.records[: errand.seq]
         state = fold_state(now.graph, records)
         history = History(
@@ -128,8 +155,8 @@ class Telling:
         is_last = tries >= MOST_TRIES
         _log.log(
             logging.ERROR if is_last else logging.WARNING,
-            "hook '%s' of run %s failed (try %d of %d), %s: %s: %s",
-            errand.kind,
+            "%s of run %s failed (try %d of %d), %s: %s: %s",
+            "the export of spans" if errand.kind == SPANS else f"hook '{errand.kind}'",
             errand.run_id,
             tries,
             MOST_TRIES,

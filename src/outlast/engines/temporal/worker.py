@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from outlast.engines.options import DriveOptions
+from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.place import Place
@@ -35,12 +36,14 @@ class TemporalWorker:
         place: Place,
         workflows: Sequence[CommittedWorkflow[Any, Any]],
         options: DriveOptions,
+        tracer: Tracer | None,
     ) -> None:
         self._threads = BodyThreads(options.max_threads)
+        sealers, timeout = options.sealers, options.hook_timeout
         activities = Activities(
-            client, workflows, now_ms=options.now_ms, threads=self._threads, sealers=options.sealers
+            client, workflows, now_ms=options.now_ms, threads=self._threads, sealers=sealers, tracer=tracer
         )
-        self._telling = Telling(client, workflows, hook_timeout=options.hook_timeout, sealers=options.sealers)
+        self._telling = Telling(client, workflows, hook_timeout=timeout, sealers=sealers, tracer=tracer)
         self._worker = Worker(
             client,
             task_queue=place.task_queue,
