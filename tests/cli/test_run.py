@@ -50,6 +50,14 @@ def test_waiting_too_long_leaves_the_run_and_says_so(terminal: Terminal):
     assert terminal.type("run", "show", "o1", "--json", *FILE).json["status"] == "pending"
 
 
+def test_priority_decides_who_comes_first_and_has_bounds(terminal: Terminal):
+    terminal.type("run", "start", "order", "--id", "o1", "--input", '{"n": 1}', "--priority", "7", *APP)
+
+    assert "its priority is 7" in terminal.type("run", "why", "o1", *FILE).out
+    refused = terminal.type("run", "start", "order", "--input", '{"n": 1}', "--priority", "101", *APP)
+    assert (refused.exit, "--priority" in refused.err) == (Exit.USAGE, True)
+
+
 def test_input_may_come_from_a_file_or_stdin(terminal: Terminal):
     (terminal.directory / "order.json").write_text('{"n": 2}')
 

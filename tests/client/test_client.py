@@ -185,6 +185,18 @@ async def test_cancel_says_what_became_of_it():
         assert await handle.cancel() is CancelOutcome.ALREADY_FINISHED
 
 
+async def test_priority_reaches_the_run():
+    limited = Workflow("limited", input=str, concurrency=1).then(fail).commit()
+    async with connected(limited) as (client, app):
+        run = await client.create_run(limited)
+        await run.start_async(input_data="ada", priority=7, delay=3600)
+
+        row = await app._engine._store.find_run(run.run_id)  # noqa: SLF001
+        flow = await app._engine._store.find_flow(row.key)  # noqa: SLF001
+
+    assert (flow.priority, [gate.limit for gate in flow.gates]) == (7, ["runs of workflow 'limited'"])
+
+
 async def test_lists_and_counts_are_those_of_the_app():
     async with connected() as (client, app):
         for n in range(3):

@@ -301,6 +301,16 @@ async def test_meaning_of_a_key_can_be_told():
     assert again.json()["runId"] != first.json()["runId"]
 
 
+async def test_priority_is_taken_and_an_impossible_one_refused():
+    async with site(worker=False) as s:
+        run_id = (await s.post("/workflows/greet/start", {"inputData": "ada", "priority": 7})).json()["runId"]
+        why = (await s.get(f"/runs/{run_id}/why")).json()["why"]
+        refused = await s.post("/workflows/greet/start", {"inputData": "ada", "priority": 101})
+
+    assert "waits for its turn: its limits are open, its priority is 7" in why
+    assert (refused.status_code, "priority" in refused.text) == (400, True)
+
+
 async def test_options_of_a_start_are_those_in_process():
     async with site() as s:
         body = {

@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from behaviour.bench import begin
 from eventually import eventually
-from outlast import PayloadTooLargeError, StepContext, UnsupportedByEngineError, Workflow, step
+from outlast import PayloadTooLargeError, RateLimit, StepContext, UnsupportedByEngineError, Workflow, step
 from outlast.engines.capability import Capability
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.ledger import Ledger
@@ -182,6 +182,27 @@ def test_app_that_needs_what_is_lacking_is_refused_when_it_is_made(
         place.app(workflow, **option)
 
     assert caught.value.capability == lacking
+
+
+@pytest.mark.parametrize("limits", [{"concurrency": 5}, {"rate_limit": RateLimit(limit=1, per=1)}, {}])
+def test_limits_are_refused_when_the_app_is_made(place: Place, limits: dict[str, Any]) -> None:
+    """19, 20: a limit that nobody keeps would be worse than none."""
+    workflow = Workflow("w", **limits).then(size_of).commit()
+
+    with pytest.raises(UnsupportedByEngineError, match="let a step wait for what is scarce") as caught:
+        place.app(workflow, **({} if limits else {"concurrency": 5}))
+
+    assert caught.value.capability == Capability.KEYED_LIMITS
+
+
+async def test_priorities_are_refused(place: Place) -> None:
+    """20: no parameter is accepted and ignored."""
+    workflow = Workflow("w").then(size_of).commit()
+    async with place.app(workflow) as app:
+        with pytest.raises(UnsupportedByEngineError, match="none waits for another") as caught:
+            await (await app.create_run(workflow)).start_async(input_data="x", priority=1)
+
+    assert caught.value.capability == Capability.PRIORITIES
 
 
 async def test_worker_that_lacks_a_function_leaves_the_step_to_another(place: Place) -> None:

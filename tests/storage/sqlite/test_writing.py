@@ -71,6 +71,25 @@ async def test_lone_insert_costs_four_statements_and_a_look_whether_others_wrote
         assert statements.taken() == ["BEGIN", "PRAGMA", "INSERT", "INSERT", "COMMIT"]
 
 
+async def test_a_run_without_limits_costs_no_statement_and_no_row_for_them(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db") as store:
+        held = await hold(store)
+        await insert(store, new_run(held.graph, "waiting"))
+        statements = Statements(store)
+
+        (claimed,) = await store.claim(held.worker, graphs=[held.graph], now_ms=NOW, limit=1)
+        taken = statements.taken()
+        await held.release(None)
+
+        assert not claimed.is_limited
+        assert [text for text in taken if text != "PRAGMA"] == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+        assert statements.taken() == ["BEGIN", "UPDATE", "INSERT", "COMMIT"]
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        for table in ("limits", "flows", "lines", "lanes", "slots", "rates"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        assert connection.execute("SELECT DISTINCT lane FROM runs").fetchall() == [(None,)]
+
+
 async def test_insert_after_a_failed_one_has_the_next_number(tmp_path: Path) -> None:
     seam = Fail()
     async with opened(tmp_path / "store.db", seam=seam) as store:

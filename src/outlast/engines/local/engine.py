@@ -181,9 +181,10 @@ class LocalEngine:
             await asyncio.sleep(_LOOK_WHETHER_IDLE)
 
     async def _is_idle(self, worker: Worker) -> bool:
+        was_busy = worker.has_runs  # before, too: what ends meanwhile may let others go on that wait for its limits
         ready_at = await self._store.next_ready_at(self._shelf.keys)
         is_told = self._deliveries is None or await self._deliveries.is_idle()
-        return is_told and not worker.has_runs and (ready_at is None or ready_at > self._now_ms())
+        return is_told and not (was_busy or worker.has_runs) and (ready_at is None or ready_at > self._now_ms())
 
     async def _finish(self, worker: Worker) -> None:
         """Wait until nothing is left, unless the store refuses it for longer than bodies may take to end."""
