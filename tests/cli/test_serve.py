@@ -29,6 +29,7 @@ def serving(terminal: Terminal, *words: str) -> Iterator[tuple[subprocess.Popen[
         yield process, ready["url"]
 
 
+@pytest.mark.slow
 def test_server_answers_until_it_is_told_to_stop_and_ends_well(terminal: Terminal):
     with serving(terminal) as (process, url):
         with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,13 @@ def all_examples() -> list[Example]:
     return [each for page in pages for each in find_examples(page.read_text(), str(page.relative_to(ROOT)))]
 
 
-@pytest.mark.parametrize("example", all_examples(), ids=str)
+def marked(example: Example) -> Any:
+    """Each is a process of its own: the quick tests run those that people meet first."""
+    is_first = example.page in ("README.md", "docs/getting-started.md")
+    return pytest.param(example, id=str(example), marks=() if is_first else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("example", map(marked, all_examples()))
 def test_example_runs_as_printed(example: Example, tmp_path: Path):
     # Empty lines before it, so that the lines of a traceback are those of the page.
     script = tmp_path / Path(example.page).with_suffix(".py").name

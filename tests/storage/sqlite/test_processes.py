@@ -21,7 +21,7 @@ from outlast.testing.conformance.scenario import NOW, find, hold
 
 CHILD = Path(__file__).with_name("child.py")
 
-both = pytest.mark.parametrize("durability", ["full", "normal"])
+both = pytest.mark.parametrize("durability", ["full", pytest.param("normal", marks=pytest.mark.slow)])
 
 
 @asynccontextmanager
