@@ -84,12 +84,14 @@ class Disclosure:
     Used by one call at a time; calls of sync bodies happen in threads.
     """
 
-    __slots__ = ("_known", "_sealer")
+    __slots__ = ("_known", "_sealer", "_starts")
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self._known: dict[str, JsonValue] = {}
         """Every part of what was opened or sealed, by its JSON, so that equal ones are kept once."""
+        self._starts: dict[str, dict[int, set[str]]] = {}
+        """The longer texts among them by how they begin and by length, so that looking for them costs O(text)."""
 
     def seal(self, value: JsonValue) -> JsonValue:
         """Seal a value: return the text that is recorded instead.
@@ -173,14 +175,15 @@ class Disclosure:
         return value if all(sealed[key] is item for key, item in value.items()) else sealed
 
     def _is_known(self, value: JsonValue) -> bool:
-        if isinstance(value, str):
-            return self._holds_known(value) or _text(value) in self._known
-        return _text(value) in self._known
+        return _text(value) in self._known or (isinstance(value, str) and self._holds_known(value))
 
     def _holds_known(self, text: str) -> bool:
-        return any(
-            isinstance(known, str) and len(known) >= _LEAST_IN_TEXT and known in text for known in self._values()
-        )
+        starts = self._starts
+        for at in range(len(text) - _LEAST_IN_TEXT + 1):
+            found = starts.get(text[at : at + _LEAST_IN_TEXT])
+            if found is not None and any(text[at : at + length] in texts for length, texts in list(found.items())):
+                return True
+        return False
 
     def hide(self, text: str) -> str:
         """Mask every known sensitive value in a message."""
@@ -199,6 +202,8 @@ class Disclosure:
         if value is None or value in ("", [], {}) or is_sealed(value):
             return
         self._known[_text(value)] = value
+        if isinstance(value, str) and len(value) >= _LEAST_IN_TEXT:
+            self._starts.setdefault(value[:_LEAST_IN_TEXT], {}).setdefault(len(value), set()).add(value)
         for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             self._note(part)
 
