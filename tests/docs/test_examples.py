@@ -50,7 +50,7 @@ def marked(example: Example) -> Any:
     return pytest.param(example, id=str(example), marks=() if is_first else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("example", map(marked, all_examples()))
+@pytest.mark.parametrize("example", [marked(each) for each in all_examples()])
 def test_example_runs_as_printed(example: Example, tmp_path: Path):
     # Empty lines before it, so that the lines of a traceback are those of the page.
     script = tmp_path / Path(example.page).with_suffix(".py").name
