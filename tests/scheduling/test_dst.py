@@ -56,6 +56,8 @@ TABLE = [
     # Lord Howe rule: half an hour. Back on 7 April 2024, 02:00 -> 01:30 (+11 -> +10:30); forward on 6 October 2024,
     # 02:00 -> 02:30.
     ("fold of half an hour", "45 1 * * *", "Australia/Lord_Howe", "2024-04-06T00:00", ["04-06 14:45", "04-07 15:15"]),
+    ("hours after a fold of half an hour", "0 */6 * * *", "Australia/Lord_Howe", "2024-04-06T12:00",
+     ["04-06 13:00", "04-06 19:30", "04-07 01:30"]),
     ("gap of half an hour", "15 2 * * *", "Australia/Lord_Howe", "2024-10-05T00:00", ["10-05 15:30", "10-06 15:15"]),
     # Chile rule: at midnight. Forward on 8 September 2024, 00:00 -> 01:00 (-04 -> -03).
     ("gap at midnight", "0 0 * * *", "America/Santiago", "2024-09-07T12:00", ["09-08 04:00", "09-09 03:00"]),
