@@ -17,6 +17,7 @@ from outlast import (
     Append,
     CommittedWorkflow,
     Outlast,
+    RateLimit,
     ReadContext,
     ResumeConflictError,
     ResumeTargetError,
@@ -317,6 +318,10 @@ _TOLD = [
     ),
     _scenario(_ints("starting").then(start_another).then(double), others=[HALF]),
 ]
+_LIMITED = [
+    _scenario(_ints("few-at-a-time", concurrency=1, rate_limit=RateLimit(limit=9, per=0.1)).then(add_one).then(double)),
+    _scenario(_ints("few-again", concurrency=1).then(add_one).then(not_at_first).then(double), drive=restart),
+]
 _STARTS = [
     Scenario(workflow=RECORDED, start=record_first),
     Scenario(workflow=MANY, start=start_three),
@@ -333,5 +338,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     *_STATES,
     *_REPAIRS,
     *_TOLD,
+    *_LIMITED,
     *_STARTS,
 )
