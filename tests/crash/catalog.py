@@ -234,9 +234,10 @@ def is_told(result: RunResult[Any]) -> None:
     leave_effect(cast("ReadContext[Any]", context))
 
 
-@step
+@step(retries=2)
 async def start_another(x: int, ctx: StepContext) -> int:
-    leave_effect(ctx, ctx.attempt)
+    """A start that the store refuses raises in the body, so it is tried again, and counted as one."""
+    leave_effect(ctx)
     started = await ctx.start_async(HALF, input_data=x, request_context=dict(ctx.request_context))
     return (await started.result()).unwrap()
 
