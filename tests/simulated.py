@@ -333,7 +333,7 @@ class SimulatedRun(SimulatedJournal):
                 return self._finish(command)
             case Sleep():
                 # Its start is a fact of its own and answers nothing: the sleep stays open.
-                self.record_one(SleepStarted(now, command.path, command.due_at_ms))
+                self.record_one(SleepStarted(now, command.path, command.due_from(now)))
                 return None
             case Pause():
                 return RunPaused(now, command.path)

@@ -123,7 +123,8 @@ def _command(command: Command, values: Resolver) -> dict[str, Any]:
         case AwaitStep():
             fields |= {"number": command.number, "following": command.following}
         case Sleep():
-            fields |= {"due_at_ms": command.due_at_ms, "was_started": command.was_started}
+            length = {"duration_ms": command.duration_ms} if command.duration_ms else {}
+            fields |= {"due_at_ms": command.due_at_ms, "was_started": command.was_started, **length}
         case Suspend():
             fields |= {"payload": command.payload, "timeout_ms": command.timeout_ms}
         case AwaitResume():

@@ -21,14 +21,16 @@ def asleep(duration_ms: int = 90_000) -> SimulatedRun:
     return run
 
 
-def test_due_time_of_a_length_counts_from_the_event_before_it():
-    run = SimulatedRun(a_graph(a_step("a"), a_sleep(duration_ms=90_000)))
-    run.start()
+def test_due_time_of_a_length_counts_from_its_beginning():
+    """11: not from the event before it, after which a run may wait for its turn."""
+    run = SimulatedRun(a_graph(a_sleep(duration_ms=90_000)))
+
+    (command,) = run.record_one(RunStarted(T0), b"7")
     run.now_ms += 5_000
+    run.answer(command)
 
-    commands = run.succeed("a")
-
-    assert commands == [Sleep("nap", T0 + 95_000)]
+    assert command == Sleep("nap", None, 90_000)
+    assert run.state.next_due() == T0 + 95_000
 
 
 def test_instant_is_the_due_time_itself():
@@ -83,11 +85,11 @@ def test_recovery_keeps_the_due_time():
     assert reissue(fold_state(run.state.graph, run.records)) == [Sleep("nap", T0 + 90_000, was_started=True)]
 
 
-def test_recovery_keeps_the_due_time_before_the_start_is_recorded():
+def test_recovery_keeps_the_length_before_the_start_is_recorded():
     run = SimulatedRun(a_graph(a_sleep(duration_ms=90_000)))
     run.record_one(RunStarted(T0), b"7")
 
-    assert reissue(fold_state(run.state.graph, run.records)) == [Sleep("nap", T0 + 90_000)]
+    assert reissue(fold_state(run.state.graph, run.records)) == [Sleep("nap", None, 90_000)]
 
 
 def test_recovery_keeps_the_answer_of_the_function():

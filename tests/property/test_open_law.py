@@ -170,10 +170,13 @@ class RandomEngine(SimulatedJournal):
                 del self.given[""]
             case CancelRequested() | RunTimedOut() | StartTimedOut():
                 self.given = {path: command for path, command in self.given.items() if _is_in_flight(command)}
-            case StepStarted(path=path) | SleepStarted(path=path):
+            case StepStarted(path=path):
                 command = self.given[path]
-                assert isinstance(command, RunStep | RunMap | Sleep)
+                assert isinstance(command, RunStep | RunMap)
                 self.given[path] = replace(command, was_started=True)
+            case SleepStarted(path=path):
+                assert isinstance(self.given[path], Sleep)
+                self.given[path] = Sleep(path, event.due_at_ms, was_started=True)
             case _:
                 del self.given[event.path]
 
@@ -199,7 +202,8 @@ class RandomEngine(SimulatedJournal):
             case StartTimer(due_at_ms=due):
                 self.now_ms = max(now, due)
                 return TimerFired(self.now_ms, path), None
-            case Sleep(due_at_ms=due):
+            case Sleep():
+                due = command.due_from(now)
                 if not command.was_started and self.random.random() < 0.9:
                     return SleepStarted(now, path, due), None
                 self.now_ms = max(now, due)

@@ -253,6 +253,19 @@ async def test_runs_wake_in_the_order_of_their_due_times(store: str, tmp_path: P
     assert woken == [(each, START + timedelta(hours=each)) for each in sorted(hours)]
 
 
+async def test_sleep_of_a_run_that_begins_late_counts_from_its_beginning() -> None:
+    """11: a run that waited two days to begin, and sleeps first, sleeps no less for that."""
+    clock = VirtualClock(START)
+    wf = Workflow("late", input=int).sleep(timedelta(days=1), id="nap").then(add_one).commit()
+    async with opened(wf, clock):
+        started = await (await wf.create_run()).start_async(input_data=1, delay=timedelta(days=2))
+
+        result = await started.result()
+
+    assert result.steps["nap"].started_at == START + timedelta(days=2)
+    assert took(result, "nap") == timedelta(days=1)
+
+
 async def test_delayed_starts_and_start_deadlines_follow_the_clock() -> None:
     """4: a delayed run is pending until its time; one that was never started fails at its deadline."""
     wf = Workflow("later", input=int).then(add_one).commit()

@@ -82,7 +82,7 @@ def apply(state: RunState, seq: int, event: Event) -> None:
     state.last_seq = seq
     state.last_at_ms = event.at_ms
     match event:
-        case StepStarted(path=path) | SleepStarted(path=path):
+        case StepStarted(path=path):
             _apply_started(state, path)
         case StepSucceeded(path=path):
             state.close(path, RunStep, RunMap)
@@ -109,8 +109,8 @@ def apply(state: RunState, seq: int, event: Event) -> None:
             _apply_suspension(state, seq, event)
         case Evaluated() | EvaluationFailed():
             _apply_answer(state, event)
-        case TimerFired(path=path):
-            _apply_timer(state, path)
+        case SleepStarted() | TimerFired():
+            _apply_timer(state, event)
         case BlockOpened() | BlockSucceeded() | BlockFailed():
             _apply_to_block(state, event)
         case RunRewound() | RunPaused() | RunContinued():
@@ -243,16 +243,19 @@ def _apply_started(state: RunState, path: str) -> None:
                 was_started=True,
                 resumption=command.resumption,
             )
-        case RunMap(was_started=False) | Sleep(was_started=False):
+        case RunMap(was_started=False):
             state.open[path] = replace(command, was_started=True)
-        case RunStep() | RunMap() | Sleep():
+        case RunStep() | RunMap():
             pass
         case _:
-            message = f"'{path}' is recorded as started, which this graph would not be running now"
-            raise JournalMismatchError(message)
+            raise _never_started(path)
     frame = state.frames.get(path)
     if isinstance(frame, LeafFrame) and frame.begun_at_ms is None:
         frame.begun_at_ms = state.last_at_ms
+
+
+def _never_started(path: str) -> JournalMismatchError:
+    return JournalMismatchError(f"'{path}' is recorded as started, which this graph would not be running now")
 
 
 def _apply_failed(state: RunState, event: StepFailed | StepCanceled) -> None:
@@ -323,13 +326,18 @@ def _apply_evaluation_failed(state: RunState, frame: Frame, cause: Cause) -> Non
             assert_never(frame)
 
 
-def _apply_timer(state: RunState, path: str) -> None:
-    state.close(path, StartTimer, Sleep)
-    frame = state.frame(path)
+def _apply_timer(state: RunState, event: SleepStarted | TimerFired) -> None:
+    if isinstance(event, SleepStarted):
+        if not isinstance(state.open.get(event.path), Sleep):
+            raise _never_started(event.path)
+        state.open[event.path] = Sleep(event.path, event.due_at_ms, was_started=True)
+        return
+    state.close(event.path, StartTimer, Sleep)
+    frame = state.frame(event.path)
     if isinstance(frame, PauseFrame):
         pause.woke_up(state, frame)
     else:
-        leaf.timer_fired(state, _leaf(state, path))
+        leaf.timer_fired(state, _leaf(state, event.path))
 
 
 def _apply_to_block(state: RunState, event: BlockOpened | BlockSucceeded | BlockFailed) -> None:

@@ -159,10 +159,16 @@ class Sleep:
 
     path: str
     """The node."""
-    due_at_ms: int
-    """When, in milliseconds since 1970, UTC."""
+    due_at_ms: int | None
+    """When, in milliseconds since 1970, UTC; None if that depends on when it begins."""
+    duration_ms: int = 0
+    """How long it takes from its beginning, if no due time is known."""
     was_started: bool = False
     """Whether it is recorded as started."""
+
+    def due_from(self, now_ms: int) -> int:
+        """Return when it is due if it begins now, unless it began before."""
+        return now_ms + self.duration_ms if self.due_at_ms is None else self.due_at_ms
 
 
 @immutable

@@ -135,6 +135,8 @@ def _sentence(view: RunView, command: Command, slots: Slots | None = None) -> st
         case Evaluate():
             return f"'{command.path}' is being evaluated"
         case Sleep():
+            if command.due_at_ms is None:
+                return f"'{command.path}' is about to sleep"
             return f"'{command.path}' sleeps until {render_ms(command.due_at_ms)}"
         case Suspend():
             return f"'{command.path}' is about to wait"

@@ -29,15 +29,16 @@ def start(state: RunState, node: SleepNode | WaitNode, *, parent: Parent, slot: 
             purpose: Purpose = "until" if node.is_until else "duration"
             state.issue(Evaluate(f"{path}?{purpose}", path, function, value, purpose))
         case SleepNode():
-            frame.due_at_ms = node.until_ms if node.duration_ms is None else state.last_at_ms + node.duration_ms
+            frame.due_at_ms = node.until_ms
             proceed(state, frame)
         case _:
             assert_never(node)
 
 
 def proceed(state: RunState, frame: PauseFrame) -> None:
-    """Go to sleep, until a time that is known by now."""
-    state.issue(Sleep(frame.path, frame.due_at_ms or 0))
+    """Go to sleep: until a time that is known by now, or for a time that counts from when somebody begins it."""
+    duration_ms = frame.node.duration_ms if isinstance(frame.node, SleepNode) else None
+    state.issue(Sleep(frame.path, frame.due_at_ms, duration_ms or 0))
 
 
 def answered(state: RunState, frame: PauseFrame, value: int) -> None:

@@ -306,9 +306,10 @@ class Driver:
             case StartTimer():
                 self._timers.arm(run, command.path, command.due_at_ms, TimerFired)
             case Sleep():
+                end = command.due_from(now)
                 if not command.was_started:
-                    facts.append((SleepStarted(now, command.path, command.due_at_ms), None))
-                self._timers.arm(run, command.path, command.due_at_ms, TimerFired)
+                    facts.append((SleepStarted(now, command.path, end), None))
+                self._timers.arm(run, command.path, end, TimerFired)
             case Suspend():
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 facts.append((StepSuspended(now, command.path, 0, None, due), encode(command.payload)))

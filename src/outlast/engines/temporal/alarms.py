@@ -17,9 +17,11 @@ def due_at(command: Command) -> int:
 
 def is_due(command: Command, now_ms: int) -> bool:
     """Say whether a due time has come that is recorded."""
-    if isinstance(command, StartTimer | AwaitResume | AwaitDeadline):
+    if isinstance(command, Sleep) and not command.was_started:
+        return False
+    if isinstance(command, StartTimer | Sleep | AwaitResume | AwaitDeadline):
         return command.due_at_ms is not None and command.due_at_ms <= now_ms
-    return isinstance(command, Sleep) and command.was_started and command.due_at_ms <= now_ms
+    return False
 
 
 def due_event(command: Command, now_ms: int) -> Event:

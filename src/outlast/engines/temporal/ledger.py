@@ -313,7 +313,7 @@ class Ledger:
                 self._take_block(command, facts)
             case Sleep():
                 if not command.was_started:
-                    facts.append((SleepStarted(now, command.path, command.due_at_ms), None))
+                    facts.append((SleepStarted(now, command.path, command.due_from(now)), None))
             case Suspend():
                 due = None if command.timeout_ms is None else now + command.timeout_ms
                 facts.append((StepSuspended(now, command.path, 0, None, due), encode(command.payload)))
