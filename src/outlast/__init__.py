@@ -66,7 +66,7 @@ from outlast.keys import Keyring
 from outlast.reading import RunDetails, RunInfo, RunPage
 from outlast.results import CancelOutcome, HookDelivery, RunResult, StepResult
 from outlast.run import RunHandle, StartedRun
-from outlast.schedules import ScheduleInfo, SchedulePage, Trigger
+from outlast.schedule_info import ScheduleInfo, SchedulePage, Trigger
 from outlast.scheduling.schedule import Schedule
 from outlast.starting import Idempotency
 from outlast.stream import RunStream, StreamEvent

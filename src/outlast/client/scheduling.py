@@ -13,7 +13,7 @@ from outlast.errors import ScheduleNotFoundError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON
 from outlast.instant import from_ms, to_ms
-from outlast.schedules import ScheduleInfo, SchedulePage, Trigger
+from outlast.schedule_info import ScheduleInfo, SchedulePage, Trigger
 from outlast.scheduling.plan import ScheduleStatus
 from outlast.scheduling.schedule import Schedule
 from outlast.starting import encode_value

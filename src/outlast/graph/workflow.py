@@ -488,10 +488,8 @@ class Workflow(Generic[In, Out, Cur_co]):
 
     def _inspected(self, function: object, verb: str, *, depth: int = 2) -> Function:
         if not callable(function) or isinstance(function, Step):
-            message = (
-                f"workflow '{self.id}': {verb} takes a function of one context, as lambda ctx: ..., not {function!r}"
-            )
-            raise DefinitionError(message)
+            taken = "takes a function of one context, as lambda ctx: ..., not"
+            raise DefinitionError(f"workflow '{self.id}': {verb} {taken} {function!r}")
         return inspect_map(function, frame_depth=depth)
 
     def copy(self, **changes: object) -> Workflow[In, Out, Any]:

@@ -14,7 +14,7 @@ from outlast.cli.screen import Screen, short_json, span
 from outlast.cli.values import parse_json, parse_moment, parse_object, parse_past, parse_span
 from outlast.errors import DefinitionError, ScheduleNotFoundError
 from outlast.instant import from_ms
-from outlast.schedules import ScheduleInfo, Trigger
+from outlast.schedule_info import ScheduleInfo, Trigger
 from outlast.scheduling.plan import ScheduleStatus
 from outlast.scheduling.schedule import CatchUp, Overlap, Schedule
 

@@ -15,6 +15,7 @@ from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.desk import LocalDesk
+from outlast.engines.local.finishing import Finishing
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.limits import AppLimits
 from outlast.engines.local.pending import pending_run
@@ -52,8 +53,6 @@ _log = logging.getLogger("outlast.worker")
 _BUSY_LOOK = 0.02
 _IDLE_LOOK = 0.1
 _ROUND_EVERY = 0.25
-_LOOK_WHETHER_IDLE = 0.01
-_LEAST_PATIENCE = 1.0
 _MAX_UNSETTLED_STARTS = 5_000
 _MAX_STARTS_AT_ONCE = 1_000
 
@@ -147,7 +146,7 @@ class LocalEngine:
         try:
             if self._worker is not None:
                 if self._options.on_exit == "finish":
-                    await self._finish(self._worker)
+                    await self._finishing(self._worker).until_done(within=self._options.drain)
                 until = self._loop.time() + self._options.drain.total_seconds()
                 left = await self._worker.drain()
                 if self._deliveries is not None:
@@ -175,37 +174,11 @@ class LocalEngine:
 
     async def until_idle(self) -> None:
         """Return once this worker drives no run, and nothing is left that it could take or must tell now."""
-        while self._worker is not None:
-            if await self._is_idle(self._worker):
-                return
-            await asyncio.sleep(_LOOK_WHETHER_IDLE)
+        if self._worker is not None:
+            await self._finishing(self._worker).until_idle()
 
-    async def _is_idle(self, worker: Worker) -> bool:
-        was_busy = worker.has_runs  # before, too: what ends meanwhile may let others go on that wait for its limits
-        ready_at = await self._store.next_ready_at(self._shelf.keys)
-        is_told = self._deliveries is None or await self._deliveries.is_idle()
-        return is_told and not (was_busy or worker.has_runs) and (ready_at is None or ready_at > self._now_ms())
-
-    async def _finish(self, worker: Worker) -> None:
-        """Wait until nothing is left, unless the store refuses it for longer than bodies may take to end."""
-        patience = max(self._options.drain.total_seconds(), _LEAST_PATIENCE)
-        failing_since: float | None = None
-        while True:
-            try:
-                if await self._is_idle(worker):
-                    return
-            except StoreError:
-                now = self._loop.time()
-                failing_since = failing_since or now
-                is_refused = now - failing_since >= patience
-            else:
-                failing_since = None
-                is_told = self._deliveries is None or not self._deliveries.is_refused(patience)
-                is_refused = not is_told or worker.is_refused(patience)
-            if is_refused:
-                _log.warning("the store has refused for %.0f s what is left to finish; leaving all the same", patience)
-                return
-            await asyncio.sleep(_LOOK_WHETHER_IDLE)
+    def _finishing(self, worker: Worker) -> Finishing:
+        return Finishing(worker, self._deliveries, self._store, self._shelf, self._now_ms)
 
     async def create(self, request: CreateRequest) -> None:
         """Record a run that somebody starts later."""

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from outlast.errors import DefinitionError, InputError, Problem, ScheduleNotFoundError
 from outlast.instant import from_ms
-from outlast.schedules import ScheduleInfo, Schedules
+from outlast.schedule_info import ScheduleInfo
+from outlast.schedules import Schedules
 from outlast.scheduling.schedule import Schedule
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal

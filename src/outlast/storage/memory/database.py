@@ -32,6 +32,7 @@ from outlast.storage.flow import Flow
 from outlast.storage.identity import Admission, Held, Identity, judge, request_to_cancel
 from outlast.storage.keeping import Sweep, refuse_to_delete
 from outlast.storage.keys import DeliveryKey
+from outlast.storage.memory.late_starts import StartDeadlines
 from outlast.storage.memory.outbox import Outbox
 from outlast.storage.memory.scheduling import ScheduleTable
 from outlast.storage.memory.table import Life, Run
@@ -75,10 +76,11 @@ class MemoryDatabase:
         self._asked: set[RunKey] = set()
         self._identities: dict[tuple[str, str], tuple[str, bytes, int]] = {}
         self._deleted: dict[str, int] = {}
+        self.start_deadlines = StartDeadlines(self.runs)
+        """Until when runs have to begin."""
         self.sweeper: object | None = None
         """The store that sweeps."""
         self._last_run = 0
-        self._start_by: dict[RunKey, tuple[int, int]] = {}
         self._last_worker = 0
         self._last_inbox = 0
 
@@ -116,7 +118,7 @@ class MemoryDatabase:
         self.runs[key] = run
         self.run_ids[new.run_id] = run
         if new.start_by_ms is not None:
-            self._start_by[key] = (new.start_by_ms, run.head)
+            self.start_deadlines.add(run, new.start_by_ms)
         life = None if new.owner is None or new.flow is not None else self._find_alive(new.owner)
         if life is None:
             self._set_free(run, new.created_at_ms if new.ready_at_ms is None else new.ready_at_ms)
@@ -167,7 +169,7 @@ class MemoryDatabase:
             return refusal
         run = self.run_ids.pop(run_id)
         del self.runs[run.key]
-        self._start_by.pop(run.key, None)
+        self.start_deadlines.forget(run.key)
         self.outbox.forget(run)
         self._deleted[run_id] = now_ms
         return True
@@ -322,28 +324,6 @@ class MemoryDatabase:
             run.needs_worker_only = run.needs_worker_only and flow is None
             self._set_free(run, ready_at_ms)
         return True
-
-    def next_start_by(self) -> int | None:
-        """Return the earliest time until which a run has to begin, of those that may still be late."""
-        return min((due_at_ms for due_at_ms, _ in self._start_by.values()), default=None)
-
-    def would_list_late_starts(self, now_ms: int, _limit: int) -> bool:
-        """Say whether a deadline would be forgotten."""
-        return any(self._has_begun(key) for key, (due_at_ms, _) in self._start_by.items() if due_at_ms <= now_ms)
-
-    def list_late_starts(self, now_ms: int, limit: int) -> list[str]:
-        """Return ids of runs that had to begin until now and that nobody has begun; forget the deadlines of others."""
-        by_time = sorted((due_at_ms, key) for key, (due_at_ms, _) in self._start_by.items())
-        late = [key for due_at_ms, key in by_time if due_at_ms <= now_ms]
-        for key in late:
-            if self._has_begun(key):
-                del self._start_by[key]
-        runs = [self.runs[key] for key in late if key in self._start_by]
-        return [run.run_id for run in runs if run.owner is None][:limit]
-
-    def _has_begun(self, key: RunKey) -> bool:
-        run = self.runs.get(key)
-        return run is None or run.head != self._start_by[key][1]
 
     def list_requests(self, key: RunKey) -> list[InboxRow]:
         """Return the requests to a run, oldest first."""

@@ -270,12 +270,12 @@ class MemoryStore:
 
     async def next_start_by(self) -> int | None:
         """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""
-        return self._read(lambda db: db.next_start_by())
+        return self._read(lambda db: db.start_deadlines.next())
 
     async def list_late_starts(self, *, now_ms: int, limit: int) -> list[str]:
         """Return ids of runs that had to begin until now and that nobody has begun; forget the deadlines of others."""
-        database = self._database
-        return await self._write(database.would_list_late_starts, database.list_late_starts, now_ms, limit)
+        deadlines = self._database.start_deadlines
+        return await self._write(deadlines.would_list, deadlines.list, now_ms, limit)
 
     async def delete_run(self, run_id: str, *, now_ms: int) -> None:
         """Delete a run that has ended: its journal, inbox and tags.
