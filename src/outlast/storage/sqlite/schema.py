@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from outlast.errors import ConfigurationError, NetworkFilesystemError, SchemaVer
 from outlast.storage.sqlite.connection import connect, translate
 from outlast.storage.sqlite.filesystem import filesystem_type, is_network, read_mounts
 from outlast.storage.sqlite.locks import WriterLock
+from outlast.storage.sqlite.sql import read_text
 
 __all__ = ["APPLICATION_ID", "VERSION", "prepare", "read_version"]
 
@@ -190,7 +190,7 @@ def _migrate(connection: sqlite3.Connection, name: str, version: int) -> None:
 
 
 def _statements(name: str) -> Iterator[str]:
-    text = resources.files("outlast.storage.sqlite").joinpath("migrations", name).read_text(encoding="utf-8")
+    text = read_text(f"migrations/{name}")
     statement = ""
     for line in text.splitlines():
         code = line.partition("--")[0].rstrip()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from typing import Final, TypeAlias
 
-__all__ = ["NULL", "SqlValue", "chunks", "many", "one"]
+__all__ = ["NULL", "SqlValue", "chunks", "many", "one", "read_text"]
 
 SqlValue: TypeAlias = str | bytes | bytearray | int | None
 """What a placeholder takes."""
@@ -68,6 +68,12 @@ def _row(columns: int, nullable: set[int]) -> str:
     return "(" + ", ".join("nullif(?, x'')" if n in nullable else "?" for n in range(1, columns + 1)) + ")"
 
 
-_STATEMENTS: Final = _parse(
-    resources.files("outlast.storage.sqlite").joinpath("queries.sql").read_text(encoding="utf-8")
-)
+def read_text(name: str) -> str:
+    """Return a text that lies beside this module."""
+    data = pkgutil.get_data("outlast.storage.sqlite", name)  # `importlib.resources` takes longer than the whole store
+    if data is None:
+        raise FileNotFoundError(name)
+    return data.decode()
+
+
+_STATEMENTS: Final = _parse(read_text("queries.sql"))
