@@ -300,7 +300,7 @@ def _token_of(after: str | None) -> bytes | None:
         if after.startswith("t"):
             return urlsafe_b64decode(after[1:].encode() + b"=" * (-len(after[1:]) % 4)) or None
     except (binascii.Error, UnicodeEncodeError, ValueError):
-        pass
+        pass  # refused below, as any other text that is no place
     raise _wrong_place(after)
 
 
