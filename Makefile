@@ -3,10 +3,14 @@
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 BIN := .venv/bin
+# Where every random test begins. The same number draws the same cases, so that what passed once passes again;
+# others are explored by `make test SEED=$RANDOM`.
+SEED := 1
 # How many processes run the tests: a number, or one for each core.
 JOBS := auto
 CORE := .venv/.core
 DEV := .venv/.dev
+PYTEST := OUTLAST_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED)
 
 .NOTPARALLEL:
 .PHONY: help demo test quick bench bench-peers bench-temporal crash soak lint types pyright imports
@@ -28,15 +32,15 @@ demo: $(CORE)
 ALONE := tests/load tests/soak
 # Many tests have real servers and processes, which other tests may starve on a small machine: what failed beside others
 # must hold by itself. Nothing else is forgiven: not an error of collection, not a run that was cut off.
-AGAIN := $(BIN)/pytest --last-failed --last-failed-no-failures none $(ALONE:%=--ignore=%)
+AGAIN = $(PYTEST) --last-failed --last-failed-no-failures none $(ALONE:%=--ignore=%)
 
 test: lint types pyright imports
-	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ALONE:%=--ignore=%) \
+	$(PYTEST) --numprocesses $(JOBS) --dist worksteal $(ALONE:%=--ignore=%) \
 	  || { [ $$? -eq 1 ] && $(AGAIN); }
-	$(BIN)/pytest $(ALONE)
+	$(PYTEST) $(ALONE)
 
 quick: lint types
-	$(BIN)/pytest -m "not slow" --numprocesses $(JOBS) --dist worksteal
+	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist worksteal
 
 bench-peers: $(CORE) .venv-peers/.ready
 	.venv-peers/bin/python -m benchmarks --peers

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chance import first_seed
 from crash.audit import check_run
 from crash.reference import ALL, TEN_STEPS, Reference
 from eventually import eventually
@@ -23,7 +23,6 @@ from outlast.storage.base import CommitSeam, Store
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.sqlite import SqliteStore
 
-SEED = int(os.environ.get("OUTLAST_SEED", "0")) or random.randrange(1, 1_000_000)
 REFERENCES = (TEN_STEPS, *ALL)
 WORKERS = 3
 
@@ -97,8 +96,7 @@ async def test_runs_survive_whatever_happens_to_their_workers(
     open_store: OpenStore, runs: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """12.1: every write is fenced; whatever is refused is read again from the journal; nothing is recorded twice."""
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
-    chance = random.Random(SEED)
+    chance = random.Random(first_seed())
     trouble = Trouble(chance)
     observer = open_store(None)
     await observer.open()

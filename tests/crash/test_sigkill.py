@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chance import first_seed
 from crash.audit import check_effects, check_run
 from crash.processes import Nursery
 from crash.reference import TEN_STEPS
@@ -22,7 +23,6 @@ from outlast.storage.sqlite import SqliteStore
 
 LONG = 600.0  # a lease that no test lives through: only a free lock can tell that its owner is dead
 KILLS = int(os.environ.get("OUTLAST_KILLS", "200"))
-SEED = int(os.environ.get("OUTLAST_SEED", "0")) or random.randrange(1, 1_000_000)
 
 
 @asynccontextmanager
@@ -117,8 +117,7 @@ async def test_run_of_a_killed_process_is_finished_by_the_very_next_one(nursery:
 
 
 async def kill_at_random(nursery: Nursery, directory: Path, *, runs: int, rounds: int) -> None:
-    chance = random.Random(SEED)
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
+    chance = random.Random(first_seed())
     path, effects = directory / "store.db", directory / "effects"
     run_ids = [f"run-{number}" for number in range(runs)]
     started: set[str] = set()

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from chance import first_seed
 from crash.processes import Nursery, WorkerProcess
 from crash.reference import COPY, REPAIRED_KEPT, REPAIRED_RESULT, effects_of
 from eventually import eventually
 
 LONG = 600.0  # a lease that no test lives through: only a free lock can tell that its owner is dead
 KILLS = int(os.environ.get("OUTLAST_KILLS", "6"))
-SEED = int(os.environ.get("OUTLAST_SEED", "0")) or random.randrange(1, 1_000_000)
 RUNS = [f"run-{number}" for number in range(KILLS)]
 
 
@@ -60,8 +60,7 @@ async def repair_and_kill(nursery: Nursery, path: Path, run_id: str, verb: str, 
 
 async def kill_in_repairs(nursery: Nursery, path: Path, verb: str) -> dict[str, bool]:
     """Repair each of the runs in a process that is killed; return which of the verbs were seen to return."""
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
-    chance, told = random.Random(SEED), {}
+    chance, told = random.Random(first_seed()), {}
     for number, run_id in enumerate(RUNS):
         after_s = chance.uniform(0.0, 0.02) if number % 2 else None
         told[run_id] = await repair_and_kill(nursery, path, run_id, verb, after_s=after_s)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from chance import first_seed
 from crash.processes import Nursery
 from crash.worker_process import CHATTER, CHUNKS
 from outlast import Outlast, StreamEvent
@@ -20,7 +20,6 @@ from outlast.storage.sqlite import SqliteStore
 from outlast.values import decode
 
 LONG = 600.0
-SEED = int(os.environ.get("OUTLAST_SEED", "0")) or random.randrange(1, 1_000_000)
 
 
 @asynccontextmanager
@@ -52,8 +51,7 @@ async def test_reader_that_reconnects_again_and_again_sees_each_event_once(
     nursery: Nursery, tmp_path: Path, connections_at_least: int
 ) -> None:
     """14.2: everything from its offset, in order, once, from another process, during the run."""
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
-    chance = random.Random(SEED)
+    chance = random.Random(first_seed())
     path, seen, connections, is_over = tmp_path / "store.db", [], 0, False
     items = 90 * connections_at_least // 1_000
     async with nursery.open(path, lease=LONG, max_recoveries=50) as process, reading(path) as app:
@@ -75,8 +73,7 @@ async def test_reader_that_reconnects_again_and_again_sees_each_event_once(
 @pytest.mark.timeout(60)
 async def test_outcome_is_never_recorded_before_what_its_body_said(nursery: Nursery, tmp_path: Path) -> None:
     """14.1, 14.3: SIGKILL while chunks are written, again and again; the lost calls are told apart."""
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
-    chance = random.Random(SEED)
+    chance = random.Random(first_seed())
     path, effects = tmp_path / "store.db", str(tmp_path / "effects")
     async with reading(path) as app:
         for kill in range(6):

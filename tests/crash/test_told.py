@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from chance import first_seed
 from crash.processes import Nursery
 from crash.reference import effects_of
 from crash.test_every_commit import RUN, Disk, Ground, ground, mode
-from crash.test_sigkill import LONG, SEED, opened
+from crash.test_sigkill import LONG, opened
 from eventually import eventually
 from outlast import (
     CommittedWorkflow,
@@ -221,8 +222,7 @@ async def test_hook_whose_process_is_killed_is_told_by_the_next_one(nursery: Nur
 @pytest.mark.timeout(60)
 async def test_hooks_of_processes_killed_at_random_moments_are_all_told(nursery: Nursery, tmp_path: Path) -> None:
     """13: never lost."""
-    chance = random.Random(SEED)
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
+    chance = random.Random(first_seed())
     path, effects, kills = tmp_path / "store.db", tmp_path / "effects", 4
     run_ids = [f"run-{number}" for number in range(60)]
     for batch in range(kills):

@@ -60,6 +60,7 @@ def test_time_travelled_workflow_ends_as_it_means(plan: WorkflowPlan, seed: int)
             started = await run.start_async(input_data=INPUT)
             result, resumed = await to_end(started)
             check(plan, result, resumed)
+            assume(result.steps)  # nothing ran: there is nothing to travel to
             for execution in (1, 2):
                 target = Random(seed + execution).choice([*result.steps])
                 result, again = await to_end(await started.time_travel_async(target))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from chance import first_seed
 from crash.audit import check_run
 from eventually import eventually
 from outlast import (
@@ -51,7 +51,6 @@ from property.workflows import WorkflowPlan, answer_for, build, plain, workflow_
 
 RUN = "run"
 INPUT = 5
-SEED = int(os.environ.get("OUTLAST_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 GRAPHS = int(os.environ.get("OUTLAST_GRAPHS", "15"))
 MANY_GRAPHS = int(os.environ.get("OUTLAST_GRAPHS", "500"))
 
@@ -259,10 +258,9 @@ async def check_case(case: Case, tally: Tally) -> None:
 
 
 def check_many(graphs: int) -> None:
-    print(f"seed {SEED}; repeat with OUTLAST_SEED={SEED}")
     tally = Tally()
 
-    @seed(SEED)
+    @seed(first_seed())
     @settings(max_examples=graphs, database=None, suppress_health_check=list(HealthCheck))
     @given(cases())
     def check(case: Case) -> None:
