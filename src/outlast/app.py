@@ -18,7 +18,6 @@ from outlast.beginning import Run
 from outlast.declared import Declared
 from outlast.engines.base import CreateRequest, Engine, EngineChoice
 from outlast.engines.clock import WALL_CLOCK, Clock
-from outlast.engines.local.engine import LocalEngine
 from outlast.engines.options import DriveOptions
 from outlast.errors import (
     ConfigurationError,
@@ -43,8 +42,6 @@ from outlast.sealing import disclosed
 from outlast.sensitivity import sealers_of
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
-from outlast.storage.memory import MemoryStore
-from outlast.storage.sqlite import SqliteStore
 from outlast.telemetry.choice import TracingChoice, find_tracer
 
 __all__ = ["Outlast"]
@@ -184,12 +181,12 @@ class Outlast(Findable):
     @property
     def location(self) -> str | None:
         """Path of the SQLite file that keeps the runs; None if they are kept elsewhere."""
-        return self._store.path if isinstance(self._store, SqliteStore) else None
+        return None if self._store is None else self._store.path
 
     @property
     def is_shared(self) -> bool:
         """Whether other processes can find its runs: not those in a store in memory."""
-        return not isinstance(self._store, MemoryStore)
+        return self._store is None or self._store.path is not None
 
     def with_options(
         self,
@@ -239,6 +236,8 @@ class Outlast(Findable):
         known = list(self._workflows.values())
         if self._choice is not None and store is None:
             return self._choice.attach(known, options)
+        from outlast.engines.local.engine import LocalEngine  # noqa: PLC0415 - other engines do not need it
+
         return LocalEngine(store or make_store("outlast.db", self._durability), known, options)
 
     @property

@@ -7,8 +7,6 @@ from typing import Literal
 
 from outlast.errors import ConfigurationError
 from outlast.storage.base import Store
-from outlast.storage.memory import MemoryStore
-from outlast.storage.sqlite import SqliteStore
 
 __all__ = ["make_store"]
 
@@ -25,6 +23,10 @@ def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full"
     if isinstance(store, str | os.PathLike):
         location = os.fspath(store)
         if location == "memory":
+            from outlast.storage.memory import MemoryStore  # noqa: PLC0415 - loaded where it is chosen
+
             return MemoryStore()
+        from outlast.storage.sqlite import SqliteStore  # noqa: PLC0415 - as above
+
         return SqliteStore(location.removeprefix("sqlite:///"), durability=durability)
     return store

@@ -359,6 +359,11 @@ class Store(RunStore, RunIndex, RunKeeper, WorkerStore, OutboxStore, Protocol):
         ...
 
     @property
+    def path(self) -> str | None:
+        """The file in which other processes find the same runs; None if this process alone has them."""
+        ...
+
+    @property
     def schedules(self) -> ScheduleStore:
         """What starts workflows by itself: a contract of its own, see `scheduling.py`."""
         ...

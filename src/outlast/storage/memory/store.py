@@ -67,6 +67,10 @@ class MemoryStore:
         return Durability(survives_power_loss=False)
 
     @property
+    def path(self) -> None:
+        """None: there is no file."""
+
+    @property
     def schedules(self) -> MemorySchedules:
         """What starts workflows by itself."""
         return MemorySchedules(self._database.schedules, write=self._write, reading=self._reading)
