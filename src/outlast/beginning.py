@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from outlast.declared import Declared
 from outlast.engines.base import Engine, History, SeededStart, StartRequest
 from outlast.errors import RunExistsError
 from outlast.graph.committed import CommittedWorkflow
+from outlast.immutable import frozen
 from outlast.repair import Wish, make_draft
 from outlast.results import RunResult
 from outlast.run import StartedRun
@@ -30,7 +31,7 @@ In = TypeVar("In")
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OutputOptions:
     """What the results of a run show; kept with the run."""
 

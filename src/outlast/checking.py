@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, assert_never, cast
 
@@ -26,6 +26,7 @@ from outlast.graph.nodes import (
     references_of,
     walk,
 )
+from outlast.immutable import frozen
 
 __all__ = ["Finding", "FindingKind", "check_graphs"]
 
@@ -50,7 +51,7 @@ class FindingKind(StrEnum):
         return self not in (FindingKind.CHANGED_CODE, FindingKind.CHANGED_GRAPH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finding:
     """One difference, and how many runs it concerns."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from outlast.core.history import History
@@ -12,12 +11,13 @@ from outlast.graph.compose import WorkflowTypes
 from outlast.graph.function import Function
 from outlast.graph.nodes import LoopNode, MapNode, Node, StepNode, WaitNode, WorkflowNode
 from outlast.graph.schema import JSON, Schema
+from outlast.immutable import immutable
 from outlast.sealing import has_seals
 
 __all__ = ["Declared"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Declared:
     """Functions and types by the references that graphs use. What is not known here may be any JSON."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import linecache
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from textwrap import indent
 from types import TracebackType
 from typing import Any, Protocol, cast
 
 from outlast.errors import NonRetryableError, OutlastError
+from outlast.immutable import frozen
 from outlast.sealing import hidden
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
@@ -28,7 +29,7 @@ class _Detailed(Protocol):
     def errors(self, *, include_url: bool, include_context: bool, include_input: bool) -> list[dict[str, Any]]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FailureInfo:
     """A recorded failure."""
 

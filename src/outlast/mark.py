@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from typing import cast
 
 from outlast.core.public import public_seq
 from outlast.errors import InputError, Problem
+from outlast.immutable import frozen
 from outlast.values import InvalidValueError, decode, encode
 
 __all__ = ["Mark"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Mark:
     """What was asked of a run through a handle: a rest counts only if it comes after that."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
@@ -12,6 +12,7 @@ from outlast.engines.base import Engine
 from outlast.errors import InputError, Problem
 from outlast.failures import FailureInfo
 from outlast.graph.schema import Schema
+from outlast.immutable import frozen
 from outlast.instant import from_ms, to_ms
 from outlast.results import StepResult, read_result
 from outlast.sealing import disclosure_for
@@ -32,7 +33,7 @@ _FIELDS: Final[tuple[Field, ...]] = get_args(Field)
 _LARGEST_PAGE: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunInfo:
     """A run as lists show it."""
 
@@ -67,7 +68,7 @@ class RunInfo:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunPage:
     """A page of runs, the newest first."""
 
@@ -90,7 +91,7 @@ class RunPage:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunDetails(RunInfo, Generic[Out_co]):
     """A run as it is known at one moment: all that lists show, and the parts that were asked for.
 

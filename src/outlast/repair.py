@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from outlast.addressing import plain_context
@@ -22,6 +22,7 @@ from outlast.errors import InputError, PayloadTooLargeError, Problem, Unreadable
 from outlast.graph.locate import find_node
 from outlast.graph.nodes import Graph
 from outlast.graph.schema import JSON, Schema
+from outlast.immutable import immutable
 from outlast.starting import check_state, encode_value
 from outlast.values import InvalidValueError, JsonValue, join_list
 
@@ -31,7 +32,7 @@ _MOST_COPIED = 64 * 1024 * 1024
 """How many bytes of results a fork copies at most: they are one value of its journal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Wish:
     """From where a run is to go on, and with what; not checked yet."""
 
@@ -51,7 +52,7 @@ class Wish:
     """Whether the run pauses after each node of the workflow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Draft:
     """A next execution, checked and planned: what is left is to record it."""
 

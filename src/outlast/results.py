@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -33,6 +33,7 @@ from outlast.errors import (
 )
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.schema import Schema
+from outlast.immutable import frozen
 from outlast.instant import from_ms, render_ms, to_ms
 from outlast.sealing import IN_CLEAR, Disclosure, disclosing, masked
 from outlast.trace import UNTRACED, Tracing, run_trace
@@ -44,7 +45,7 @@ Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StepResult:
     """What is recorded of one step, map, foreach or nested workflow."""
 
@@ -92,7 +93,7 @@ class StepResult:
         return wire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunResult(Generic[Out_co]):
     """What is known of a run at one moment: every outcome is a value, also `failed`."""
 
@@ -202,7 +203,7 @@ _ENDINGS: Final[Mapping[str, Callable[[str, str], RunError]]] = {
 """Failures of the run as a whole, recorded by the core; a class of that name in user code has bases."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HookDelivery:
     """A call of a lifecycle hook that has not succeeded: it is due, or was given up."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from outlast.immutable import frozen
 from outlast.instant import from_ms, to_ms
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus
 from outlast.scheduling.schedule import Schedule
@@ -16,7 +16,7 @@ from outlast.values import JsonValue
 __all__ = ["ScheduleInfo", "SchedulePage", "Trigger", "info_of", "trigger_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ScheduleInfo:
     """A schedule as it is kept."""
 
@@ -76,7 +76,7 @@ class ScheduleInfo:
         return {key: value for key, value in known.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SchedulePage:
     """Some of the schedules, in the order of their ids."""
 
@@ -86,7 +86,7 @@ class SchedulePage:
     """What to ask the next page with; None if this is the last one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Trigger:
     """What became of one time of a schedule, or of several that were missed together."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final, Literal, cast, get_args
@@ -16,6 +15,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.limit import UnusableKeyError
 from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
+from outlast.immutable import frozen
 from outlast.instant import to_ms
 from outlast.sealing import PREFIX, current_disclosure
 from outlast.storage.flow import HIGHEST_PRIORITY, Flow, Gate
@@ -63,7 +63,7 @@ _OPTIONS: Final = (
 """What an item of `start_many` may hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Idempotency:
     """A key that makes a start safe to repeat: it stands for one run at a time (rule 2.5).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from outlast.core.state import JournalMismatchError
 from outlast.engines.base import Engine, Journal
 from outlast.engines.values import RunValues
 from outlast.errors import InputError, Problem, RunNotFoundError, UnreadableRunError
+from outlast.immutable import frozen, immutable
 from outlast.instant import from_ms, to_ms
 from outlast.results import RunResult
 from outlast.sealing import masked
@@ -32,7 +32,7 @@ _PAGE_BYTES: Final = 1024 * 1024
 _KEPT_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StreamEvent:
     """One event of a run, as its readers see it."""
 
@@ -132,7 +132,7 @@ class _Watched(Protocol[Out_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class View(Generic[Out_co]):
     """Where a stream begins: which run, and after which of its events."""
 

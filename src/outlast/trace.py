@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, cast
 
-from outlast.immutable import immutable
+from outlast.immutable import frozen, immutable
 from outlast.values import JsonValue
 
 __all__ = ["UNTRACED", "TraceContext", "Tracing", "attempt_trace", "derive_span_id", "run_trace", "tracing_from_json"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TraceContext:
     """A place in a trace: what an outside service needs to go on with it."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, cast
 
 from outlast.errors import InputError, Problem
 from outlast.graph.schema import JSON
+from outlast.immutable import frozen
 from outlast.trace import UNTRACED, Tracing
 from outlast.values import InvalidValueError, JsonValue, decode
 
@@ -23,7 +24,7 @@ _TRACEPARENT: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TracingOptions:
     """The trace of a run; kept with it, so that it holds across suspensions, crashes and processes.
 

@@ -12,18 +12,28 @@ ALLOWED = {
     "typing_inspection",
 }
 
-LIST_NEW_PACKAGES = """
+LIST_NEW_MODULES = """
 import sys
 before = set(sys.modules)
 import outlast
-print(*{name.partition(".")[0] for name in set(sys.modules) - before})
+print(*(set(sys.modules) - before))
 """
 
 
-def test_import_outlast_loads_nothing_beyond_its_core_dependencies():
-    run = subprocess.run([sys.executable, "-I", "-c", LIST_NEW_PACKAGES], check=True, capture_output=True, text=True)
+def loaded_by_import() -> set[str]:
+    run = subprocess.run([sys.executable, "-I", "-c", LIST_NEW_MODULES], check=True, capture_output=True, text=True)
+    return set(run.stdout.split())
 
+
+def test_import_outlast_loads_nothing_beyond_its_core_dependencies():
     # The interpreter's build settings are the one stdlib module whose name depends on the machine.
-    loaded = {name for name in run.stdout.split() if not name.startswith("_sysconfigdata")}
+    loaded = {name.partition(".")[0] for name in loaded_by_import() if not name.startswith("_sysconfigdata")}
 
     assert loaded - sys.stdlib_module_names <= ALLOWED
+
+
+def test_import_outlast_loads_no_engine_and_no_store():
+    """A program loads the ones that it chooses."""
+    parts = ("outlast.engines.local", "outlast.engines.temporal", "outlast.storage.sqlite", "outlast.storage.memory")
+
+    assert [name for name in loaded_by_import() if name.startswith(parts)] == []

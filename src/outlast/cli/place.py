@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -15,6 +14,7 @@ from outlast.cli.exits import Exit
 from outlast.cli.extras import require_extra
 from outlast.cli.loading import load_app
 from outlast.graph.committed import CommittedWorkflow
+from outlast.immutable import immutable
 from outlast.run import RunHandle
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ DEFAULT_STORE: Final = "outlast.db"
 """The file that is used where none is named, as in `Outlast(...)`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Place:
     """What the options `--app`, `--store`, `--url` and `--token` say."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 from outlast.client.encode import query_of
 from outlast.client.transport import Transport
+from outlast.immutable import immutable
 from outlast.instant import from_ms
 from outlast.results import RunResult
 from outlast.stream import StreamEvent
@@ -22,7 +22,7 @@ __all__ = ["RemoteStream", "RemoteView"]
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RemoteView(Generic[Out_co]):
     """Where a stream begins: which run, and after which of its events."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.graph.nodes import Graph
+from outlast.immutable import immutable
 
 __all__ = ["History"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class History:
     """A run as it is recorded at one moment."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from outlast.immutable import immutable
 
 __all__ = ["Slots", "Standing"]
 
@@ -17,7 +18,7 @@ class Slots(NamedTuple):
     """How many more may start and wait for a place, of all its runs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Standing:
     """Who works, or could work, on a run: what `why` needs besides the journal."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from outlast.core.events import Fact, RunCreated, RunStarted
@@ -119,7 +119,7 @@ class StartRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class CreateRequest:
     """A run to be recorded, for somebody to start it later."""
 
@@ -141,7 +141,7 @@ class CreateRequest:
         return RunCreated(now_ms, self.ready_at_ms(now_ms))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class SeededStart:
     """A run to be recorded that begins at another place than the start: a fork, or a time travel in a new run."""
 
@@ -205,7 +205,7 @@ class Journal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class GraphInFlight:
     """A graph on which runs are that have not ended."""
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Literal
 
 from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.telemetry import Tracer
 from outlast.errors import ConfigurationError
+from outlast.immutable import immutable
 from outlast.sealing import Sealer
 
 __all__ = ["DriveOptions"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class DriveOptions:
     """How runs are driven; each option has a default that suits one process with mostly short steps."""
 

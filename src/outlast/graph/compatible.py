@@ -7,11 +7,12 @@ that is not known here claims nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import UnionType
 from typing import Annotated, Any, Final, TypeAlias, Union, cast, get_args, get_origin
 
 from outlast.graph.schema import JSON, Schema
+from outlast.immutable import immutable
 from outlast.values import child_path
 
 __all__ = ["item_schema", "why_incompatible"]
@@ -93,7 +94,7 @@ def _items_of(annotation: object) -> Sequence[object]:
     return known or (Any,)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _Comparison:
     """Two shapes with the definitions that they refer to."""
 

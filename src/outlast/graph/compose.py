@@ -37,6 +37,7 @@ from outlast.graph.source_check import check_sources
 from outlast.graph.source_map import source_function
 from outlast.graph.state import StateType
 from outlast.graph.step import Step, check_id
+from outlast.immutable import immutable
 from outlast.values import JsonValue
 
 __all__ = ["Composition", "Placement", "WorkflowTypes", "compose"]
@@ -45,7 +46,7 @@ Kind: TypeAlias = Literal["then", "parallel", "foreach", "map", "branch", "loop"
 """The builder's methods."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class WorkflowTypes:
     """The declared types of a workflow."""
 
@@ -61,7 +62,7 @@ class WorkflowTypes:
     """Of the request context that a run of it must be started with."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Composition:
     """A committed workflow in its parts."""
 
@@ -83,7 +84,7 @@ class Composed(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Placement:
     """One call of a builder method."""
 

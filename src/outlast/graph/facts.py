@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outlast.graph.cancel_flag import CancelFlag
+from outlast.immutable import immutable
 from outlast.trace import UNTRACED, Tracing
 
 __all__ = ["AttemptFacts", "RunFacts"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class RunFacts:
     """What is the same for all contexts of one run in one workflow."""
 
@@ -30,7 +29,7 @@ class RunFacts:
     """Whether the spans of the run are exported."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class AttemptFacts:
     """What is particular to one call of a body."""
 

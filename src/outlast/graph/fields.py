@@ -16,6 +16,7 @@ from outlast.errors import DefinitionError
 from outlast.graph.annotation import name_of
 from outlast.graph.reducer import is_typed_dict
 from outlast.graph.schema import Schema
+from outlast.immutable import immutable
 
 __all__ = ["FieldInfo", "field_schema", "fields_of"]
 
@@ -28,7 +29,7 @@ _WITH_FIELDS: Final = ("model-fields", "typed-dict", _LISTING)
 """The kinds of schema that say what the fields are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class FieldInfo:
     """One field that is written when an object of the type is recorded."""
 

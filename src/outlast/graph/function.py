@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any, cast
 
@@ -15,13 +14,14 @@ from outlast.errors import StepSignatureError
 from outlast.graph.context import ReadContext, StepContext
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.state import StateType
+from outlast.immutable import immutable
 
 __all__ = ["Function", "inspect_hook", "inspect_map", "inspect_step", "wait_function"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Function:
     """A body or map function and how it wants to be called."""
 

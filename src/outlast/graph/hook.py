@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from outlast.errors import DefinitionError
 from outlast.graph.function import Function, inspect_hook
 from outlast.graph.nodes import Hooks
+from outlast.immutable import frozen
 from outlast.values import JsonValue
 
 __all__ = ["HOOK_NAMES", "HookFunction", "HookName", "StartInfo", "inspect_hooks", "name_hooks"]
@@ -23,7 +23,7 @@ HookFunction: TypeAlias = "Callable[[Any], object] | None"
 """A sync or async function of one value, or none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StartInfo:
     """What `on_start` is told: the run that is about to begin."""
 

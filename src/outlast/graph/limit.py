@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -13,6 +12,7 @@ from outlast.graph.arguments import at_least_one
 from outlast.graph.mapping import follow
 from outlast.graph.schema import Schema
 from outlast.graph.step import to_milliseconds
+from outlast.immutable import frozen
 from outlast.values import JsonValue, decode, encode
 
 __all__ = ["APP_LIMIT", "Concurrency", "LimitKey", "LimitRule", "RateLimit", "UnusableKeyError", "limit_rules"]
@@ -26,7 +26,7 @@ APP_LIMIT: Final = "runs of all workflows"
 _LONGEST_KEY: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Concurrency:
     """How many runs of a workflow go on at a time, in all processes over one store.
 
@@ -51,7 +51,7 @@ class Concurrency:
         _check("Concurrency", self.limit, self.key, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RateLimit:
     """How many runs of a workflow begin in a time, in all processes over one store. Those over it wait; none is lost.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias, assert_never
 
 from outlast.graph.retry import RetryRule
 from outlast.graph.source import Source
+from outlast.immutable import immutable
 from outlast.values import JsonValue
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class NodeInfo:
     """What people and tools want to know of a node; no engine looks at it."""
 
@@ -46,7 +47,7 @@ class NodeInfo:
     """Qualified name and hash of the function, to tell that it changed; never to decide."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class StepNode:
     """One step."""
 
@@ -62,7 +63,7 @@ class StepNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class MapNode:
     """A function between two nodes that shapes data; it is not tried again."""
 
@@ -76,7 +77,7 @@ class MapNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class WorkflowNode:
     """A whole workflow: the root of a graph, or one used as a step (rule 5.7)."""
 
@@ -94,7 +95,7 @@ class WorkflowNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class ForeachNode:
     """One body for each item of a list, at most `concurrency` at a time (rule 5.5)."""
 
@@ -110,7 +111,7 @@ class ForeachNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class ParallelNode:
     """Several bodies with the same input, all at once (rule 5.2)."""
 
@@ -124,7 +125,7 @@ class ParallelNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class BranchNode:
     """Several bodies with the same input, each with a condition that decides whether it runs (rule 5.3)."""
 
@@ -140,7 +141,7 @@ class BranchNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class LoopNode:
     """One body again and again; each pass gets what the one before it gave (rule 5.4)."""
 
@@ -158,7 +159,7 @@ class LoopNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class SleepNode:
     """A durable pause; its output is its input (rule 11). Exactly one of the three says how long."""
 
@@ -176,7 +177,7 @@ class SleepNode:
     """For people and tools."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class WaitNode:
     """Waits for somebody to resume it; its output is what they hand over (rule 7.5)."""
 
@@ -203,7 +204,7 @@ Node: TypeAlias = (
 """Closed on purpose: a new kind breaks the type check until `core/flow`, the document and the renderer handle it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Hooks:
     """The functions that are told when a run begins, rests and fails (rule 13); at least one of them."""
 
@@ -220,7 +221,7 @@ class Hooks:
         return tuple(each for each in (self.on_start, self.on_finish, self.on_error) if each is not None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Graph:
     """A committed workflow as data: what the core interprets and what travels with a run."""
 

@@ -11,11 +11,11 @@ was validated as one item of a list is never merged as a whole list by newer cod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 from outlast.errors import Problem
+from outlast.immutable import immutable
 from outlast.values import InvalidValueError, JsonValue, child_path
 
 __all__ = ["Operation", "Patch", "PatchVerb", "patch_from_json", "patch_to_json"]
@@ -44,7 +44,7 @@ class PatchVerb(StrEnum):
     """The keys of the value are set in the object; other keys stay."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Operation:
     """One change of one field. `value` belongs to the operation: nobody changes it."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from math import isfinite
 from typing import Any, Final, cast
 
 from outlast.errors import DefinitionError
 from outlast.failures import type_name
+from outlast.immutable import frozen, immutable
 from outlast.values import JsonValue
 
 __all__ = ["LONGEST_DELAY_MS", "Retry", "RetryRule", "rule_from_json", "rule_to_json", "to_rule"]
@@ -21,7 +21,7 @@ LONGEST_DELAY_MS: Final = _LONGEST_DELAY // _MILLISECOND
 """No pause is longer, however often a backoff factor is applied: ten years."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Retry:
     """How often and when a failed step is tried again.
 
@@ -79,7 +79,7 @@ class Retry:
         return f"{both[0]} is both in retry_on and in stop_on; take it out of one" if both else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class RetryRule:
     """A `Retry` as graph data."""
 

@@ -15,13 +15,13 @@ A template names values by namespace; each has two spellings, that of the wire f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final, Protocol, cast
 
 from outlast.errors import DefinitionError
 from outlast.graph.template import Hole, split_template
+from outlast.immutable import immutable
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
 __all__ = [
@@ -61,7 +61,7 @@ class SourceKind(StrEnum):
     """It is text with values in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Source:
     """Where one value of a map comes from. Made by `value`, `from_input`, `template` and their like."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from outlast.graph.context import ReadContext
@@ -11,6 +10,7 @@ from outlast.graph.function import Function
 from outlast.graph.mapping import MISSING, Missing, evaluate
 from outlast.graph.schema import JSON
 from outlast.graph.source import Source, steps_of
+from outlast.immutable import immutable
 from outlast.values import JsonValue, decode
 
 __all__ = ["source_function"]
@@ -41,7 +41,7 @@ def source_function(sources: Mapping[str, Source]) -> Function:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class _Scope:
     """What the sources read from."""
 

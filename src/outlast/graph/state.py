@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from outlast.graph.patch import Operation, Patch, PatchVerb
 from outlast.graph.reducer import Reducer, is_nullable, marks_beside, patch_type, reducer_of
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.sensitive import Sensitive
+from outlast.immutable import immutable
 from outlast.sealing import current_disclosure, opened
 from outlast.values import InvalidValueError, JsonValue, child_path, kind_of
 
@@ -38,7 +38,7 @@ DELETE: Final = Delete.DELETE
 """`set_state({"draft": DELETE})` removes the field; it is what `None`, which sets null, does not do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class _Field:
     """How patches set one declared field."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from outlast.immutable import immutable
 
 __all__ = ["Hole", "TemplatePart", "split_template", "why_malformed"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Hole:
     """A place in a template that a value is put into."""
 

@@ -5,10 +5,10 @@ Nothing here fires anything. A decision becomes true when it is recorded, by one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from outlast.immutable import immutable
 from outlast.scheduling.schedule import CatchUp, Overlap
 from outlast.scheduling.timing import Timing
 
@@ -60,7 +60,7 @@ class Dropped(NamedTuple):
     """Why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Standing:
     """Where a schedule stands."""
 
@@ -80,7 +80,7 @@ class Standing:
     """The firings that wait, oldest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Decision:
     """What a schedule does now."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias, cast
 
+from outlast.immutable import immutable
 from outlast.instant import from_ms
 from outlast.scheduling.deciding import Queued
 from outlast.scheduling.schedule import CatchUp, Overlap, Schedule
@@ -18,7 +19,7 @@ ScheduleStatus: TypeAlias = Literal["active", "paused", "ended", "retired"]
 """Fires; was paused; has no time left; or is not in the code any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Plan:
     """What was said of a schedule, its values as JSON."""
 
@@ -128,7 +129,7 @@ def plan_of(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Memory:
     """Where a schedule stands."""
 

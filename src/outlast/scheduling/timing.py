@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 
+from outlast.immutable import immutable
 from outlast.scheduling.cron import find_zone, latest_cron, next_cron
 
 __all__ = ["Timing"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Timing:
     """The times of a schedule: one of `cron`, `every_ms` and `at_ms`, within bounds. Times are milliseconds, UTC."""
 

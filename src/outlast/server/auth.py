@@ -7,7 +7,6 @@ import os
 import secrets
 import tomllib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, cast
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 from starlette.requests import HTTPConnection
 
 from outlast.errors import ConfigurationError
+from outlast.immutable import frozen, immutable
 
 __all__ = ["ANYBODY", "Authenticate", "Principal", "Scope", "Token", "Tokens", "load_tokens", "new_secret"]
 
@@ -39,7 +39,7 @@ class Scope(StrEnum):
 _RANKS: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Principal:
     """Somebody who is known."""
 
@@ -58,7 +58,7 @@ Authenticate: TypeAlias = Callable[[HTTPConnection], Awaitable[Principal | None]
 """Finds out who asks, from headers and the like; None for nobody known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Token:
     """A bearer token, as the server keeps it: without its secret."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from outlast.errors import ConfigurationError
+from outlast.immutable import frozen
 
 __all__ = ["ServerOptions"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServerOptions:
     """How a server behaves. Times and sizes are bounds for one request."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from outlast.engines.base import History
 from outlast.errors import IdempotencyConflictError, InputError, RunExistsError, RunNotFoundError, RunStateError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
+from outlast.immutable import immutable
 from outlast.mark import Mark
 from outlast.results import CancelOutcome, read_result
 from outlast.run import RunHandle, StartedRun
@@ -35,7 +35,7 @@ __all__ = ["Service", "typed"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Limits:
     """How long things may take, and how much of them there may be."""
 

@@ -16,11 +16,11 @@ must follow a clock that nobody sets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from outlast.core.record import Record
+from outlast.immutable import immutable
 from outlast.storage.flow import Flow, Limit, Wait
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.keeping import RunKeeper
@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Durability:
     """What a commit waits for."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from outlast.core.status import RunStatus
 from outlast.errors import IdempotencyConflictError, OutlastError, RunExistsError
+from outlast.immutable import immutable
 from outlast.values import encode
 
 __all__ = ["Admission", "Held", "Identity", "Verdict", "WhenFinished", "WhileRunning", "judge", "request_to_cancel"]
@@ -19,7 +19,7 @@ Verdict: TypeAlias = Literal["start", "replace", "return"]
 """Record the new run; that, and cancel the one that holds the key; or hand out the one that holds it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Identity:
     """A key that stands for one run at a time."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunNotFoundError, RunStateError
+from outlast.immutable import immutable
 
 __all__ = ["RunKeeper", "Sweep", "refuse_to_delete"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Sweep:
     """What one step of a sweep did."""
 

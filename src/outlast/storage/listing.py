@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from outlast.core.status import RunStatus
 from outlast.errors import InputError, Problem
+from outlast.immutable import immutable
 from outlast.storage.keys import GraphKey
 
 __all__ = ["COUNTED", "RunCount", "RunIndex", "RunListing", "RunQuery", "RunSummary", "parse_position"]
@@ -16,7 +16,7 @@ COUNTED: Final = 10_000
 """Up to how many matches `RunListing.total` counts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class RunQuery:
     """Which runs are meant; each condition narrows, None and an empty sequence do not."""
 
@@ -63,7 +63,7 @@ class RunSummary(NamedTuple):
     """Its tags, in alphabetical order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class RunListing:
     """A page of runs."""
 
@@ -77,7 +77,7 @@ class RunListing:
     """Whether `total` is the number; if not, there are more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class RunCount:
     """How many runs of a workflow have a status; at least one."""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
+from outlast.immutable import immutable
 from outlast.storage.flow import Flow
 from outlast.storage.keys import GraphKey, InboxKey, RunKey, WorkerKey
 from outlast.storage.outbox import NewDelivery
@@ -94,7 +95,7 @@ class Append:
     """Whether the run is under flow control, as `ClaimedRun.is_limited` said."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Ending:
     """The end of a run that nobody owns, written by somebody who read it: no worker is needed to end what rests."""
 
@@ -116,7 +117,7 @@ class Ending:
     """Whether the run is under flow control, as its row said."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Reopening:
     """The next execution of a run that nobody owns, opened by somebody who read its journal (rule 12.3)."""
 
@@ -148,7 +149,7 @@ owner any more), `StoreUnavailableError` (nothing of this write is recorded, or 
 tells)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class ClaimedRun:
     """A run that the claiming worker owns now."""
 
@@ -172,7 +173,7 @@ class ClaimedRun:
     """Whether it is under flow control: what its owner writes has to say so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class RunRow:
     """What lists and claims know of a run without reading its journal."""
 
@@ -215,7 +216,7 @@ class Head(NamedTuple):
     """The run's status after it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class GraphRow:
     """A graph document and the workflow it belongs to."""
 
@@ -227,7 +228,7 @@ class GraphRow:
     """Hash of the document."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class InboxRow:
     """What somebody asks of a run. The owner turns it into an event and marks it taken in the same commit."""
 
@@ -245,7 +246,7 @@ class InboxRow:
     """The details as JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class WorkerRow:
     """One life of a worker."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from outlast.engines.base import GraphInFlight
@@ -14,6 +13,7 @@ from outlast.graph.document import UnknownGraphError, graph_from_json
 from outlast.graph.function import Function
 from outlast.graph.nodes import Graph, MapNode, Node, references_of, walk
 from outlast.graph.source_map import source_function
+from outlast.immutable import immutable
 from outlast.sealing import Sealer
 from outlast.storage.base import GraphKey, RunRow, RunStore, WorkerRow
 from outlast.storage.listing import RunIndex
@@ -24,7 +24,7 @@ __all__ = ["Program", "ProgramShelf"]
 _log = logging.getLogger("outlast.worker")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Program:
     """What it takes to drive runs of one graph."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from temporalio.exceptions import ApplicationErrorCategory
+
+from outlast.immutable import immutable
 
 __all__ = ["BENIGN", "Past"]
 
@@ -14,7 +16,7 @@ BENIGN: Final = ApplicationErrorCategory.BENIGN
 """Of errors that are nobody's fault, or are logged by us: the SDK logs others with a traceback each time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Past:
     """The calls of a body before this one that gave no outcome."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 from temporalio.client import Client
@@ -11,13 +10,14 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, TLSConfig
 
 from outlast.errors import StoreUnavailableError
+from outlast.immutable import immutable
 
 __all__ = ["Place"]
 
 _PATIENCE: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Place:
     """The server, and the names that an app uses there."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
+
+from outlast.immutable import immutable
 
 __all__ = [
     "RESPONSES",
@@ -454,7 +455,7 @@ class TriggerList(_Answer):
     """The triggers."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _Responses:
     """Which refusals each kind of route declares."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from outlast.immutable import immutable
 from outlast.instant import to_ms
 from outlast.server.auth import Principal, Scope
 from outlast.server.wire.whole import strip_tracebacks
@@ -17,7 +17,7 @@ __all__ = ["Framing", "framing_of", "plain_event"]
 _SEPARATOR: Final = b"\x1e"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Framing:
     """How events are cut apart."""
 

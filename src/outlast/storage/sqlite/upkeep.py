@@ -6,11 +6,11 @@ import os
 import sqlite3
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from outlast.errors import ConfigurationError, SchemaVersionError, StoreError
+from outlast.immutable import immutable
 from outlast.storage.sqlite.connection import connect, translate
 from outlast.storage.sqlite.locks import WriterLock
 from outlast.storage.sqlite.schema import VERSION, prepare, read_version
@@ -23,7 +23,7 @@ _STEP_PAGES: Final = 2_000
 """How many pages are given back while the writers wait: 8 MB, some milliseconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class StoreInfo:
     """What a file holds, at one moment."""
 

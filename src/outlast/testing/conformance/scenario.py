@@ -7,13 +7,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
+from outlast.immutable import immutable
 from outlast.storage.base import Append, CommitSeam, GraphKey, NewRun, Receipt, RunKey, RunRow, Store, WorkerKey
 
 __all__ = [
@@ -110,7 +110,7 @@ async def find(store: Store, run_id: str = "run") -> RunRow:
     return row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(kw_only=True)
 class Held:
     """A run that a worker holds, with one event in its journal."""
 
