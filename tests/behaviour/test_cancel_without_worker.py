@@ -218,7 +218,6 @@ async def test_cancel_while_a_worker_lets_go_of_the_run_is_taken_although_nobody
 
 def _call_first(store: Any, method: str, action: Callable[[], Awaitable[None]]) -> None:
     """Have something happen between the last look of a worker and the write with which it gives its run up."""
-    original = getattr(store, method)
     tasks: list[asyncio.Task[None]] = []
 
     def append(write: Append, settle: Settle) -> None:
@@ -232,14 +231,15 @@ def _call_first(store: Any, method: str, action: Callable[[], Awaitable[None]]) 
             original(write, settle)
 
     async def retire_worker(worker: WorkerKey) -> int:
-        await action()
-        freed: int = await original(worker)
+        await (action() if method == "retire_worker" else asyncio.gather(*tasks))
+        freed: int = await retire(worker)
         return freed
 
+    # A store settles writes in their order, so the retirement comes after the write that is held back here.
+    original, retire = store.append, store.retire_worker
     if method == "append":
         store.append = append
-    else:
-        store.retire_worker = retire_worker
+    store.retire_worker = retire_worker
 
 
 async def test_race_with_claiming_workers_always_ends_canceled(bench: Bench) -> None:

@@ -373,11 +373,11 @@ async def test_a_recorded_run_obeys_its_limit_when_it_is_started(bench: Bench) -
     workflow = counted.workflow(concurrency=Concurrency(limit=1, key="customer"))
     async with bench.app(workflow) as app:
         runs = [await app.record_run(workflow) for _ in range(3)]
-        started = [
-            await run.start_async(input_data={"customer": "ann", "number": number}, priority=number)
-            for number, run in enumerate(runs)
-        ]
-        await eventually(lambda: counted.running["ann"] == 1)
+        started = []
+        for number, run in enumerate(runs):
+            order = {"customer": "ann", "number": number}
+            started.append(await run.start_async(input_data=order, priority=number))
+            await eventually(lambda: counted.running["ann"] == 1)  # the first has the place before others ask for it
 
         counted.let_go(3)
 
