@@ -22,6 +22,7 @@ from temporalio.service import RPCError
 
 from outlast.core.events import Fact
 from outlast.core.history import History
+from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededStart, Standing, StartRequest
 from outlast.engines.capability import Capability
 from outlast.engines.options import DriveOptions
@@ -31,6 +32,7 @@ from outlast.engines.temporal.asking import Asker
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
+from outlast.engines.temporal.keys import Keys
 from outlast.engines.temporal.lacks import lacking
 from outlast.engines.temporal.lists import Lists, is_about_attributes
 from outlast.engines.temporal.messages import Request, Start
@@ -48,6 +50,7 @@ from outlast.errors import (
 )
 from outlast.graph.committed import CommittedWorkflow
 from outlast.sealing import Sealer
+from outlast.storage.identity import request_to_cancel
 from outlast.storage.keeping import refuse_to_delete
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
@@ -117,6 +120,43 @@ class BoundEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Start a workflow; the server has it on disk when this returns."""
+        message, delay_ms, ready_at_ms = self._message_of(request)
+        attributes = self._lists.attributes_of(request, is_delayed=bool(delay_ms))
+
+        async def start_with(attributes: TypedSearchAttributes | None) -> None:
+            await self._connected.start_workflow(
+                request.workflow.id,
+                raw_value(message),
+                id=self._place.prefix + request.run_id,
+                task_queue=self._place.task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                start_delay=timedelta(milliseconds=delay_ms) if delay_ms else None,
+                memo={_STARTS_AT: ready_at_ms} if delay_ms else None,
+                search_attributes=attributes,
+                rpc_timeout=_RPC,
+            )
+
+        with translated(request.run_id):
+            try:
+                await start_with(attributes)
+            except RPCError as error:
+                if attributes is None or not is_about_attributes(error):
+                    raise
+                await start_with(None)  # nobody must wait for lists
+
+    def _check(self, request: StartRequest) -> None:
+        """Refuse what cannot be started, before anything is recorded.
+
+        Raises:
+            UnsupportedByEngineError: It needs what this engine lacks.
+            PayloadTooLargeError: It is larger than what the server takes.
+        """
+        _, delay_ms, _ = self._message_of(request)
+        self._lists.attributes_of(request, is_delayed=bool(delay_ms))
+
+    def _message_of(self, request: StartRequest) -> tuple[bytes, int, int | None]:
+        """Return the message that starts a run, how long it is to wait, and when it may start."""
         tracer = self._tracer
         if tracer is not None:
             request = request.placed(tracer.current())
@@ -147,29 +187,7 @@ class BoundEngine:
         message = start.to_bytes()
         if len(message) > LARGEST_MESSAGE:
             raise PayloadTooLargeError("the start of the run, with its graph", len(message), LARGEST_MESSAGE)
-        attributes = self._lists.attributes_of(request, is_delayed=bool(delay_ms))
-
-        async def start_with(attributes: TypedSearchAttributes | None) -> None:
-            await self._connected.start_workflow(
-                request.workflow.id,
-                raw_value(message),
-                id=self._place.prefix + request.run_id,
-                task_queue=self._place.task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                start_delay=timedelta(milliseconds=delay_ms) if delay_ms else None,
-                memo={_STARTS_AT: ready_at_ms} if delay_ms else None,
-                search_attributes=attributes,
-                rpc_timeout=_RPC,
-            )
-
-        with translated(request.run_id):
-            try:
-                await start_with(attributes)
-            except RPCError as error:
-                if attributes is None or not is_about_attributes(error):
-                    raise
-                await start_with(None)  # nobody must wait for lists
+        return message, delay_ms, ready_at_ms
 
     @property
     def schedules(self) -> ScheduleDesk:
@@ -185,16 +203,26 @@ class BoundEngine:
         raise lacking(Capability.PENDING_RECORDS)
 
     async def start_once(self, request: StartRequest) -> str:
-        """Refuse: the server keeps no keys beside the ids of workflows."""
-        raise lacking(Capability.IDEMPOTENCY_KEYS)
+        """Start a run under its idempotency key, or find the run that the key stands for; return its id."""
+        if request.identity is None:
+            await self.start(request)
+            return request.run_id
+        self._check(request)
+        keys = Keys(
+            self._connected,
+            self._place,
+            start=self.start,
+            cancel=self._cancel_replaced,
+            find_status=self._find_status,
+            now_ms=self._options.now_ms,
+        )
+        return await keys.start_once(request, request.identity)
 
     async def start_many(self, requests: Sequence[StartRequest], *, named: Sequence[str] = ()) -> list[str]:
         """Start many workflows, some at a time; the server knows no transaction over several of them.
 
         If an id was there beforehand, nothing is started.
         """
-        if any(each.identity is not None for each in requests):
-            raise lacking(Capability.IDEMPOTENCY_KEYS)
         for run_id in named:
             if await self._is_known(run_id):
                 raise RunExistsError(run_id)
@@ -202,14 +230,13 @@ class BoundEngine:
 
         async def start(request: StartRequest) -> str:
             async with places:
-                await self.start(request)
-            return request.run_id
+                return await self.start_once(request)
 
         results = await asyncio.gather(*(start(each) for each in requests), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return [each.run_id for each in requests]
+        return [result for result in results if isinstance(result, str)]
 
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return a page of the runs that match, as the server has made them visible."""
@@ -397,6 +424,16 @@ class BoundEngine:
             )
             async for _ in events:
                 return
+
+    async def _find_status(self, run_id: str) -> RunStatus | None:
+        """Return the status of a run; None if the server does not know it."""
+        reading = await self._read(run_id)
+        history = None if reading is None else reading.history()
+        return None if history is None else history.status
+
+    async def _cancel_replaced(self, run_id: str, by: str) -> None:
+        _, body = request_to_cancel(execution=0, run_id=by)
+        await self.post(run_id, kind="cancel", topic="", body=body)
 
     async def _is_known(self, run_id: str) -> bool:
         with translated(run_id):

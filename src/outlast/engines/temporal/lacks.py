@@ -12,7 +12,6 @@ __all__ = ["LACKS", "lacking", "unavailable"]
 
 LACKS: Final[Mapping[Capability, str]] = {
     Capability.PENDING_RECORDS: "a server of Temporal knows no run before it is started; start it when it is to run",
-    Capability.IDEMPOTENCY_KEYS: "use the run id as the key: an id can be started once",
     Capability.LIFETIME_IDENTITY: "an id is refused only as long as the namespace keeps the run",
     Capability.TAG_PREFIXES: "search with the beginning of a run id or resource id, or with a whole tag",
     Capability.START_ORDER: "the server lists open runs first, then those that ended last; narrow lists by time",

@@ -13,6 +13,7 @@ from outlast.engines.clock import WALL_CLOCK
 from outlast.engines.options import DriveOptions
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
+from outlast.engines.temporal.holding import HeldKey, Holding
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.temporal.worker import THROTTLE
 from outlast.engines.threads import BodyThreads
@@ -56,7 +57,7 @@ class OutlastPlugin(SimplePlugin):
         known = known_workflows(workflows)
         self._workflows = list(known.values())
         self._sealers = sealers_of(known, keys)
-        super().__init__("outlast", workflows=[OutlastRun])  # pyright: ignore[reportUnknownMemberType]
+        super().__init__("outlast", workflows=[OutlastRun, HeldKey])  # pyright: ignore[reportUnknownMemberType]
         self._max_threads = max_threads or DriveOptions().max_threads
         self._hook_timeout = hook_timeout
         self._threads: BodyThreads | None = None
@@ -73,7 +74,7 @@ class OutlastPlugin(SimplePlugin):
         )
         timeout = self._hook_timeout
         self._telling = Telling(client, self._workflows, hook_timeout=timeout, sealers=sealers, tracer=None)
-        ours = [activities.call, activities.ask, self._telling.tell]
+        ours = [activities.call, activities.ask, self._telling.tell, Holding(client).has_ended]
         configured["activities"] = [*configured.get("activities", ()), *ours]
         for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):
             configured[name] = min(THROTTLE, configured.get(name, THROTTLE))

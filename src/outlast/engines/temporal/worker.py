@@ -14,6 +14,7 @@ from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
+from outlast.engines.temporal.holding import HeldKey, Holding
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.threads import BodyThreads
@@ -47,8 +48,8 @@ class TemporalWorker:
         self._worker = Worker(
             client,
             task_queue=place.task_queue,
-            workflows=[OutlastRun],
-            activities=[activities.call, activities.ask, self._telling.tell],
+            workflows=[OutlastRun, HeldKey],
+            activities=[activities.call, activities.ask, self._telling.tell, Holding(client).has_ended],
             max_cached_workflows=options.max_runs,
             max_concurrent_activities=options.max_steps,
             max_heartbeat_throttle_interval=THROTTLE,
