@@ -21,6 +21,7 @@ from outlast.repair import Wish, make_draft
 from outlast.results import RunResult
 from outlast.run import StartedRun
 from outlast.sealing import disclosed
+from outlast.signature import Options, parameters_of
 from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request
 from outlast.stream import RunStream, View
 from outlast.tracing import TracingOptions
@@ -114,22 +115,8 @@ class Run(Generic[In, Out_co]):
         )
         return await self._start(request)
 
-    async def start(  # noqa: PLR0913 - as for `start_async`
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        priority: int = 0,
-        idempotency_key: str | Idempotency | None = None,
-        per_step: bool = False,
-        tracing_options: TracingOptions | None = None,
-    ) -> RunResult[Out_co]:
+    @parameters_of(start_async)
+    async def start(self, **options: Options) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
         Takes what `start_async` takes.
@@ -139,38 +126,11 @@ class Run(Generic[In, Out_co]):
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
         """
-        started = await self.start_async(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            priority=priority,
-            idempotency_key=idempotency_key,
-            per_step=per_step,
-            tracing_options=tracing_options,
-        )
+        started = await self.start_async(**options)
         return await started.result()
 
-    def stream(  # noqa: PLR0913 - as for `start_async`
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        priority: int = 0,
-        idempotency_key: str | Idempotency | None = None,
-        per_step: bool = False,
-        tracing_options: TracingOptions | None = None,
-    ) -> RunStream[Out_co]:
+    @parameters_of(start_async)
+    def stream(self, **options: Options) -> RunStream[Out_co]:
         """Start the run when the first event or the result is asked for, and show what it does (rule 14.2).
 
         Takes what `start_async` takes. `await stream.result()` gives the result.
@@ -180,27 +140,14 @@ class Run(Generic[In, Out_co]):
             RunExistsError: With the first event: this run id was started before; the first one is untouched.
             StoreUnavailableError: With the first event: it is not known to be recorded; starting it again is safe.
         """
-        request = self._request(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            priority=priority,
-            idempotency_key=idempotency_key,
-            per_step=per_step,
-            tracing_options=tracing_options,
-        )
+        request = self._request(**options)
 
         async def begin() -> View[Out_co]:
             return View(await self._start(request), 0)
 
         return RunStream(self._engine, self.run_id, begin)
 
-    def _request(self, *, output_options: OutputOptions | None, **options: Any) -> StartRequest:  # noqa: ANN401 - those of `make_request`
+    def _request(self, *, output_options: OutputOptions | None = None, **options: Options) -> StartRequest:
         make = partial(
             make_request,
             self._workflow,
@@ -219,34 +166,6 @@ class Run(Generic[In, Out_co]):
         else:
             run_id = await self._engine.start_once(request)
         return self._started(run_id)
-
-    async def time_travel(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: object = None,
-        per_step: bool = False,
-    ) -> RunResult[Out_co]:
-        """Begin the run at a node instead of its start, and wait until it ends or rests; see `time_travel_async`.
-
-        Raises:
-            InputError: There is no such node, its input is not known, or something that was given does not fit.
-            RunStateError: The run was started before and is active.
-        """
-        started = await self.time_travel_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
-        return await started.result()
 
     async def time_travel_async(
         self,
@@ -283,17 +202,19 @@ class Run(Generic[In, Out_co]):
             return self._started()
         return await self._started().rewind("time travel", wish)
 
-    def time_travel_stream(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: object = None,
-        per_step: bool = False,
-    ) -> RunStream[Out_co]:
+    @parameters_of(time_travel_async)
+    async def time_travel(self, step: Target, **options: Options) -> RunResult[Out_co]:
+        """Begin the run at a node instead of its start, and wait until it ends or rests; see `time_travel_async`.
+
+        Raises:
+            InputError: There is no such node, its input is not known, or something that was given does not fit.
+            RunStateError: The run was started before and is active.
+        """
+        started = await self.time_travel_async(step, **options)
+        return await started.result()
+
+    @parameters_of(time_travel_async)
+    def time_travel_stream(self, step: Target, **options: Options) -> RunStream[Out_co]:
         """Begin the run at a node when the first event is asked for, and show what it does (rule 14.2).
 
         Takes what `time_travel_async` takes, and raises the same, with the first event. Of a run that ran before, it
@@ -302,15 +223,7 @@ class Run(Generic[In, Out_co]):
         Raises:
             InputError: `step` names no node in any way.
         """
-        wish = Wish(
-            to=path_of(step),
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
+        wish = Wish(to=path_of(step), **options)
 
         async def begin() -> View[Out_co]:
             if await _begin_elsewhere(

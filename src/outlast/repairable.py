@@ -19,6 +19,7 @@ from outlast.ids import run_ids
 from outlast.repair import Draft, Wish, make_draft
 from outlast.results import fold_history
 from outlast.sealing import disclosed
+from outlast.signature import Options, parameters_of
 from outlast.starting import check_text
 from outlast.stream import RunStream, View
 from outlast.values import JsonValue, encode
@@ -48,18 +49,6 @@ class Repairable(ABC, Generic[Out_co]):
     _declared: Declared
     run_id: str
 
-    async def restart(
-        self, *, request_context: Mapping[str, JsonValue] | None = None, per_step: bool = False
-    ) -> RunResult[Out_co]:
-        """Drive a failed or canceled run again from its unfinished nodes, and wait; see `restart_async`.
-
-        Raises:
-            RunStateError: The run is not failed or canceled; `status` says what it is.
-            RunNotFoundError: No kept run has this id.
-        """
-        await self.restart_async(request_context=request_context, per_step=per_step)
-        return await self.result()
-
     async def restart_async(
         self, *, request_context: Mapping[str, JsonValue] | None = None, per_step: bool = False
     ) -> StartedRun[Out_co]:
@@ -81,33 +70,15 @@ class Repairable(ABC, Generic[Out_co]):
         wish = Wish(request_context=request_context, per_step=per_step)
         return await self.rewind("restart", wish)
 
-    async def time_travel(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-    ) -> RunResult[Out_co]:
-        """Let a run that rests go on from a node, and wait until it ends or rests again; see `time_travel_async`.
+    @parameters_of(restart_async)
+    async def restart(self, **options: Options) -> RunResult[Out_co]:
+        """Drive a failed or canceled run again from its unfinished nodes, and wait; see `restart_async`.
 
         Raises:
-            InputError: There is no such node, its input is not known, or something that was given does not fit.
-            RunStateError: The run is active; `status` says what it does.
+            RunStateError: The run is not failed or canceled; `status` says what it is.
             RunNotFoundError: No kept run has this id.
         """
-        await self.time_travel_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
+        await self.restart_async(**options)
         return await self.result()
 
     async def time_travel_async(
@@ -152,17 +123,20 @@ class Repairable(ABC, Generic[Out_co]):
         )
         return await self.rewind("time travel", wish)
 
-    def time_travel_stream(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-    ) -> RunStream[Out_co]:
+    @parameters_of(time_travel_async)
+    async def time_travel(self, step: Target, **options: Options) -> RunResult[Out_co]:
+        """Let a run that rests go on from a node, and wait until it ends or rests again; see `time_travel_async`.
+
+        Raises:
+            InputError: There is no such node, its input is not known, or something that was given does not fit.
+            RunStateError: The run is active; `status` says what it does.
+            RunNotFoundError: No kept run has this id.
+        """
+        await self.time_travel_async(step, **options)
+        return await self.result()
+
+    @parameters_of(time_travel_async)
+    def time_travel_stream(self, step: Target, **options: Options) -> RunStream[Out_co]:
         """Let a run that rests go on from a node when the first event is asked for, and show what it does from then on.
 
         Takes what `time_travel_async` takes, and raises the same, with the first event (rule 14.2). It begins with the
@@ -171,15 +145,7 @@ class Repairable(ABC, Generic[Out_co]):
         Raises:
             InputError: `step` names no node in any way.
         """
-        wish = Wish(
-            to=path_of(step),
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
+        wish = Wish(to=path_of(step), **options)
 
         async def begin() -> View[Out_co]:
             started = await self.rewind("time travel", wish)
@@ -187,40 +153,7 @@ class Repairable(ABC, Generic[Out_co]):
 
         return RunStream(self._engine, self.run_id, begin)
 
-    async def fork(  # noqa: PLR0913 - the options of a time travel and two of a start, all by name
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-        run_id: str | None = None,
-        resource_id: str | None = None,
-    ) -> RunResult[Out_co]:
-        """Do what `time_travel` does as a new run, and wait for that one; see `fork_async`.
-
-        Raises:
-            InputError: There is no such node, its input is not known, or something that was given does not fit.
-            RunExistsError: A run with the new id is recorded already.
-            RunNotFoundError: No kept run has the id of this one.
-        """
-        forked = await self.fork_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-            run_id=run_id,
-            resource_id=resource_id,
-        )
-        return await forked.result()
-
-    async def fork_async(  # noqa: PLR0913 - as for `fork`
+    async def fork_async(  # noqa: PLR0913 - the options of a time travel and two of a start, all by name
         self,
         step: Target,
         *,
@@ -282,6 +215,18 @@ class Repairable(ABC, Generic[Out_co]):
             )
         )
         return self._handle_on(new_id)
+
+    @parameters_of(fork_async)
+    async def fork(self, step: Target, **options: Options) -> RunResult[Out_co]:
+        """Do what `time_travel` does as a new run, and wait for that one; see `fork_async`.
+
+        Raises:
+            InputError: There is no such node, its input is not known, or something that was given does not fit.
+            RunExistsError: A run with the new id is recorded already.
+            RunNotFoundError: No kept run has the id of this one.
+        """
+        forked = await self.fork_async(step, **options)
+        return await forked.result()
 
     async def step(self, *, per_step: bool = True) -> RunResult[Out_co]:
         """Let a paused run do its next node, and wait until it is paused again, ends or is suspended.

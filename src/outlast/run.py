@@ -35,6 +35,7 @@ from outlast.mark import Mark
 from outlast.repairable import Repairable
 from outlast.results import CancelOutcome, HookDelivery, RunResult, at_execution, fold_history, read_result
 from outlast.sealing import disclosed, disclosure_for
+from outlast.signature import Options, parameters_of
 from outlast.starting import encode_value
 from outlast.stream import RunStream, View, show_run
 from outlast.values import JsonValue, decode, encode
@@ -110,29 +111,6 @@ class RunHandle(Repairable[Out_co]):
                 return self._read(history)
         return await self._wait(timeout, until=until, after=self._after)
 
-    async def resume(
-        self,
-        resume_data: object = None,
-        *,
-        step: Target | None = None,
-        label: str | None = None,
-        index: int | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-    ) -> RunResult[Out_co]:
-        """Resume a suspension, and wait until the run ends or rests again; see `resume_async`.
-
-        Raises:
-            InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
-            ResumeTargetError: It is not clear which suspension is meant; the message lists them.
-            ResumeConflictError: Somebody else resumed it first.
-            RunStateError: Nothing of the run is suspended.
-            RunNotFoundError: No kept run has this id.
-            UnreadableRunError: A newer version of Outlast wrote a part of it.
-        """
-        await self._resume(resume_data, step, label, index, request_context)
-        result = await self.result()
-        return replace(result, skipped=self._skipped) if self._skipped else result
-
     async def resume_async(
         self,
         resume_data: object = None,
@@ -166,22 +144,31 @@ class RunHandle(Repairable[Out_co]):
         await self._resume(resume_data, step, label, index, request_context)
         return self._handle_on(self.run_id)
 
-    def resume_stream(
-        self,
-        resume_data: object = None,
-        *,
-        step: Target | None = None,
-        label: str | None = None,
-        index: int | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-    ) -> RunStream[Out_co]:
+    @parameters_of(resume_async)
+    async def resume(self, resume_data: object = None, **options: Options) -> RunResult[Out_co]:
+        """Resume a suspension, and wait until the run ends or rests again; see `resume_async`.
+
+        Raises:
+            InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
+            ResumeTargetError: It is not clear which suspension is meant; the message lists them.
+            ResumeConflictError: Somebody else resumed it first.
+            RunStateError: Nothing of the run is suspended.
+            RunNotFoundError: No kept run has this id.
+            UnreadableRunError: A newer version of Outlast wrote a part of it.
+        """
+        await self.resume_async(resume_data, **options)
+        result = await self.result()
+        return replace(result, skipped=self._skipped) if self._skipped else result
+
+    @parameters_of(resume_async)
+    def resume_stream(self, resume_data: object = None, **options: Options) -> RunStream[Out_co]:
         """Resume a suspension when the first event is asked for, and show what the run does from then on.
 
         Takes what `resume_async` takes, and raises the same, with the first event.
         """
 
         async def begin() -> View[Out_co]:
-            await self._resume(resume_data, step, label, index, request_context)
+            await self.resume_async(resume_data, **options)
             return View(self, public_seq(self._after + 1, 0) - 1)
 
         return RunStream(self._engine, self.run_id, begin)

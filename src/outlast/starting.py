@@ -58,6 +58,7 @@ _OPTIONS: Final = (
     "start_within",
     "priority",
     "idempotency_key",
+    "per_step",
     "tracing_options",
 )
 """What an item of `start_many` may hold."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from typing import Any
 
 import pytest
 
 from behaviour.bench import Bench, begin
-from outlast import InputError, OutputOptions, RunExistsError, RunStatus, UnattachedWorkflowError, Workflow, step
+from outlast import InputError, OutputOptions, Run, RunExistsError, RunStatus, UnattachedWorkflowError, Workflow, step
 from outlast.engines.capability import Capability
 from outlast.testing.faults import CountCommits
 
@@ -19,6 +20,7 @@ async def add_one(x: int) -> int:
 
 
 COUNT = Workflow("count", input=int, output=int).then(add_one).commit()
+TWICE = Workflow("twice", input=int, output=int).then(add_one).then(add_one.clone(id="again")).commit()
 
 
 async def test_ids_come_in_the_order_of_the_items_and_all_of_them_run(bench: Bench) -> None:
@@ -60,6 +62,27 @@ async def test_each_item_has_the_options_of_a_start(bench: Bench) -> None:
         assert (first.resource_id, first.tags) == ("ada", ("red",))
         assert await app.run("b").status() is RunStatus.PENDING
         assert (await app.run("c").result()).state == {}
+
+
+async def test_item_may_pause_after_each_node(bench: Bench) -> None:
+    """2.7, 12.6: `per_step` is an option of a start like the others."""
+    async with bench.app(TWICE) as app:
+        (run_id,) = await app.start_many(TWICE, [{"input_data": 1, "per_step": True}])
+
+        assert (await app.run(run_id).result()).status is RunStatus.PAUSED
+
+
+async def test_item_is_offered_the_options_of_a_start(bench: Bench) -> None:
+    """2.7: each item takes what `create_run` and `start_async` take; a word that is none of them is told which are."""
+    async with bench.app(COUNT) as app:
+        verbs = (Run.start_async, app.create_run)
+        known = {name for verb in verbs for name in inspect.signature(verb).parameters} - {"self", "workflow"}
+
+        with pytest.raises(InputError) as refused:
+            await app.start_many(COUNT, [{"nothing": 1}])
+
+        (problem,) = refused.value.problems
+        assert set(problem.reason.removeprefix("'nothing' is none of ").split(", ")) == known
 
 
 async def test_no_items_start_nothing(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outlast import Outlast, ReadContext, RunResult, Workflow, step
+from outlast.client import Client
 
 
 @dataclass
@@ -151,3 +152,15 @@ def app_of_what_is_not_committed() -> None:
 
 def call_with_another_type() -> Any:
     return price(3)  # type: ignore[arg-type]
+
+
+async def option_that_no_form_of_a_verb_has(client: Client) -> None:
+    run, handle = await ORDERS.create_run(), (await client.create_run(ORDERS))
+    await run.start(labels=["a"])  # type: ignore[call-arg]
+    run.stream(labels=["a"])  # type: ignore[call-arg]
+    await run.start(priority="high")  # type: ignore[arg-type]
+    await handle.start(input_data="3")  # type: ignore[arg-type]
+    await handle.start_async(labels=["a"])  # type: ignore[call-arg]
+    handle.stream(input_data="3")  # type: ignore[arg-type]
+    await client.run("r").time_travel(to="price")  # type: ignore[call-arg]
+    await client.run("r").resume(1, lable="a")  # type: ignore[call-arg]

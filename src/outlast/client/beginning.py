@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from outlast.addressing import Target
-from outlast.beginning import OutputOptions
-from outlast.client.encode import AnyWorkflow, start_body
+from outlast.beginning import OutputOptions, Run
+from outlast.client.encode import AnyWorkflow, start_body, travel_body
 from outlast.client.handle import RemoteStartedRun, segment
 from outlast.client.stream import RemoteStream, RemoteView
 from outlast.client.transport import Transport
@@ -16,6 +16,7 @@ from outlast.errors import InputError, Problem, RunExistsError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON
 from outlast.results import RunResult
+from outlast.signature import Options, parameters_of
 from outlast.starting import Idempotency
 from outlast.tracing import TracingOptions
 from outlast.values import JsonValue
@@ -100,116 +101,36 @@ class RemoteRun(Generic[In, Out_co]):
         )
         return self._started(await self._start(body, key))
 
-    async def start(  # noqa: PLR0913 - as for `start_async`
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        priority: int = 0,
-        idempotency_key: str | Idempotency | None = None,
-        per_step: bool = False,
-        tracing_options: TracingOptions | None = None,
-    ) -> RunResult[Out_co]:
+    @parameters_of(start_async)
+    async def start(self, **options: Options) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
         Takes what `start_async` takes, and raises as it does.
         """
-        started = await self.start_async(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            priority=priority,
-            tracing_options=tracing_options,
-            idempotency_key=idempotency_key,
-            per_step=per_step,
-        )
+        started = await self.start_async(**options)
         return await started.result()
 
-    def stream(  # noqa: PLR0913 - as for `start_async`
-        self,
-        *,
-        input_data: In | None = None,
-        initial_state: object = None,
-        request_context: object = None,
-        output_options: OutputOptions | None = None,
-        tags: Sequence[str] = (),
-        delay: timedelta | float | None = None,
-        start_at: datetime | None = None,
-        start_within: timedelta | float | None = None,
-        priority: int = 0,
-        idempotency_key: str | Idempotency | None = None,
-        per_step: bool = False,
-        tracing_options: TracingOptions | None = None,
-    ) -> RemoteStream[Out_co]:
+    @parameters_of(start_async)
+    def stream(self, **options: Options) -> RemoteStream[Out_co]:
         """Start the run when the first event is asked for, and show what it does.
 
         Takes what `start_async` takes, and raises the same, with the first event.
         """
 
         async def begin() -> RemoteView[Out_co]:
-            started = await self.start_async(
-                input_data=input_data,
-                initial_state=initial_state,
-                request_context=request_context,
-                output_options=output_options,
-                tags=tags,
-                delay=delay,
-                start_at=start_at,
-                start_within=start_within,
-                priority=priority,
-                tracing_options=tracing_options,
-                idempotency_key=idempotency_key,
-                per_step=per_step,
-            )
+            started = await self.start_async(**options)
             return RemoteView(started, 0)
 
         return RemoteStream(self._transport, self.run_id, begin)
 
-    async def time_travel(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: object = None,
-        per_step: bool = False,
-    ) -> RunResult[Out_co]:
+    @parameters_of(Run[Any, Any].time_travel_async)
+    async def time_travel(self, step: Target, **options: Options) -> RunResult[Out_co]:
         """Begin the run at a node instead of its start, and wait until it ends or rests; see `time_travel_async`."""
-        started = await self.time_travel_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
+        started = await self.time_travel_async(step, **options)
         return await started.result()
 
-    async def time_travel_async(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: object = None,
-        per_step: bool = False,
-    ) -> RemoteStartedRun[Out_co]:
+    @parameters_of(Run[Any, Any].time_travel_async)
+    async def time_travel_async(self, step: Target, **options: Options) -> RemoteStartedRun[Out_co]:
         """Begin the run at a node instead of its start, and return once that is durable; see `Run`.
 
         Raises:
@@ -218,43 +139,19 @@ class RemoteRun(Generic[In, Out_co]):
             RunExistsError: A run of another workflow has this id.
             ServerUnavailableError: The server did not answer; the status of the run tells.
         """
+        body = travel_body(step, **options)  # what cannot be meant is refused before anything is recorded
         await self.record()
-        return await self._started(self.run_id).time_travel_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=cast("Mapping[str, JsonValue] | None", request_context),
-            per_step=per_step,
-        )
+        return await self._started(self.run_id).ask("/time-travel", body)
 
-    def time_travel_stream(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: object = None,
-        per_step: bool = False,
-    ) -> RemoteStream[Out_co]:
+    @parameters_of(Run[Any, Any].time_travel_async)
+    def time_travel_stream(self, step: Target, **options: Options) -> RemoteStream[Out_co]:
         """Begin the run at a node when the first event is asked for, and show what it does.
 
         Takes what `time_travel_async` takes, and raises the same, with the first event.
         """
 
         async def begin() -> RemoteView[Out_co]:
-            started = await self.time_travel_async(
-                step,
-                input_data=input_data,
-                resume_data=resume_data,
-                initial_state=initial_state,
-                context=context,
-                request_context=request_context,
-                per_step=per_step,
-            )
+            started = await self.time_travel_async(step, **options)
             return RemoteView(started, started.mark.last_event)
 
         return RemoteStream(self._transport, self.run_id, begin)

@@ -92,7 +92,12 @@ def _tracing(tracing: Tracing) -> dict[str, JsonValue]:
 
 
 def resume_body(
-    resume_data: object, step: object, label: str | None, index: int | None, request_context: object
+    resume_data: object,
+    *,
+    step: object = None,
+    label: str | None = None,
+    index: int | None = None,
+    request_context: object = None,
 ) -> dict[str, JsonValue]:
     """Return the body of a resume; what is not given is left out.
 
@@ -119,12 +124,12 @@ def _last_of(step: object) -> object:
 def travel_body(
     step: object,
     *,
-    input_data: object,
-    resume_data: object,
-    initial_state: object,
-    context: Mapping[str, object] | None,
-    request_context: object,
-    per_step: bool,
+    input_data: object = None,
+    resume_data: object = None,
+    initial_state: object = None,
+    context: Mapping[str, object] | None = None,
+    request_context: object = None,
+    per_step: bool = False,
 ) -> dict[str, JsonValue]:
     """Return the body of a time travel; what is not given is left out.
 

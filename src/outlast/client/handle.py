@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import quote
 
-from outlast.addressing import Target
 from outlast.client.decode import decode_deliveries, decode_result
 from outlast.client.encode import query_of, resume_body
 from outlast.client.repair import RemoteRepairable
@@ -20,6 +19,8 @@ from outlast.errors import InputError, Problem, RunStateError
 from outlast.graph.schema import Schema
 from outlast.mark import Mark
 from outlast.results import CancelOutcome, HookDelivery, RunResult
+from outlast.run import RunHandle
+from outlast.signature import Options, parameters_of
 from outlast.values import JsonValue
 
 __all__ = ["RemoteRunHandle", "RemoteStartedRun", "segment"]
@@ -85,39 +86,20 @@ class RemoteRunHandle(RemoteRepairable[Out_co]):
                 if answer["isAtRest"]:
                     return decode_result(answer, self._output)
 
-    async def resume(
-        self,
-        resume_data: object = None,
-        *,
-        step: Target | None = None,
-        label: str | None = None,
-        index: int | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-    ) -> RunResult[Out_co]:
+    @parameters_of(RunHandle[Any].resume_async)
+    async def resume(self, resume_data: object = None, **options: Options) -> RunResult[Out_co]:
         """Resume a suspension, and wait until the run ends or rests again; raises as `resume_async`."""
-        await self._resume(resume_data, step, label, index, request_context)
+        await self.resume_async(resume_data, **options)
         result = await self.result()
         return replace(result, skipped=self._skipped) if self._skipped else result
 
-    async def resume_async(
-        self,
-        resume_data: object = None,
-        *,
-        step: Target | None = None,
-        label: str | None = None,
-        index: int | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-    ) -> RemoteStartedRun[Out_co]:
+    @parameters_of(RunHandle[Any].resume_async)
+    async def resume_async(self, resume_data: object = None, **options: Options) -> RemoteStartedRun[Out_co]:
         """Resume a suspension and return once that is durable (rule 7.4).
 
         It is never asked twice: whoever lost the answer finds out with `why()` or `snapshot()`.
 
-        Args:
-            resume_data: What the step or wait gets; checked against its declared `resume` type.
-            step: The suspended node: a step, its id, its path (`child.approve`), or the parts of the path.
-            label: The label that it gave itself.
-            index: Of a foreach, only this item.
-            request_context: Entries that win over those given before.
+        Takes what `RunHandle.resume_async` takes.
 
         Raises:
             InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
@@ -127,25 +109,21 @@ class RemoteRunHandle(RemoteRepairable[Out_co]):
             RunNotFoundError: No kept run has this id.
             ServerUnavailableError: The server did not answer; it is not known whether it was resumed.
         """
-        await self._resume(resume_data, step, label, index, request_context)
+        body = resume_body(resume_data, **options)
+        answer = await self._transport.request("POST", self.path("/resume"), body=body, is_repeatable=False)
+        self._mark = Mark.from_text(str(answer["mark"]))
+        self._skipped = tuple(cast("list[str]", answer["skipped"]))
         return RemoteStartedRun(self._transport, self.run_id, self._output, mark=self._mark, skipped=self._skipped)
 
-    def resume_stream(
-        self,
-        resume_data: object = None,
-        *,
-        step: Target | None = None,
-        label: str | None = None,
-        index: int | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-    ) -> RemoteStream[Out_co]:
+    @parameters_of(RunHandle[Any].resume_async)
+    def resume_stream(self, resume_data: object = None, **options: Options) -> RemoteStream[Out_co]:
         """Resume a suspension when the first event is asked for, and show what the run does from then on.
 
         Takes what `resume_async` takes, and raises the same, with the first event.
         """
 
         async def begin() -> RemoteView[Out_co]:
-            await self._resume(resume_data, step, label, index, request_context)
+            await self.resume_async(resume_data, **options)
             return RemoteView(self, self._mark.last_event)
 
         return RemoteStream(self._transport, self.run_id, begin)
@@ -223,20 +201,8 @@ class RemoteRunHandle(RemoteRepairable[Out_co]):
         answer = await self._transport.request("GET", self.path("/why"), is_repeatable=True)
         return str(answer["why"])
 
-    async def _resume(
-        self,
-        data: object,
-        step: Target | None,
-        label: str | None,
-        index: int | None,
-        request_context: Mapping[str, JsonValue] | None,
-    ) -> None:
-        body = resume_body(data, step, label, index, request_context)
-        answer = await self._transport.request("POST", self.path("/resume"), body=body, is_repeatable=False)
-        self._mark = Mark.from_text(str(answer["mark"]))
-        self._skipped = tuple(cast("list[str]", answer["skipped"]))
-
-    async def _ask(self, path: str, body: dict[str, JsonValue]) -> RemoteStartedRun[Out_co]:
+    async def ask(self, path: str, body: dict[str, JsonValue]) -> RemoteStartedRun[Out_co]:
+        """Ask something of the run once; see `RemoteRepairable.ask`."""
         answer = await self._transport.request("POST", self.path(path), body=body, is_repeatable=False)
         mark, run_id = Mark.from_text(str(answer["mark"])), str(answer["runId"])
         if run_id == self.run_id:

@@ -10,7 +10,9 @@ from outlast.addressing import Target
 from outlast.client.encode import travel_body
 from outlast.client.stream import RemoteStream, RemoteView
 from outlast.client.transport import Transport
+from outlast.repairable import Repairable
 from outlast.results import RunResult
+from outlast.signature import Options, parameters_of
 from outlast.values import JsonValue
 
 if TYPE_CHECKING:
@@ -31,11 +33,10 @@ class RemoteRepairable(ABC, Generic[Out_co]):
     _transport: Transport
     run_id: str
 
-    async def restart(
-        self, *, request_context: Mapping[str, JsonValue] | None = None, per_step: bool = False
-    ) -> RunResult[Out_co]:
+    @parameters_of(Repairable[Any].restart_async)
+    async def restart(self, **options: Options) -> RunResult[Out_co]:
         """Drive a failed or canceled run again from its unfinished nodes, and wait."""
-        await self.restart_async(request_context=request_context, per_step=per_step)
+        await self.restart_async(**options)
         return await self.result()
 
     async def restart_async(
@@ -45,139 +46,49 @@ class RemoteRepairable(ABC, Generic[Out_co]):
         body: dict[str, JsonValue] = {"perStep": per_step}
         if request_context is not None:
             body["requestContext"] = dict(request_context)
-        return await self._ask("/restart", body)
+        return await self.ask("/restart", body)
 
-    async def time_travel(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-    ) -> RunResult[Out_co]:
+    @parameters_of(Repairable[Any].time_travel_async)
+    async def time_travel(self, step: Target, **options: Options) -> RunResult[Out_co]:
         """Let a run that rests go on from a node, and wait until it ends or rests again."""
-        await self.time_travel_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
+        await self.time_travel_async(step, **options)
         return await self.result()
 
-    async def time_travel_async(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-    ) -> RemoteStartedRun[Out_co]:
+    @parameters_of(Repairable[Any].time_travel_async)
+    async def time_travel_async(self, step: Target, **options: Options) -> RemoteStartedRun[Out_co]:
         """Let a run that rests go on from a node, and return once that is durable."""
-        body = travel_body(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
-        return await self._ask("/time-travel", body)
+        return await self.ask("/time-travel", travel_body(step, **options))
 
-    def time_travel_stream(
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-    ) -> RemoteStream[Out_co]:
+    @parameters_of(Repairable[Any].time_travel_async)
+    def time_travel_stream(self, step: Target, **options: Options) -> RemoteStream[Out_co]:
         """Let a run that rests go on from a node when the first event is asked for, and show what it does from then on.
 
         Takes what `time_travel_async` takes, and raises the same, with the first event.
         """
 
         async def begin() -> RemoteView[Out_co]:
-            started = await self.time_travel_async(
-                step,
-                input_data=input_data,
-                resume_data=resume_data,
-                initial_state=initial_state,
-                context=context,
-                request_context=request_context,
-                per_step=per_step,
-            )
+            started = await self.time_travel_async(step, **options)
             return RemoteView(started, started.mark.last_event)
 
         return RemoteStream(self._transport, self.run_id, begin)
 
-    async def fork(  # noqa: PLR0913 - the options of a time travel and two of a start, all by name
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-        run_id: str | None = None,
-        resource_id: str | None = None,
-    ) -> RunResult[Out_co]:
+    @parameters_of(Repairable[Any].fork_async)
+    async def fork(self, step: Target, **options: Options) -> RunResult[Out_co]:
         """Do what `time_travel` does as a new run, and wait for that one."""
-        forked = await self.fork_async(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-            run_id=run_id,
-            resource_id=resource_id,
-        )
+        forked = await self.fork_async(step, **options)
         return await forked.result()
 
-    async def fork_async(  # noqa: PLR0913 - as for `fork`
-        self,
-        step: Target,
-        *,
-        input_data: object = None,
-        resume_data: object = None,
-        initial_state: object = None,
-        context: Mapping[str, object] | None = None,
-        request_context: Mapping[str, JsonValue] | None = None,
-        per_step: bool = False,
-        run_id: str | None = None,
-        resource_id: str | None = None,
+    @parameters_of(Repairable[Any].fork_async)
+    async def fork_async(
+        self, step: Target, *, run_id: str | None = None, resource_id: str | None = None, **options: Options
     ) -> RemoteStartedRun[Out_co]:
         """Start a new run that goes on from a node of this one, and return a handle on it once it is durable."""
-        body = travel_body(
-            step,
-            input_data=input_data,
-            resume_data=resume_data,
-            initial_state=initial_state,
-            context=context,
-            request_context=request_context,
-            per_step=per_step,
-        )
+        body = travel_body(step, **options)
         if run_id is not None:
             body["runId"] = run_id
         if resource_id is not None:
             body["resourceId"] = resource_id
-        return await self._ask("/fork", body)
+        return await self.ask("/fork", body)
 
     async def step(self, *, per_step: bool = True) -> RunResult[Out_co]:
         """Let a paused run do its next node, and wait until it is paused again, ends or is suspended."""
@@ -186,12 +97,12 @@ class RemoteRepairable(ABC, Generic[Out_co]):
 
     async def step_async(self, *, per_step: bool = True) -> RemoteStartedRun[Out_co]:
         """Let a paused run go on, and return once that is durable."""
-        return await self._ask("/step", {"perStep": per_step})
+        return await self.ask("/step", {"perStep": per_step})
 
     @abstractmethod
     async def result(self) -> RunResult[Out_co]:
         """Wait until the run ends, is suspended or paused."""
 
     @abstractmethod
-    async def _ask(self, path: str, body: dict[str, JsonValue]) -> RemoteStartedRun[Any]:
+    async def ask(self, path: str, body: dict[str, JsonValue]) -> RemoteStartedRun[Any]:
         """Ask something of the run once, and return a handle on the run that goes on."""

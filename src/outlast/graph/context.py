@@ -357,7 +357,7 @@ class StepContext(ReadContext[Any]):
             key: Names this start in place of its number; needed if the body may start runs in another order next time.
             resource_id: Whose run it is; that of this run unless given.
             options: As in `Run.start_async`: `initial_state`, `request_context`, `output_options`, `tags`, `delay`,
-                `start_at`, `start_within`, `per_step`, `tracing_options`.
+                `start_at`, `start_within`, `priority`, `per_step`, `tracing_options`.
 
         Raises:
             InputError: The input or an option does not fit; names each path. Nothing was recorded.
