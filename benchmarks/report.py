@@ -62,8 +62,9 @@ class Report:
                 yield from (_line(row) for row in rows)
         yield "-" * WIDTH
         yield "to the floor: how many times slower than the fastest floor that commits waiting"
-        yield "for the same. Targets of `full` for W1 and W5: 1.6 times a lone commit with"
-        yield "fsync, as measured in this run (floor: commit per write, W1q and W5)."
+        yield "for the same. Where there are floors, targets are ratios to them, as is shown"
+        yield "here for this run; `full` in W1 and W5: 1.6 times a lone commit with fsync, as"
+        yield "measured in this run (floor: commit per write, W1q and W5)."
 
     def to_json(self, machine: dict[str, str], rounds: int, failures: Sequence[str]) -> str:
         results = [
@@ -92,25 +93,25 @@ class Report:
             key = (figure.workload, figure.name, system.key)
             if key in medians:
                 find_target = figure.targets.get(system.key)
+                floor, value = self._fastest_floor(figure, system, medians), medians[key]
                 row = Row(
                     figure=figure,
                     system=system,
                     values=self._values[key],
-                    value=medians[key],
-                    slower=self._slower(figure, system, medians),
-                    target=find_target(medians) if find_target is not None else None,
+                    value=value,
+                    slower=None if floor is None else floor / value if figure.is_more_better else value / floor,
+                    target=find_target(medians, floor) if find_target is not None else None,
                 )
                 rows.append(row)
         return rows
 
-    def _slower(self, figure: Figure, system: System, medians: Medians) -> float | None:
-        """Return how many times slower a system is than the fastest floor of its disk policy."""
+    def _fastest_floor(self, figure: Figure, system: System, medians: Medians) -> float | None:
+        """Return what the fastest floor of a system's disk policy reached."""
         floors = [each.key for each in self._systems if each.is_floor and each.disk == system.disk]
         values = [medians[key] for key in ((figure.workload, figure.name, floor) for floor in floors) if key in medians]
         if not values:
             return None
-        value = medians[figure.workload, figure.name, system.key]
-        return max(values) / value if figure.is_more_better else value / min(values)
+        return max(values) if figure.is_more_better else min(values)
 
 
 def _line(row: Row) -> str:
