@@ -46,6 +46,13 @@ async def ask(x: Any, ctx: StepContext) -> Any:
 PARTS = [much.clone(id=f"part{number}") for number in range(4)]
 
 
+def chained(workflow: Any, maps: int) -> Any:
+    """Add maps that each answer much."""
+    for number in range(maps):
+        workflow = workflow.map(lambda ctx: "x" * LARGE, id=f"map{number}")
+    return workflow.commit()
+
+
 async def run_of(place: Place, workflow: Any, value: Any = None) -> Any:
     async with place.app(workflow, lease=15) as app:
         run = await app.create_run(workflow)
@@ -107,6 +114,57 @@ async def test_start_that_is_too_large_is_refused(place: Place) -> None:
             await run.start_async(input_data="x" * (3 * LARGE))
 
         assert await app.find_result(workflow, "run") is None
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        Workflow("w").then(PARTS[0]).parallel([size_of.clone(id=f"size{n}") for n in range(8)]).commit(),
+        chained(Workflow("w").then(PARTS[0]), 8),
+        Workflow("w").then(PARTS[0]).parallel([chained(Workflow(f"w{n}"), 1) for n in range(8)]).commit(),
+    ],
+    ids=["calls", "answers", "answers of one question"],
+)
+async def test_what_is_too_much_for_one_message_to_the_server_is_sent_in_several(place: Place, workflow: Any) -> None:
+    """Each value is small enough, and the server would end a workflow that sends more than 4 MiB at a time."""
+    result = await run_of(place, workflow)
+
+    assert result.status == "success", result.error
+
+
+async def test_resume_that_is_too_large_is_refused(place: Place) -> None:
+    """2.3: nothing is changed by it."""
+    workflow = Workflow("w").then(ask).then(size_of).commit()
+    async with place.app(workflow, lease=15) as app:
+        run = await begin(app, workflow)
+        await run.result(timeout=20)
+        with pytest.raises(PayloadTooLargeError):
+            await run.resume_async("x" * (3 * LARGE))
+
+        assert (await run.resume("yes")).result == 3
+
+
+@step
+async def suspend_with_much(x: Any, ctx: StepContext) -> Any:
+    return ctx.suspend("x" * (3 * LARGE))
+
+
+@step
+async def change_much(x: Any, ctx: StepContext) -> Any:
+    ctx.set_state({"text": "x" * (3 * LARGE)})
+
+
+@step
+async def fail_with_much(x: Any) -> Any:
+    raise ValueError("x" * (3 * LARGE))
+
+
+@pytest.mark.parametrize("body", [suspend_with_much, change_much, fail_with_much])
+async def test_outcome_of_whatever_kind_that_is_too_large(place: Place, body: Any) -> None:
+    result = await run_of(place, Workflow("w").then(body).commit())
+
+    assert (result.status, result.error_path) == ("failed", body.id)
+    assert result.error.type == ("ValueError" if body is fail_with_much else "PayloadTooLargeError")
 
 
 async def test_fault_in_the_engine(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -19,15 +21,16 @@ from outlast.engines.answers import converter
 from outlast.engines.perform import Call, Outcome, Raised, check_value, is_done, perform_async, perform_sync
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.attempt import Attempt
+from outlast.engines.temporal.carrying import Carrier
 from outlast.engines.temporal.flow import ASK
 from outlast.engines.temporal.lookups import RemoteLookup, TableLookup
 from outlast.engines.temporal.messages import Ask, Asks, Reply, Task, Verdict
-from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack
+from outlast.engines.temporal.packing import pack
 from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.threads import BodyThreads
-from outlast.errors import PayloadTooLargeError
-from outlast.failures import describe_exception
+from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError
+from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import WorkflowTypes
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
@@ -40,6 +43,8 @@ from outlast.trace import attempt_trace, run_trace
 from outlast.values import JsonValue, decode
 
 __all__ = ["Activities"]
+
+_log = logging.getLogger("outlast.worker")
 
 _SHORTEST_BEAT: Final = 0.25
 """Seconds between two heartbeats of a call: their answers tell of a cancel."""
@@ -69,15 +74,20 @@ class Activities:
         self._threads = threads
         self._sealers = sealers
         self._tracer = tracer
+        self._carrier = Carrier(client.data_converter)
         self._in_flight = 0
 
     @activity.defn(dynamic=True)
     async def call(self, args: collections.abc.Sequence[RawValue]) -> RawValue:
         """Call the body of a step, and return what became of it: what a body raises is no failure of the activity."""
-        task = Task.from_bytes(args[0].payload.data)
+        past = _past()
+        message = await self._fetch(args[0])
+        if isinstance(message, FailureInfo):
+            return await self._carrier.insist(self._reply(Raised(message), past))
+        task = Task.from_bytes(message)
         function = self._find_function(task.workflow, task.function)
         if function is None:
-            return self._leave(task.function, task.workflow)
+            return self._leave_to_another(task.function, task.workflow)
         attempt = Attempt(
             task.path,
             timeout_ms=task.timeout_ms,
@@ -85,7 +95,6 @@ class Activities:
             threads=self._threads,
             enter=self._enter(task),
         )
-        past = _past()
         if task.path == ON_START_PATH:
             call = self._call_of_hook(task, function)
         else:
@@ -98,41 +107,78 @@ class Activities:
 
         As a local activity it holds up the run, so it leaves functions that may wait for something to one that is not.
         """
-        asks = Asks.from_bytes(message.payload.data)
-        is_local = activity.info().is_local
-        lacking = [each.function for each in asks.asks if not self._knows(asks.workflow, each)]
-        if lacking and is_local:
-            return raw_value(pack({"lacking": lacking[0]}))
-        if lacking:
-            return self._leave(lacking[0], asks.workflow)
-        if is_local:
-            replies = [await self._answer(asks, each) for each in asks.asks]
-            return raw_value(pack({}, *(each.to_bytes() for each in replies)))
+        if activity.info().is_local:
+            try:
+                asks = Asks.from_bytes(await self._carrier.fetch(message))
+                return await self._carrier.leave(await self._answer_all(asks))
+            except StoreError as error:  # the run waits until its values can be had
+                return raw_value(pack({"silent": str(error)}))
+        fetched = await self._fetch(message)
+        if isinstance(fetched, FailureInfo):
+            return await self._carrier.insist(self._reply(Raised(fetched), _past()))
+        asks = Asks.from_bytes(fetched)
         [ask] = asks.asks
+        if not self._knows(asks.workflow, ask):
+            return self._leave_to_another(ask.function, asks.workflow)
         attempt = Attempt(ask.path, timeout_ms=None, grace_ms=asks.grace_ms, threads=self._threads)
         call = self._question(asks, ask)
         return await self._attend(attempt, call, _past(), crashes_left=asks.crashes_left)
 
+    async def _answer_all(self, asks: Asks) -> bytes:
+        lacking = next((each.function for each in asks.asks if not self._knows(asks.workflow, each)), None)
+        if lacking is not None:
+            return pack({"lacking": lacking})
+        replies: list[bytes] = []
+        room = self._carrier.largest // 2
+        for ask in asks.asks:  # the rest is asked again if their answers do not go into one message
+            replies.append(self._fitting(await self._answer(asks, ask)))
+            room -= len(replies[-1])
+            if room < 0:
+                break
+        return pack({}, *replies)
+
+    def _fitting(self, reply: Reply) -> bytes:
+        """Return the message of an answer, of which two must go into one message."""
+        message, limit = reply.to_bytes(), self._carrier.largest // 2 - 1_024
+        if len(message) <= limit:
+            return message
+        error = PayloadTooLargeError("what became of a question", len(message), limit)
+        return replace(reply, outcome=Raised(describe_exception(error, is_retryable=False))).to_bytes()
+
+    async def _fetch(self, value: RawValue) -> bytes | FailureInfo:
+        """Return the message of an activity, or why it is lost; leave the call for later if the store is silent."""
+        try:
+            return await self._carrier.fetch(value)
+        except StoreUnavailableError as error:
+            _log.warning("'%s' waits: %s", activity.info().activity_id, error)
+            self._leave("ObjectStoreSilent", str(error))
+        except StoreError as error:
+            return describe_exception(error, is_retryable=False)
+
     async def _attend(self, attempt: Attempt, call: Call, past: Past, *, crashes_left: int) -> RawValue:
         """Call a function, be there while it runs, and return what became of it."""
         if past.crashes > crashes_left:
-            return self._reply("poison", past)
+            return await self._carrier.insist(self._reply("poison", past))
         self._in_flight += 1
         beating = asyncio.create_task(self._beat(past), name=f"outlast heartbeat {attempt.path}")
         try:
             attempt.start(call)
             outcome = await _until_over(attempt, past)
+            return await self._carrier.insist(self._reply("canceled" if outcome is None else outcome, past))
         finally:
             self._in_flight -= 1
             beating.cancel()
             await attempt.close()
-        return self._reply("canceled" if outcome is None else outcome, past)
 
-    def _leave(self, reference: str, workflow_id: str) -> NoReturn:
+    def _leave_to_another(self, reference: str, workflow_id: str) -> NoReturn:
         """Leave a call to a worker that has the function."""
-        activity.heartbeat(*_past().put_back().details)
         message = f"this worker lacks '{reference}' of workflow '{workflow_id}'; start one that has it"
-        raise ApplicationError(message, type="UnknownFunction", next_retry_delay=_UNKNOWN_AGAIN, category=BENIGN)
+        self._leave("UnknownFunction", message)
+
+    def _leave(self, kind: str, message: str) -> NoReturn:
+        """Have a call tried again, here or elsewhere; that is not counted."""
+        activity.heartbeat(*_past().put_back().details)
+        raise ApplicationError(message, type=kind, next_retry_delay=_UNKNOWN_AGAIN, category=BENIGN)
 
     async def _beat(self, past: Past) -> None:
         """Tell the server that this worker lives, and learn from its answers of a cancel; less often if many do."""
@@ -140,13 +186,14 @@ class Activities:
             await asyncio.sleep(min(_LONGEST_BEAT, max(_SHORTEST_BEAT, self._in_flight * _BEAT_PER_BODY)))
             activity.heartbeat(*past.details)
 
-    def _reply(self, outcome: Outcome | Verdict, past: Past) -> RawValue:
+    def _reply(self, outcome: Outcome | Verdict, past: Past) -> bytes:
         message = Reply(self._now_ms(), outcome, past.restarts, past.crashes).to_bytes()
-        if len(message) > LARGEST_MESSAGE:
-            error = PayloadTooLargeError("what became of a step", len(message), LARGEST_MESSAGE)
+        largest = self._carrier.largest
+        if len(message) > largest:
+            error = PayloadTooLargeError("what became of a step", len(message), largest)
             refused = Raised(describe_exception(error, is_retryable=False))
             message = Reply(self._now_ms(), refused, past.restarts, past.crashes).to_bytes()
-        return raw_value(message)
+        return message
 
     def _is_sampled(self, source: Task | Asks) -> bool:
         return self._tracer is None or self._tracer.is_sampled(source.run_id, source.workflow, source.tracing)
@@ -220,7 +267,7 @@ class Activities:
             subject,
             task.request_context,
             make_context,
-            limit=LARGEST_MESSAGE,
+            limit=self._carrier.largest,
             disclosure=self._disclose(task.workflow),
         )
 
@@ -289,7 +336,7 @@ class Activities:
             asks.request_context,
             make_context,
             convert,
-            limit=LARGEST_MESSAGE // 2,
+            limit=self._carrier.largest // 2,
             disclosure=self._disclose(asks.workflow),
         )
 

@@ -28,6 +28,7 @@ from outlast.engines.capability import Capability
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import ScheduleDesk
 from outlast.engines.telemetry import Tracer
+from outlast.engines.temporal.apart import delete_objects, largest_message
 from outlast.engines.temporal.asking import Asker
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
@@ -36,7 +37,6 @@ from outlast.engines.temporal.keys import Keys
 from outlast.engines.temporal.lacks import lacking
 from outlast.engines.temporal.lists import Lists, is_about_attributes
 from outlast.engines.temporal.messages import Request, Start
-from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import Reading, is_missing
@@ -162,6 +162,7 @@ class BoundEngine:
             request = request.placed(tracer.current())
         if request.flow is not None:
             raise lacking(Capability.PRIORITIES)
+        largest = largest_message(self._connected.data_converter)
         now_ms = self._options.now_ms()
         ready_at_ms = request.ready_at_ms(now_ms)
         delay_ms = 0 if ready_at_ms is None else max(0, ready_at_ms - now_ms)
@@ -183,10 +184,11 @@ class BoundEngine:
             hook_delay_ms=self._options.hook_delay // timedelta(milliseconds=1),
             graph=request.workflow.document,
             input=request.input,
+            largest=largest,
         )
         message = start.to_bytes()
-        if len(message) > LARGEST_MESSAGE:
-            raise PayloadTooLargeError("the start of the run, with its graph", len(message), LARGEST_MESSAGE)
+        if len(message) > largest:
+            raise PayloadTooLargeError("the start of the run, with its graph", len(message), largest)
         return message, delay_ms, ready_at_ms
 
     @property
@@ -304,6 +306,7 @@ class BoundEngine:
             raise refusal
         for part in reading.parts:
             await self._delete(run_id, part)
+        await delete_objects(self._connected, self._place.prefix + run_id)
         for _ in range(_DELETED_LOOKS):  # the server deletes in the background
             if not await self._is_known(run_id):
                 return
@@ -326,8 +329,9 @@ class BoundEngine:
             return await self._cancel(run_id, handle, body)
         request = Request(uuid.uuid4().hex, kind, topic, body)
         message = request.to_bytes()
-        if len(message) > LARGEST_MESSAGE:
-            raise PayloadTooLargeError(kind, len(message), LARGEST_MESSAGE)
+        largest = largest_message(self._connected.data_converter)
+        if len(message) > largest:
+            raise PayloadTooLargeError(kind, len(message), largest)
         with translated(run_id):
             try:
                 was_taken = await self._asker.ask(handle, request.request_id, message)

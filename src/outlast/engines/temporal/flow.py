@@ -25,8 +25,9 @@ from outlast.engines.temporal.attributes import CREATED, STATUS
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
+from outlast.engines.temporal.pace import Pace
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
-from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.payloads import late_value, message_of, raw_value
 from outlast.engines.temporal.tidings import Errand, Tiding
 from outlast.graph.document import UnknownGraphError
 from outlast.instant import from_ms, to_ms
@@ -58,6 +59,8 @@ _AGAIN: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100), backof
 """Of calls whose worker was lost. What a body raises is an outcome and no failure of its activity."""
 _LONGEST_HISTORY: Final = 40_000
 """Events of one workflow. The server ends one with 51,200 by force."""
+_A_MOMENT: Final = timedelta(milliseconds=1)
+"""How long a run waits to have another workflow task."""
 _ASK_AGAIN: Final = RetryPolicy(maximum_attempts=3)
 
 
@@ -85,7 +88,7 @@ class OutlastRun:
     @workflow.init
     def __init__(self, args: collections.abc.Sequence[RawValue]) -> None:
         """Read what the workflow was started with."""
-        self._ledger = Ledger(Start.from_bytes(args[0].payload.data))
+        self._ledger = Ledger(Start.from_bytes(message_of(args[0])))
         carried = self._ledger.start.carried
         self._inbound = [_Arrival(0, 0, False, Requested(each)) for each in carried]  # noqa: FBT003
         self._handles: dict[str, workflow.ActivityHandle[RawValue]] = {}
@@ -97,6 +100,8 @@ class OutlastRun:
         self._to_tell: collections.deque[Tiding] = collections.deque()
         self._told = 0
         self._telling: asyncio.Task[None] | None = None
+        self._pace = Pace(self._ledger.start.largest)
+        self._fault: BaseException | None = None
         self._shown = workflow.info().typed_search_attributes.get(STATUS)  # None if the run is not listed
 
     @workflow.run
@@ -122,7 +127,7 @@ class OutlastRun:
     @workflow.signal(name=REQUEST)
     def request(self, message: RawValue) -> None:
         """Take what an outsider asks."""
-        request = Request.read(message.payload.data)
+        request = Request.read(message_of(message))
         if request is None:
             workflow.logger.warning("a signal was ignored that is none of outlast's")
         else:
@@ -132,7 +137,7 @@ class OutlastRun:
     async def take(self, message: RawValue) -> RawValue:
         """Take what an outsider asks, if something still waits for it: of those that come at once, one is taken."""
         self._check_awaited(message)
-        self._arrive(Requested(Request.from_bytes(message.payload.data)))
+        self._arrive(Requested(Request.from_bytes(message_of(message))))
         return raw_value(b"true")
 
     @take.validator
@@ -141,7 +146,7 @@ class OutlastRun:
         self._check_awaited(message)
 
     def _check_awaited(self, message: RawValue) -> None:
-        request = Request.read(message.payload.data)
+        request = Request.read(message_of(message))
         is_first = request is not None and not any(
             isinstance(each.inbound, Requested) and each.inbound.request.topic == request.topic
             for each in self._inbound
@@ -152,7 +157,7 @@ class OutlastRun:
     @workflow.query(name=FIND)
     def find(self, message: RawValue) -> RawValue:
         """Return a recorded value for a body: the input of its workflow, or the output of a node in it."""
-        header, _ = unpack(message.payload.data)
+        header, _ = unpack(message_of(message))
         scope = self._ledger.state.scope_of(str(header["path"]))
         node = header["node"]
         ref = scope.input if node is None else scope.outputs.get(str(node))
@@ -172,7 +177,7 @@ class OutlastRun:
         await self._follow_up()
         self._show(ledger.listed_status())
         while not ledger.is_over:
-            await workflow.wait_condition(lambda: bool(self._inbound))
+            await self._until_something_comes()
             first = self._inbound[0]
             batch = [each.inbound for each in self._inbound if each.place == first.place]
             del self._inbound[: len(batch)]
@@ -180,14 +185,33 @@ class OutlastRun:
             await self._follow_up()
             if (message := ledger.try_to_move()) is not None:
                 await self._until_all_are_told()
+                await self._make_room(message)
                 self._move_to = self._carry(message)
                 return
-            self._issue()
+            await self._issue()
             self._show(ledger.listed_status())
             if workflow.info().get_current_history_length() > _LONGEST_HISTORY:
                 reason = "the history is full, and what the run still needs is too large to go on in another workflow"
                 raise ApplicationError(reason, type="HistoryTooLongError", non_retryable=True)
         await self._until_all_are_told()
+        await self._make_room(self._result())
+
+    async def _until_something_comes(self) -> None:
+        if not self._inbound:
+            await workflow.wait_condition(lambda: bool(self._inbound) or self._fault is not None)
+            self._pace.begin()
+        if self._fault is not None:
+            raise self._fault
+
+    async def _make_room(self, message: bytes | None) -> None:
+        """Begin another workflow task if a message does not go with this one; None if its size is not known yet."""
+        is_full = self._pace.is_full if message is None else not self._pace.fits(message)
+        if is_full:
+            await workflow.sleep(_A_MOMENT)
+            self._arrive(Rang())
+            self._pace.begin()
+        if message is not None:
+            self._pace.add(message)
 
     def _carry(self, message: bytes) -> bytes:
         """Take along what came and is not folded yet: the server will not tell it to the next workflow."""
@@ -202,21 +226,25 @@ class OutlastRun:
     async def _follow_up(self) -> None:
         """Do what the ledger says must be done."""
         ledger = self._ledger
-        self._issue()
+        await self._issue()
         while (asks := ledger.next_asks()) is not None:
+            await self._make_room(None)
             answer = await workflow.execute_local_activity(
                 ASK,
-                raw_value(asks),
+                late_value(asks),
                 result_type=RawValue,
                 start_to_close_timeout=_FOR_EVER,
                 retry_policy=_ASK_AGAIN,
             )
-            header, replies = unpack(answer.payload.data)
+            self._pace.add(message_of(answer))
+            header, replies = unpack(message_of(answer))
             if "lacking" in header:
                 raise ParkedError(f"this worker lacks '{header['lacking']}'; the run waits for one that has it")
+            if "silent" in header:
+                raise ParkedError(str(header["silent"]))
             ledger.settle([Reply.from_bytes(each) for each in replies])
-            self._issue()
-        self._issue()
+            await self._issue()
+        await self._issue()
         ledger.note_rest()
         self._tell()
 
@@ -249,9 +277,10 @@ class OutlastRun:
     async def _until_all_are_told(self) -> None:
         await workflow.wait_condition(lambda: self._telling is None)
 
-    def _issue(self) -> None:
+    async def _issue(self) -> None:
         ledger = self._ledger
         for command, message in ledger.take_calls():
+            await self._make_room(message)
             self._call(command, message)
         if ledger.state.is_canceling:
             for handle in self._handles.values():
@@ -264,7 +293,7 @@ class OutlastRun:
         suffix = f":{command.attempt}" if isinstance(command, RunStep) and command.attempt else ""
         handle = workflow.start_activity(
             command.function if is_named else ASK,
-            raw_value(message),
+            late_value(message),
             activity_id=f"{command.path}{suffix}",
             result_type=RawValue,
             start_to_close_timeout=_FOR_EVER,
@@ -279,7 +308,7 @@ class OutlastRun:
     async def _await_call(self, path: str, handle: workflow.ActivityHandle[RawValue]) -> None:
         inbound: Inbound
         try:
-            inbound = Told(path, Reply.from_bytes((await handle).payload.data))
+            inbound = Told(path, Reply.from_bytes(message_of(await handle)))
         except ActivityError:
             inbound = Lost(path)
         if self._handles.get(path) is handle:
@@ -302,8 +331,14 @@ class OutlastRun:
     def _wait(self, coroutine: collections.abc.Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let the workflow task fail in which something could not be read: nobody else would hear of it."""
+        self._waiting.discard(task)
+        if not task.cancelled() and self._fault is None:
+            self._fault = task.exception()
 
     def _show(self, status: RunStatus) -> None:
         """Tell the lists of the server what the run is doing, if it is listed and that has changed.
@@ -339,6 +374,12 @@ class OutlastRun:
         if state.finished is RunStatus.FAILED or state.result is None:
             message = "the run failed; its history says why"
             raise ApplicationError(message, type=RUN_FAILED, non_retryable=True)
-        result = self._ledger.resolve(state.result)
-        # The journal has it in parts. As one message it would leave the workflow stuck.
-        return raw_value(result if len(result) <= LARGEST_MESSAGE else encode("too large to be shown as one value"))
+        return raw_value(self._result())
+
+    def _result(self) -> bytes:
+        """Return what Temporal's own tools show as the result; the journal has it in parts, whatever its size."""
+        result = self._ledger.state.result
+        if result is None:
+            return b"null"
+        raw = self._ledger.resolve(result)
+        return raw if len(raw) <= LARGEST_MESSAGE else encode("too large to be shown as one value")

@@ -58,7 +58,7 @@ from outlast.engines.temporal.alarms import due_at, due_event, is_due
 from outlast.engines.temporal.attributes import shown_status
 from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
-from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
+from outlast.engines.temporal.packing import pack, unpack
 from outlast.engines.temporal.questions import Question, declares, make_asks
 from outlast.engines.temporal.tasks import make_hook_task, make_task
 from outlast.engines.temporal.tidings import Tidings
@@ -179,8 +179,9 @@ class Ledger:
         self._ring()
 
     def settle(self, replies: Sequence[Reply]) -> None:
-        """Fold the answers to what was asked."""
-        asked, self.asked, self._postponed = self.asked, self._postponed, []
+        """Fold the answers to what was asked. Questions that got none, for want of room, are asked again."""
+        asked, self.asked = self.asked[: len(replies)], self.asked[len(replies) :] + self._postponed
+        self._postponed = []
         for question, reply in zip(asked, replies, strict=True):
             command = question.command
             self._now_ms = max(reply.at_ms, self.state.last_at_ms)
@@ -215,7 +216,7 @@ class Ledger:
         }
         snapshot = pack(header, self.request_context, *(self._payloads[seq] for seq in seqs))
         message = replace(self.start, snapshot=snapshot, carried=()).to_bytes()
-        if len(message) <= LARGEST_MESSAGE:
+        if len(message) <= self.start.largest:
             return message
         self.is_draining = False
         self._stays_until = self.state.last_seq + _STAY
@@ -264,12 +265,12 @@ class Ledger:
         """
         while self.asked:
             message = make_asks(self, self.asked)
-            if len(message) <= LARGEST_MESSAGE:
+            if len(message) <= self.start.largest:
                 return message
             first, *rest = self.asked
             self.asked, self._postponed = [first], [*rest, *self._postponed]
             if not rest:
-                error = PayloadTooLargeError(f"all that '{first.command.path}' needs", len(message), LARGEST_MESSAGE)
+                error = PayloadTooLargeError(f"all that '{first.command.path}' needs", len(message), self.start.largest)
                 refused = Raised(describe_exception(error, is_retryable=False))
                 self.settle([Reply(self._now_ms, refused)])
         return None
@@ -355,8 +356,8 @@ class Ledger:
         self._send(command, message, f"step '{command.path}'", facts)
 
     def _send(self, command: RunStep | RunHook, message: bytes, subject: str, facts: deque[Fact]) -> None:
-        if len(message) > LARGEST_MESSAGE:
-            error = PayloadTooLargeError(f"all that {subject} needs", len(message), LARGEST_MESSAGE)
+        if len(message) > self.start.largest:
+            error = PayloadTooLargeError(f"all that {subject} needs", len(message), self.start.largest)
             failed = Raised(describe_exception(error, is_retryable=False))
             facts.append(fact_of(self, command, failed, self._now_ms))
         else:

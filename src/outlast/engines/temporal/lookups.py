@@ -13,7 +13,7 @@ from temporalio.common import RawValue
 from outlast.engines.temporal.flow import FIND
 from outlast.engines.temporal.messages import Ask, Asks
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
-from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.payloads import message_of, raw_value
 from outlast.errors import PayloadTooLargeError
 from outlast.graph.schema import Schema
 from outlast.sealing import opened
@@ -52,7 +52,7 @@ class RemoteLookup:
     async def _find(self, path: str, node: str | None) -> bytes | None:
         message = pack({"path": path, "node": node})
         answer = await self._handle.query(FIND, raw_value(message), result_type=RawValue, rpc_timeout=_PATIENCE)
-        header, raws = unpack(answer.payload.data)
+        header, raws = unpack(message_of(answer))
         return raws[0] if header["is_there"] else None
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, assert_never, cast
 
 from outlast.core.commands import Purpose
 from outlast.engines.perform import Aborted, Answered, Bailed, Outcome, Raised, Returned, Suspended
-from outlast.engines.temporal.packing import pack, unpack
+from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
 from outlast.graph.patch import patch_from_json, patch_to_json
 from outlast.immutable import immutable
@@ -73,6 +73,8 @@ class Start:
     """Whether somebody takes its spans."""
     carried: tuple[Request, ...] = ()
     """After a continue-as-new: what outsiders had asked and the workflow before had not folded."""
+    largest: int = LARGEST_MESSAGE
+    """Most bytes of one message: more if large ones are kept apart."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -95,6 +97,8 @@ class Start:
         }
         if self.is_traced:
             header["is_traced"] = True
+        if self.largest != LARGEST_MESSAGE:
+            header["largest"] = self.largest
         carried = (each.to_bytes() for each in self.carried)
         return pack(header, self.graph, self.input, self.snapshot, *carried)
 
@@ -126,6 +130,7 @@ class Start:
             tracing=tracing_from_json(header.get("tracing")),
             is_traced=bool(header.get("is_traced")),
             carried=tuple(Request.from_bytes(each) for each in raws[3:]),
+            largest=cast("int", header.get("largest", LARGEST_MESSAGE)),
         )
 
 

@@ -33,7 +33,7 @@ class Place:
     """For Temporal Cloud."""
     tls: bool | TLSConfig | None
     """For servers that want it."""
-    data_converter: DataConverter | None
+    data_converter: DataConverter
     """How payloads are encrypted, or kept elsewhere."""
 
     async def connect(self) -> Client:
@@ -51,7 +51,7 @@ class Place:
                     namespace=self.namespace,
                     api_key=self.api_key,
                     tls=self.tls,
-                    data_converter=self.data_converter or DataConverter.default,
+                    data_converter=self.data_converter,
                 )
         except (RPCError, RuntimeError, TimeoutError) as error:
             message = f"no Temporal server answers at {self.target}: {error!r}"

@@ -13,7 +13,6 @@ from outlast.core.frames import LeafFrame, ScopeFrame
 from outlast.core.ref import Ref
 from outlast.core.state import RunState
 from outlast.engines.temporal.messages import Ask, Asks
-from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.tasks import Source, crashes_left
 from outlast.graph.nodes import MapNode, WorkflowNode
 from outlast.graph.source import source_to_json, steps_of
@@ -96,7 +95,7 @@ class _Table:
         """Return the place of a value that may be asked for; None if there is no room for it."""
         if ref in self._places:
             return self._places[ref]
-        if self._size + len(self._run.resolve(ref)) > LARGEST_MESSAGE // 2:
+        if self._size + len(self._run.resolve(ref)) > self._run.start.largest // 2:
             return None
         return self.add(ref)
 

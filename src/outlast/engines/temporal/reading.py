@@ -334,6 +334,8 @@ class Reading:
             self.ledger.move()
         self._is_moving = False
         self._paths.clear()
+        for batch in self._batches:  # timers do not move along
+            batch.inbound[:] = [each for each in batch.inbound if isinstance(each, Requested | Canceled)]
 
     def _absorb(self, ledger: Ledger, batch: _Batch) -> None:
         if ledger.is_over:

@@ -20,7 +20,7 @@ from outlast.engines.hook_calls import HookCalls
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.flow import TELL
 from outlast.engines.temporal.past import BENIGN, Past
-from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.payloads import message_of, raw_value
 from outlast.engines.temporal.reading import Reading
 from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Errand
 from outlast.errors import StoreUnavailableError
@@ -63,7 +63,7 @@ class Telling:
     @activity.defn(name=TELL)
     async def tell(self, message: RawValue) -> RawValue:
         """Call a hook. Each call counts as a try, also if the process ends in it; what was left to others does not."""
-        errand = Errand.from_bytes(message.payload.data)
+        errand = Errand.from_bytes(message_of(message))
         info = activity.info()
         past = Past.of(info.attempt, info.heartbeat_details)
         tries = past.crashes + 1
