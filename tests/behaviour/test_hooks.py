@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from behaviour.bench import Bench, begin
+from behaviour.bench import Bench, Clock, begin
 from eventually import eventually
 from outlast import CommittedWorkflow, HookDelivery, RunResult, StartInfo, StepContext, Workflow, step
 from outlast.engines.capability import Capability
@@ -569,6 +569,30 @@ async def test_restart_of_a_run_that_its_hook_refused_asks_the_hook_again(bench:
         result = await started.restart()
 
     assert (result.status, result.execution, calls) == ("success", 1, ["on_start", "on_start", "step"])
+
+
+@pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
+@pytest.mark.parametrize("end", ["RunTimedOutError", "StartDeadlineError", "NeverStartedError"])
+async def test_ends_that_no_step_brought_about_are_told(bench: Bench, end: str) -> None:
+    """13: on every end: also that of a run which took too long, began too late or never, and which nobody drove."""
+    told, clock = Told(), Clock()
+    workflow = Workflow("w", timeout=3600 if end == "RunTimedOutError" else None, **told.both())
+    workflow = workflow.wait_for("answer").commit()
+    async with bench.app(workflow, worker=False, clock=clock) as app:
+        if end == "NeverStartedError":
+            run = await app.record_run(workflow, start_within=timedelta(hours=1))
+            handle = app.run(run.run_id)
+        else:
+            handle = await begin(app, workflow, start_within=3600 if end == "StartDeadlineError" else None)
+        clock.offset = timedelta(hours=2)
+        result = await handle.result(timeout=30)
+        assert result.error is not None
+        assert (result.status, result.error.type) == ("failed", end)
+    async with bench.app(workflow, clock=clock):
+        await eventually(lambda: len(told.of) == 2)
+
+    assert told.of == [("on_finish", "failed"), ("on_error", "failed")]
+    assert [each.error and each.error.type for each in told.results] == [end, end]
 
 
 async def test_pauses_between_steps_are_not_told(bench: Bench) -> None:

@@ -214,9 +214,50 @@ async def test_stream_of_a_time_travel_shows_the_new_execution(bench: Bench) -> 
 
         assert short(events) == ["start", "rewound", "step-start ask", "step-result ask", "finish"]
         assert {event.execution for event in events} == {1}
+        rewound = {"execution": 1, "to": "ask", "kept": []}
+        assert (events[1].payload, events[1].to_dict()["payload"]) == (rewound, rewound)
         result = await stream.result()
         assert (result.execution, result.result) == (1, "yes")
         assert await read(app.run("run").events()) == before + events
+
+
+@pytest.mark.requires(Capability.REWINDING)
+async def test_stream_tells_what_a_later_execution_keeps(bench: Bench) -> None:
+    """12.3, 14.1: `workflow-rewound {execution, to, kept}`: for all else, readers forget what they were told."""
+    is_broken = True
+
+    @step
+    async def flaky(x: int) -> int:
+        if is_broken:
+            raise ConnectionError("down")
+        return x
+
+    workflow = Workflow("w", input=int).then(add_one).then(double).then(flaky).commit()
+    async with bench.app(workflow) as app:
+        await (await app.create_run(workflow, run_id="run")).start(input_data=1)
+        is_broken = False
+        await app.run("run").restart()
+        await app.run("run").time_travel(double)
+        events = await read(app.run("run").events())
+
+    assert [event.payload for event in events if event.type == "workflow-rewound"] == [
+        {"execution": 1, "to": "", "kept": ["add_one", "double"]},
+        {"execution": 2, "to": "double", "kept": ["add_one"]},
+    ]
+    executions = [event.execution for event in events]
+    assert executions == sorted(executions)
+
+
+async def test_paused_run_is_told_just_before_the_finish(bench: Bench) -> None:
+    """12.6, 14.1: workflow-paused ends a stream as a suspension does; the next step begins with a start."""
+    async with bench.app(CHAIN) as app:
+        first = await read((await app.create_run(CHAIN, run_id="run")).stream(input_data=1, per_step=True))
+        assert (await app.run("run").step()).result == 4
+        rest = await read(app.run("run").observe_stream(after=first[-1].seq))
+
+    assert short(first) == ["start", "step-start add_one", "step-result add_one", "paused", "finish"]
+    assert (first[-2].payload, first[-1].payload["workflow_status"]) == ({}, "paused")
+    assert short(rest) == ["start", "step-start double", "step-result double", "finish"]
 
 
 @pytest.mark.requires(Capability.REWINDING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,19 @@ def test_it_crashes_workflows_in_one_process_and_kills_real_ones() -> None:
     assert "processes killed with SIGKILL, 0 failures" in done.stdout
     assert "every promise held" in done.stdout
     assert "FAILS" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("workflow", ["told", "told-of-failure"])
+def test_hooks_are_told_although_a_process_is_killed_at_each_commit(workflow: str) -> None:
+    """13: at least once through SIGKILL at every commit, those of the terminal step and of the telling included."""
+    done = crash("--only", workflow, "--stores", "memory")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (killed,) = re.findall(rf"{workflow} +normal +(\d+) +(\d+) +(\d+) +holds", done.stdout)
+    assert int(killed[0]) >= 8
+    assert {*killed[1:]} <= {killed[0], str(int(killed[0]) - 1)}  # commits form by timing
 
 
 def test_it_fails_when_nothing_was_tried() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from outlast import Workflow
 from outlast.server import Token
+from outlast.server.routes import runs
 from server.site import APPROVAL, GREET, Site, greet, site
 
 SECRET = "secret-of-ada-0123456789"
@@ -77,6 +78,20 @@ async def test_pages_by_number_and_by_offset():
         assert await names(s, page=2, perPage=2) == ["a"]
         assert await names(s, limit=2, offset=3) == ["c", "b"], "the page on which the offset lies"
         assert await names(s, limit="false") == ["e", "d", "c", "b", "a"]
+
+
+async def test_pages_by_number_end_where_nothing_is_counted_any_more(monkeypatch: pytest.MonkeyPatch):
+    """17: page numbers go to 10,000 rows; beyond them a page is empty, and never one that was there before."""
+    monkeypatch.setattr(runs, "COUNTED", 3)
+    async with site() as s:
+        for name in "abcde":
+            await start(s, name)
+
+        pages = [await names(s, page=page, perPage=2) for page in range(4)]
+        beyond = [await names(s, offset=4, limit=2), await names(s, page=10_000, perPage=100)]
+
+    assert pages == [["e", "d"], ["c"], [], []]
+    assert beyond == [[], []]
 
 
 async def test_conditions_narrow_a_list():

@@ -50,7 +50,7 @@ async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
         Query(description="Whether rows hold what is recorded of the run; by default in pages of at most 100."),
     ] = None,
 ) -> Response:
-    """The runs of a workflow, the newest first; at most 1,000 of them at once.
+    """The runs of a workflow, the newest first; at most 1,000 of them at once, and the first 10,000 in all.
 
     A page that was asked to be small, of at most 100, shows what is recorded of each run; a longer list its status.
     """
@@ -64,10 +64,10 @@ async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
         to_date=to_date,
         per_page=size,
     )
-    place = page if page is not None else (offset or 0) // size
-    listing = await service.outlast.engine.list_runs(replace(query, offset=min(place * size, COUNTED)))
+    passed = (page if page is not None else (offset or 0) // size) * size
+    listing = await service.outlast.engine.list_runs(replace(query, offset=min(passed, COUNTED)))
     rows: list[JsonValue] = []
-    for each in listing.runs:
+    for each in listing.runs[: max(0, COUNTED - passed)]:  # else a reader would get the same page for ever
         history = await service.outlast.engine.load_history(each.run_id) if is_full else None
         if history is not None:
             rows.append(run_row(history, functions=functions))
