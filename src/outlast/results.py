@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import datetime
@@ -32,6 +33,7 @@ from outlast.errors import (
     UnreadableRunError,
 )
 from outlast.failures import FailureInfo, failure_to_json
+from outlast.graph.locate import metadata_in
 from outlast.graph.schema import Schema
 from outlast.immutable import frozen
 from outlast.instant import from_ms, render_ms, to_ms
@@ -71,6 +73,8 @@ class StepResult:
     """What it was resumed with last."""
     resumed_at: datetime | None = None
     """When that was (aware, UTC)."""
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What the author said of it with `metadata=`, in the graph that the run is on."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the wire form: JSON with camelCase keys and times in milliseconds since 1970."""
@@ -90,6 +94,8 @@ class StepResult:
             wire["error"] = failure_to_json(self.error)
         if self.ended_at is not None:
             wire["endedAt"] = to_ms(self.ended_at)
+        if self.metadata:
+            wire["metadata"] = dict(self.metadata)
         return wire
 
 
@@ -352,6 +358,9 @@ def _read_by_fold(reading: _Reading, output: Schema[Any], *, with_state: bool) -
     )
 
 
+_COUNTED: Final = re.compile(r"\[\d+\]|#\d+")
+
+
 class _Reading:
     """One history, folded when that is needed; every value is decoded afresh."""
 
@@ -367,6 +376,13 @@ class _Reading:
             return fold_view(self.history.graph, self.history.records)
         except (UnknownEventError, JournalMismatchError) as error:  # the end may be readable, and the middle not
             raise UnreadableRunError(self.history.run_id, str(error)) from error
+
+    @cached_property
+    def _metadata(self) -> Mapping[str, Mapping[str, JsonValue]]:
+        return metadata_in(self.history.graph.root)
+
+    def metadata(self, path: str) -> Mapping[str, JsonValue]:
+        return self._metadata.get(_COUNTED.sub("", path), {}) if self._metadata else {}
 
     def raw(self, ref: Ref) -> bytes:
         return self._resolver.resolve(ref)
@@ -393,7 +409,7 @@ class _Steps(Mapping[str, StepResult]):
         self._reading = reading
 
     def __getitem__(self, path: str) -> StepResult:
-        return _step(self._reading.view.steps[path], self._reading)
+        return _step(path, self._reading.view.steps[path], self._reading)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._reading.view.steps)
@@ -405,7 +421,7 @@ class _Steps(Mapping[str, StepResult]):
         return repr(dict(self))
 
 
-def _step(step: StepView, values: _Reading) -> StepResult:
+def _step(path: str, step: StepView, values: _Reading) -> StepResult:
     return StepResult(
         status=step.status,
         payload=values.json(step.input),
@@ -418,4 +434,5 @@ def _step(step: StepView, values: _Reading) -> StepResult:
         suspended_at=from_ms(step.suspended_at_ms) if step.suspended_at_ms is not None else None,
         resume_payload=values.json(step.resume_payload) if step.resume_payload is not None else None,
         resumed_at=from_ms(step.resumed_at_ms) if step.resumed_at_ms is not None else None,
+        metadata=values.metadata(path),
     )

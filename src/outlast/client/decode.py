@@ -103,6 +103,7 @@ def _step(value: JsonValue) -> StepResult:
         suspended_at=_optional_instant(wire.get("suspendedAt")),
         resume_payload=wire.get("resumePayload"),
         resumed_at=_optional_instant(wire.get("resumedAt")),
+        metadata=_object(wire.get("metadata")),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from outlast.graph.nodes import BranchNode, ForeachNode, LoopNode, Node, ParallelNode, WorkflowNode
+from outlast.values import JsonValue
 
-__all__ = ["find_node"]
+__all__ = ["find_node", "metadata_in"]
 
 _PART: Final = re.compile(r"(?P<id>[^\[#]+)(?:(?P<item>\[\d+\])|(?P<pass>#\d+))?")
 
@@ -42,3 +44,19 @@ def _named(workflow: WorkflowNode, id: str) -> Node | None:
                 if child.id == id:
                     return child
     return None
+
+
+def metadata_in(root: WorkflowNode) -> dict[str, Mapping[str, JsonValue]]:
+    """Return the metadata of the nodes that have some, by paths without the numbers of items and passes."""
+    return {path: metadata for path, metadata in _described(root, "") if metadata}
+
+
+def _described(workflow: WorkflowNode, prefix: str) -> Iterator[tuple[str, Mapping[str, JsonValue]]]:
+    for node in workflow.nodes:
+        children = node.children if isinstance(node, ParallelNode | BranchNode) else ()
+        for each in (node, *children):
+            body = each.body if isinstance(each, LoopNode | ForeachNode) else each
+            path = f"{prefix}{each.id}"
+            yield path, each.info.metadata or body.info.metadata
+            if isinstance(body, WorkflowNode):
+                yield from _described(body, f"{path}.")
