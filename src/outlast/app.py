@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from outlast.beginning import Run
 from outlast.declared import Declared
@@ -42,7 +42,10 @@ from outlast.sealing import disclosed
 from outlast.sensitivity import sealers_of
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
-from outlast.telemetry.choice import TracingChoice, find_tracer
+from outlast.telemetry.choice import MetricsChoice, TracingChoice, find_meter, find_tracer, make_exposition
+
+if TYPE_CHECKING:
+    from outlast.telemetry.prometheus import Exposition
 
 __all__ = ["Outlast"]
 
@@ -85,6 +88,7 @@ class Outlast(Findable):
         stream_retention: timedelta | None = None,
         identity_ttl: timedelta = timedelta(days=30),
         tracing: TracingChoice = None,
+        metrics: MetricsChoice = None,
         clock: Clock = WALL_CLOCK,
         keys: Keyring | None = None,
         unstored_context: Collection[str] = (),
@@ -121,6 +125,7 @@ class Outlast(Findable):
             identity_ttl: How long the id of a deleted run cannot be started again.
             tracing: The OpenTelemetry `TracerProvider` that takes the spans of runs. None: the one that the program has
                 configured globally when the app is entered, if any. True: the same, and there must be one. False: none.
+            metrics: The same for numbers: the OpenTelemetry `MeterProvider` that takes them.
             clock: What the runs take for the time; for tests, an `outlast.testing.clock.VirtualClock`.
             keys: The keys of sensitive data; those in the environment variable `OUTLAST_KEYS` if none are given. Needed
                 if a workflow declares sensitive types.
@@ -160,7 +165,7 @@ class Outlast(Findable):
         if engine is not None and clock is not WALL_CLOCK:
             message = "the runs of this engine go by a clock of its own; clock= is for the local engine"
             raise ConfigurationError(message)
-        self._choice = engine
+        self._choice, self._metrics = engine, metrics
         place = None if engine is not None else make_store("outlast.db" if store is None else store, self._durability)
         self._arrange(place, options)
         self._declared = Declared(
@@ -226,8 +231,9 @@ class Outlast(Findable):
     def _arrange(self, store: Store | None, options: DriveOptions) -> None:
         """Become an app that was not entered yet."""
         self._store = store
-        self._options = options
-        self._engine = self._make_engine(store, options)
+        self._exposed: list[Exposition] = []
+        self._options = replace(options, find_meter=partial(find_meter, self._metrics, self._exposed))
+        self._engine = self._make_engine(store, self._options)
         self._state: Literal["new", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
         self._scheduler: Scheduler | None = None
@@ -244,6 +250,19 @@ class Outlast(Findable):
     def is_open(self) -> bool:
         """Whether it is entered, in this process, and not left."""
         return self._state == "open"
+
+    def expose_metrics(self) -> Exposition:
+        """Keep its numbers in this process from when it is entered, and return what shows them to Prometheus.
+
+        Raises:
+            ConfigurationError: It was entered before; or the extra `prometheus` is not installed.
+        """
+        if not self._exposed:
+            if self._state != "new":
+                message = f"this app is {self._state}; its numbers are kept if that is asked for before it is entered"
+                raise ConfigurationError(message)
+            self._exposed.append(make_exposition())
+        return self._exposed[0]
 
     async def until_idle(self) -> None:
         """Wait until nothing that this process could run now is left: no run of its own, and none in the store.

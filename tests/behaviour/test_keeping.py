@@ -225,7 +225,7 @@ async def test_process_that_is_no_worker_deletes_nothing(bench: Bench, monkeypat
     """3.6: `worker=False` only starts and reads."""
     monkeypatch.setattr(housekeeper, "_FIRST_AFTER_S", 0.0)
     async with bench.app(COUNT, worker=False) as app:
-        assert [task.get_name() for task in app._engine._background] == ["outlast-look"]  # type: ignore[attr-defined]  # noqa: SLF001
+        assert [task.get_name() for task in app._engine._background.tasks] == ["outlast-look"]  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @pytest.mark.requires(Capability.RETENTION)

@@ -77,7 +77,9 @@ def mode(request: pytest.FixtureRequest) -> FaultMode:
     return request.param
 
 
-async def live(reference: Reference, disk: Disk, seam: CountCommits | KillAt, *, starts: bool = True) -> bool:
+async def live(
+    reference: Reference, disk: Disk, seam: CountCommits | KillAt, *, starts: bool = True, **options: Any
+) -> bool:
     """Live one life of a process, up to the end of the run or of the process. Say whether `start_async` returned."""
     loop = asyncio.get_running_loop()
     died = asyncio.Event()
@@ -89,7 +91,7 @@ async def live(reference: Reference, disk: Disk, seam: CountCommits | KillAt, *,
     with suppress(StoreUnavailableError):
         async with (
             asyncio.timeout(15) as deadline,
-            Outlast([reference.workflow], store=disk.open_store(seam), drain=timedelta()) as app,
+            Outlast([reference.workflow], store=disk.open_store(seam), drain=timedelta(), **options) as app,
         ):
             if starts:
                 run = await app.create_run(reference.workflow, run_id=RUN)

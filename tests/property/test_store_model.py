@@ -681,6 +681,11 @@ class StoreMachine(RuleBasedStateMachine):
                 times = [run.ready_at_ms for run in self.runs.values() if run.graph == graph and run.owner is None]
                 first = min((at for at in times if at is not None), default=None)
                 assert self.loop.run_until_complete(store.next_ready_at([graph])) == first
+            ready = [run.ready_at_ms for run in self.runs.values() if run.owner is None and run.ready_at_ms is not None]
+            for now_ms in {min(ready), max(ready)} if ready else ():
+                waits = [at_ms for at_ms in ready if at_ms <= now_ms]
+                (length,) = self.loop.run_until_complete(store.measure_queue(now_ms))
+                assert (length.runs, length.ready_at_ms) == (len(waits), min(waits))
 
     @invariant()
     def inboxes_agree(self) -> None:

@@ -1,4 +1,4 @@
-"""What tracing and sensitive data cost those who use neither, in calls of functions: the same on every machine."""
+"""What tracing, numbers and sensitive data cost those who use none of them, in calls of functions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from outlast import Outlast, StepContext, Workflow, step
 
 STEPS = 50
 TRACING = ("outlast.core.span", "outlast.engines.local.trail", "outlast.engines.telemetry", "outlast.telemetry")
+METRICS = (
+    "outlast.engines.metrics",
+    "outlast.engines.local.tally",
+    "outlast.engines.local.metered",
+    "outlast.engines.local.measuring",
+    "opentelemetry",
+    "prometheus_client",
+)
 SEALING = ("outlast.sealing", "outlast.keys", "outlast.sensitivity", "outlast.graph.sensitive", "cryptography")
 
 
@@ -20,12 +28,13 @@ def share(calls: Counter[str], modules: tuple[str, ...]) -> float:
     return sum(number for name, number in calls.items() if name.startswith(modules)) / calls.total()
 
 
-@pytest.mark.parametrize("tracing", [None, False])
-async def test_step_without_exporter_and_sensitive_types_calls_nothing_of_either(tracing: bool | None):
+@pytest.mark.parametrize("asked", [None, False])
+async def test_step_without_exporter_and_sensitive_types_calls_nothing_of_them(asked: bool | None):
     """15: with no exporter the cost of tracing is under 2 % of a step: of the calls of Python functions that it makes.
 
     All calls on the thread of the loop are counted, those of asyncio included, from the start of a run to its result.
-    What is left of tracing are the ids that the start derives, once for a run, and tests whether there is a tracer.
+    What is left of tracing are the ids that the start derives, once for a run, and tests whether there is a tracer. Of
+    the numbers nothing is left: the store of an app without them is the store itself.
     """
     workflow = Workflow("chain", input=int, output=int)
     for number in range(STEPS):
@@ -42,7 +51,7 @@ async def test_step_without_exporter_and_sensitive_types_calls_nothing_of_either
         if event == "call":
             calls[str(frame.f_globals.get("__name__"))] += 1
 
-    async with Outlast([chain], store="memory", tracing=tracing) as app:
+    async with Outlast([chain], store="memory", tracing=asked, metrics=asked) as app:
         run = await app.create_run(chain)
         before = sys.getprofile()
         sys.setprofile(count)
@@ -55,4 +64,5 @@ async def test_step_without_exporter_and_sensitive_types_calls_nothing_of_either
     assert calls.total() > STEPS * 50
     assert share(calls, TRACING) < 0.02
     assert sum(number for name, number in calls.items() if name.startswith(TRACING)) < STEPS
+    assert sum(number for name, number in calls.items() if name.startswith(METRICS)) == 0
     assert sum(number for name, number in calls.items() if name.startswith(SEALING)) < STEPS / 5

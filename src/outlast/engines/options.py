@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from datetime import timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.telemetry import Tracer
 from outlast.errors import ConfigurationError
 from outlast.immutable import immutable
 from outlast.sealing import Sealer
+
+if TYPE_CHECKING:
+    from outlast.engines.metrics import Meter
 
 __all__ = ["DriveOptions"]
 
@@ -57,6 +60,8 @@ class DriveOptions:
     """Whether the app asks for spans, so that an engine without them has to refuse."""
     find_tracer: Callable[[], Tracer | None] = lambda: None
     """Finds what takes the spans, when the engine is opened; None for nobody."""
+    find_meter: Callable[[], Meter | None] = lambda: None
+    """Finds what takes the numbers, when the engine is opened; None for nobody."""
     sealers: Mapping[str, Sealer] = field(default_factory=dict[str, Sealer])
     """What seals the values of the workflows that have sensitive types, by their ids."""
     unstored_context: frozenset[str] = frozenset()

@@ -10,10 +10,22 @@ from outlast.errors import InputError, Problem
 from outlast.immutable import immutable
 from outlast.storage.keys import GraphKey
 
-__all__ = ["COUNTED", "RunCount", "RunIndex", "RunListing", "RunQuery", "RunSummary", "parse_position"]
+__all__ = [
+    "COUNTED",
+    "MEASURED",
+    "QueueLength",
+    "RunCount",
+    "RunIndex",
+    "RunListing",
+    "RunQuery",
+    "RunSummary",
+    "parse_position",
+]
 
 COUNTED: Final = 10_000
 """Up to how many matches `RunListing.total` counts."""
+MEASURED: Final = 100_000
+"""Up to how many runs `RunIndex.measure_queue` counts of a kind."""
 
 
 @immutable(kw_only=True)
@@ -89,6 +101,17 @@ class RunCount:
     """How many."""
 
 
+class QueueLength(NamedTuple):
+    """How many runs of a workflow could go on if a worker took them; at least one."""
+
+    workflow_id: str
+    """The workflow."""
+    runs: int
+    """How many."""
+    ready_at_ms: int
+    """Since when the first of them could."""
+
+
 class RunIndex(Protocol):
     """What a store can find.
 
@@ -119,6 +142,16 @@ class RunIndex(Protocol):
 
     async def count_in_flight(self) -> dict[GraphKey, int]:
         """Return how many runs have not ended, by graph; graphs without such a run are not named."""
+        ...
+
+    async def measure_queue(self, now_ms: int) -> list[QueueLength]:
+        """Return how many runs wait for a worker or for their limits, by workflow, in order of these.
+
+        Guarantees:
+            Counted are the runs that nobody owns and whose `ready_at_ms` has come, whoever may claim them. Costs what
+            it counts, however many runs sleep, rest or have ended. Exact up to `MEASURED` for each graph, and up to
+            `MEASURED` runs that wait in lanes; beyond, it is a lower bound.
+        """
         ...
 
 

@@ -1,1 +1,1 @@
-"""What a program shows of itself to those who operate it: traces."""
+"""What a program shows of itself to those who operate it: traces and numbers."""

@@ -40,7 +40,7 @@ class Bodies:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._free = options.max_steps
+        self._slots = self._free = options.max_steps
         self._clock = options.clock
         self._grace = options.grace.total_seconds()
         self._queue: deque[tuple[LiveRun, RunStep]] = deque()
@@ -54,9 +54,15 @@ class Bodies:
         """Those whose task has not ended, also if nobody waits for their outcome any more."""
 
     @property
+    def running(self) -> int:
+        """How many slots are taken."""
+        return self._slots - self._free
+
+    @property
     def queued(self) -> int:
-        """How many steps wait for a slot."""
-        return sum(not run.is_gone and run.state.open.get(each.path) is each for run, each in self._queue)
+        """How many steps wait for a slot. May be asked on any thread."""
+        queue = tuple(self._queue)
+        return sum(not run.is_gone and run.state.open.get(each.path) is each for run, each in queue)
 
     def take_slot(self) -> bool:
         """Take a slot for a step, if one is free."""

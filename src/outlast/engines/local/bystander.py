@@ -17,6 +17,7 @@ from outlast.core.view import fold_state
 from outlast.engines.asking import fact_asked_for
 from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.program import ProgramShelf
+from outlast.engines.metrics import RUNS_ENDED, Meter
 from outlast.engines.telemetry import Tracer, export_ended
 from outlast.graph.document import UnknownGraphError
 from outlast.storage.base import Ending, InboxRow, RunRow, Store
@@ -47,6 +48,8 @@ class Bystander:
         self._now_ms = now_ms
         self.tracer: Tracer | None = None
         """Takes the spans that end with the runs; None for nobody."""
+        self.meter: Meter | None = None
+        """Counts the ends; None for nobody."""
         self._next_start_by: int | None = None
         self.is_stale = True
         """Whether the store may know of a start that is late earlier than the one known here."""
@@ -164,6 +167,8 @@ class Bystander:
         )
         if was_ended and self.tracer is not None:
             export_ended(self.tracer, row.run_id, graph, [*earlier, *records], after=row.head)
+        if was_ended and self.meter is not None:
+            self.meter.add(RUNS_ENDED, 1, graph.workflow_id, status.value)
         return was_ended
 
     def _leave(self, row: RunRow, error: Exception) -> None:

@@ -8,9 +8,11 @@ from contextlib import suppress
 
 from outlast.engines.base import StartRequest
 from outlast.engines.local.limits import AppLimits
+from outlast.engines.local.metered import metered_schedules
 from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
+from outlast.engines.metrics import Meter
 from outlast.engines.options import DriveOptions
 from outlast.sealing import Sealer
 from outlast.storage.base import NewRun, RunRow, Store
@@ -52,11 +54,14 @@ class LocalDesk:
         self._told = asyncio.Event()
         self.worker: Worker | None = None
         """Drives runs; None in a process that is no worker."""
+        self.meter: Meter | None = None
+        """Counts the firings; None for nobody."""
 
     @property
     def store(self) -> ScheduleStore:
         """Where schedules are kept."""
-        return self._store.schedules
+        schedules = self._store.schedules
+        return schedules if self.meter is None else metered_schedules(schedules, self.meter)
 
     @property
     def sealers(self) -> Mapping[str, Sealer]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from outlast.core.events import Fact
 from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
+from outlast.engines.local.background import Background
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
@@ -18,6 +19,8 @@ from outlast.engines.local.desk import LocalDesk
 from outlast.engines.local.finishing import Finishing
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.limits import AppLimits
+from outlast.engines.local.measuring import Measuring
+from outlast.engines.local.metered import metered
 from outlast.engines.local.pending import pending_run
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.recorded import start_of_recorded
@@ -25,8 +28,10 @@ from outlast.engines.local.rests import Rests
 from outlast.engines.local.seeding import reopen, seeded_run
 from outlast.engines.local.standing import standing_of
 from outlast.engines.local.timing import Timing
+from outlast.engines.local.trail import trails
 from outlast.engines.local.watching import LocalJournal, Watch
 from outlast.engines.local.worker import Worker
+from outlast.engines.metrics import Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.errors import (
@@ -71,9 +76,10 @@ class LocalEngine:
         self._bystander = Bystander(store, self._shelf, self._now_ms)
         self._limits = AppLimits(workflows, self._options.concurrency)
         self._tracer: Tracer | None = None
+        self._meter: Meter | None = None
         self._worker: Worker | None = None
         self._deliveries: Deliveries | None = None
-        self._background: list[asyncio.Task[None]] = []
+        self._background = Background()
         self._housekeeper = Housekeeper(
             store,
             retention=self._options.retention,
@@ -121,6 +127,9 @@ class LocalEngine:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._tracer = self._bystander.tracer = self._options.find_tracer()
+        self._meter = self._bystander.meter = self._desk.meter = self._options.find_meter()
+        if self._meter is not None:
+            self._store = metered(self._store, self._meter)
         await self._store.open()
         try:
             await self._shelf.open()
@@ -134,10 +143,13 @@ class LocalEngine:
         except BaseException:
             await self._store.close()
             raise
-        self._background = [self._loop.create_task(self._look_for_ever(), name="outlast-look")]
+        self._background.begin(self._look_for_ever(), name="outlast-look")
         if self._options.is_worker:
-            keeping = self._housekeeper.work_for_ever()
-            self._background.append(self._loop.create_task(keeping, name="outlast-housekeeper"))
+            self._background.begin(self._housekeeper.work_for_ever(), name="outlast-housekeeper")
+        if self._meter is not None:
+            of = [workflow.id for workflow in self._workflows]
+            measuring = Measuring(self._store, self._meter, worker=self._worker, of=of, now_ms=self._now_ms)
+            self._background.begin(measuring.work_for_ever(), name="outlast-measuring")
         self._options.clock.attach(self._timing)
 
     async def close(self) -> int:
@@ -155,7 +167,7 @@ class LocalEngine:
         finally:
             if self._deliveries is not None:
                 await self._deliveries.close()
-            await self._stop_background()
+            await self._background.stop()
             await self._options.clock.detach(self._timing)
             if self._worker is not None:
                 with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
@@ -308,7 +320,9 @@ class LocalEngine:
         """Open the next execution of a run that rests; it is claimable at once."""
         with self._timing.asking:
             opening = facts(self._now_ms())
-            was_reopened = await reopen(self._store, history, opening, execution=execution, tracer=self._tracer)
+            was_reopened = await reopen(
+                self._store, history, opening, execution=execution, tracer=self._tracer, meter=self._meter
+            )
         self._wake()
         return was_reopened
 
@@ -364,7 +378,7 @@ class LocalEngine:
             on_rest=self._rests.came_to_rest,
             on_recorded=self._watch.recorded,
             wake=self._wake,
-            tracer=self._tracer,
+            make_trail=trails(self._tracer, self._meter),
         )
 
     async def _record(self, new: NewRun) -> None:
@@ -478,10 +492,3 @@ class LocalEngine:
             self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
         if self._deliveries is not None:
             await self._deliveries.look(self._worker.key, has_changed=has_changed)
-
-    async def _stop_background(self) -> None:
-        for task in self._background:
-            task.cancel()
-        for task in self._background:
-            with suppress(asyncio.CancelledError):
-                await task

@@ -18,11 +18,10 @@ from outlast.core.state import RunState
 from outlast.engines.answers import Side
 from outlast.engines.clock import Timer
 from outlast.engines.local.program import Program
-from outlast.engines.local.trail import Trail
+from outlast.engines.local.trail import MakeTrail
 from outlast.engines.local.voice import Voice
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, check_value
-from outlast.engines.telemetry import Tracer
 from outlast.engines.values import RunValues
 from outlast.failures import FailureInfo
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
@@ -108,7 +107,7 @@ class LiveRun:
         store: RunStore,
         resource_id: str | None,
         created_at_ms: int,
-        tracer: Tracer | None = None,
+        make_trail: MakeTrail | None = None,
     ) -> None:
         self.run_id = run_id
         self.program = program
@@ -156,8 +155,8 @@ class LiveRun:
         """`seq` of the last event that is known to be durable."""
         self.crash_seq = 0
         """`seq` of the event that counts the crash of the last owner; 0 if there is none."""
-        self.trail = None if tracer is None else Trail(tracer)
-        """Follows its spans; None if nobody takes them."""
+        self.trail = None if make_trail is None else make_trail(self.state)
+        """Tells of it; None if nobody is told."""
         self.tracing = UNTRACED
         """What its caller asked of its trace."""
         self._durable_waiters: list[tuple[int, asyncio.Future[None]]] = []

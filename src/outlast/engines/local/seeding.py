@@ -10,6 +10,7 @@ from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.engines.base import History, SeededStart
 from outlast.engines.local.limits import AppLimits
+from outlast.engines.metrics import RUNS_REOPENED, Meter
 from outlast.engines.telemetry import Tracer, export_ended
 from outlast.errors import RunNotFoundError
 from outlast.graph.document import fingerprint_of, graph_to_json
@@ -21,7 +22,13 @@ __all__ = ["reopen", "seeded_run"]
 
 
 async def reopen(
-    store: Store, history: History, facts: Sequence[Fact], *, execution: int, tracer: Tracer | None = None
+    store: Store,
+    history: History,
+    facts: Sequence[Fact],
+    *,
+    execution: int,
+    tracer: Tracer | None = None,
+    meter: Meter | None = None,
 ) -> bool:
     """Record the beginning of the next execution of a run; False if it does not rest as it was read.
 
@@ -37,6 +44,8 @@ async def reopen(
     was_reopened = await store.reopen_run(reopening)
     if was_reopened and tracer is not None:
         export_ended(tracer, history.run_id, history.graph, [*history.records, *records], after=history.head)
+    if was_reopened and meter is not None:
+        meter.add(RUNS_REOPENED, 1, history.workflow_id)
     return was_reopened
 
 

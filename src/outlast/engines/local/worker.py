@@ -22,8 +22,8 @@ from outlast.engines.local.lost import LostRuns
 from outlast.engines.local.memory import collector_paused
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
+from outlast.engines.local.trail import MakeTrail
 from outlast.engines.options import DriveOptions
-from outlast.engines.telemetry import Tracer
 from outlast.errors import OutlastError, StaleRunError, StoreError
 from outlast.storage.base import Append, ClaimedRun, InboxKey, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
@@ -51,7 +51,7 @@ class Worker:
         on_rest: Callable[[LiveRun], None],
         on_recorded: Callable[[RunKey], None],
         wake: Callable[[], None],
-        tracer: Tracer | None = None,
+        make_trail: MakeTrail | None = None,
     ) -> None:
         self._store = store
         self._shelf = shelf
@@ -59,7 +59,7 @@ class Worker:
         self._now_ms = options.now_ms
         self._on_rest = on_rest
         self._wake = wake
-        self._tracer = tracer
+        self._make_trail = make_trail
         self._loop = asyncio.get_running_loop()
         self._heartbeat: Heartbeat | None = None
         self._lost_runs = LostRuns(self._loop.time)
@@ -99,6 +99,11 @@ class Worker:
     def slots(self) -> tuple[int, int]:
         """How many steps run at a time, and how many more wait for a place."""
         return self._options.max_steps, self.driver.bodies.queued
+
+    @property
+    def load(self) -> tuple[int, int, int]:
+        """How many runs it drives, how many steps run, and how many more wait for a place. From any thread."""
+        return len(self.live), self.driver.bodies.running, self.driver.bodies.queued
 
     @property
     def is_busy(self) -> bool:
@@ -149,7 +154,7 @@ class Worker:
             store=self._store,
             resource_id=request.resource_id,
             created_at_ms=now,
-            tracer=self._tracer,
+            make_trail=self._make_trail,
         )
         event = request.to_event(now)
         records = self.driver.begin(run, event, request.input)
@@ -274,7 +279,7 @@ class Worker:
             store=self._store,
             resource_id=claimed.resource_id,
             created_at_ms=records[0].at_ms,
-            tracer=self._tracer,
+            make_trail=self._make_trail,
         )
         run.key, run.epoch, run.is_limited = claimed.key, claimed.epoch, claimed.is_limited
         run.execution, run.head = records[-1].execution, claimed.head

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from itertools import islice
 
 from outlast.storage.keys import GraphKey
-from outlast.storage.listing import COUNTED, RunCount, RunListing, RunQuery, parse_position
+from outlast.storage.listing import COUNTED, QueueLength, RunCount, RunListing, RunQuery, parse_position
 from outlast.storage.memory.table import Run
 
-__all__ = ["count_in_flight", "count_runs", "list_runs"]
+__all__ = ["count_in_flight", "count_runs", "list_runs", "measure_queue"]
 
 
 def list_runs(newest_first: Iterable[Run], query: RunQuery) -> RunListing:
@@ -45,6 +45,15 @@ def count_in_flight(runs: Iterable[Run]) -> dict[GraphKey, int]:
     """Count the runs that have not ended, by graph."""
     counts = Counter(run.graph for run in runs if not run.status.is_terminal)
     return {graph: counts[graph] for graph in sorted(counts)}
+
+
+def measure_queue(runs: Iterable[Run], now_ms: int) -> list[QueueLength]:
+    """Count the runs that could go on now, by workflow."""
+    waits: dict[str, list[int]] = {}
+    for run in runs:
+        if run.owner is None and run.ready_at_ms is not None and run.ready_at_ms <= now_ms:
+            waits.setdefault(run.workflow_id, []).append(run.ready_at_ms)
+    return [QueueLength(workflow_id, len(waits[workflow_id]), min(waits[workflow_id])) for workflow_id in sorted(waits)]
 
 
 def _matches(run: Run, query: RunQuery) -> bool:

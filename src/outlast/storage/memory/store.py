@@ -33,7 +33,7 @@ from outlast.storage.flow import Flow, Limit, Wait
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
-from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.listing import QueueLength, RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.memory import listing
 from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
 from outlast.storage.memory.database import MemoryDatabase
@@ -251,9 +251,7 @@ class MemoryStore:
         Raises:
             InputError: `after` was not told by this store.
         """
-        self._check_open()
-        with self._database.lock:
-            return listing.list_runs(reversed(self._database.runs.values()), query)
+        return self._read(lambda db: listing.list_runs(reversed(db.runs.values()), query))
 
     async def summarize_run(self, run_id: str) -> RunSummary | None:
         """Return what lists show of one run, or None if its id is not known."""
@@ -264,13 +262,15 @@ class MemoryStore:
 
     async def count_runs(self, workflow_id: str | None = None) -> list[RunCount]:
         """Return how many runs there are, by workflow and status."""
-        self._check_open()
-        with self._database.lock:
-            return listing.count_runs(self._database.runs.values(), workflow_id)
+        return self._read(lambda db: listing.count_runs(db.runs.values(), workflow_id))
 
     async def count_in_flight(self) -> dict[GraphKey, int]:
         """Return how many runs have not ended, by graph."""
         return self._read(lambda db: listing.count_in_flight(db.runs.values()))
+
+    async def measure_queue(self, now_ms: int) -> list[QueueLength]:
+        """Return how many runs wait for a worker or for their limits, by workflow."""
+        return self._read(lambda db: listing.measure_queue(db.runs.values(), now_ms))
 
     async def next_start_by(self) -> int | None:
         """Return the earliest `start_by_ms` of the runs that may still be late; None if there is none."""

@@ -7,10 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from outlast.core.status import RunStatus
-from outlast.storage.listing import COUNTED, RunCount, RunListing, RunQuery, RunSummary, parse_position
+from outlast.storage.listing import (
+    COUNTED,
+    MEASURED,
+    QueueLength,
+    RunCount,
+    RunListing,
+    RunQuery,
+    RunSummary,
+    parse_position,
+)
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
-__all__ = ["count_runs", "list_runs", "summarize_run"]
+__all__ = ["count_runs", "list_runs", "measure_queue", "summarize_run"]
 
 
 def list_runs(connection: sqlite3.Connection, query: RunQuery) -> RunListing:
@@ -52,6 +61,18 @@ def count_runs(connection: sqlite3.Connection, workflow_id: str | None) -> list[
     """Count the runs by workflow and status."""
     rows = connection.execute(one("count_runs"), (workflow_id,)).fetchall()
     return [RunCount(workflow_id=workflow, status=RunStatus(status), count=count) for workflow, status, count in rows]
+
+
+def measure_queue(connection: sqlite3.Connection, now_ms: int) -> list[QueueLength]:
+    """Count the runs that could go on now, by workflow."""
+    found = connection.execute(one("measure_queue"), (now_ms, MEASURED, now_ms)).fetchall()
+    found += connection.execute(one("measure_lanes"), (MEASURED, now_ms)).fetchall()
+    lengths: dict[str, QueueLength] = {}
+    for length in map(QueueLength._make, found):
+        known = lengths.get(length.workflow_id, length._replace(runs=0))
+        ready_at_ms = min(known.ready_at_ms, length.ready_at_ms)
+        lengths[length.workflow_id] = QueueLength(length.workflow_id, known.runs + length.runs, ready_at_ms)
+    return [lengths[workflow_id] for workflow_id in sorted(lengths)]
 
 
 def _matching_keys(connection: sqlite3.Connection, query: RunQuery, *, below: int | None, limit: int) -> list[int]:

@@ -186,6 +186,37 @@ WHERE status <> 'deleted' AND workflow_id = coalesce(?, workflow_id) GROUP BY wo
 SELECT graph, count(*) FROM runs WHERE status NOT IN ('success', 'failed', 'canceled', 'deleted')
 GROUP BY graph ORDER BY graph
 
+-- Values: now and the most that is counted; then now. The index has all that is read, and in it what is ready comes first.
+-- name: measure_queue
+SELECT workflow_id, sum(runs), min(ready_at_ms) FROM (
+  SELECT
+    workflow_id,
+    (
+      SELECT count(*) FROM (
+        SELECT 1 FROM runs
+        WHERE graph = graphs.key AND lane IS NULL AND owner IS NULL AND ready_at_ms <= ? LIMIT ?
+      )
+    ) AS runs,
+    (
+      SELECT min(ready_at_ms) FROM runs
+      WHERE graph = graphs.key AND lane IS NULL AND owner IS NULL AND ready_at_ms <= ?
+    ) AS ready_at_ms
+  FROM graphs
+) WHERE runs > 0 GROUP BY workflow_id
+
+-- The same for those under flow control. Values: the most that is looked at, now.
+-- name: measure_lanes
+SELECT graphs.workflow_id, sum(waiting.runs), min(waiting.ready_at_ms)
+FROM (
+  SELECT lane, count(*) AS runs, min(ready_at_ms) AS ready_at_ms
+  FROM (SELECT lane, ready_at_ms FROM runs WHERE lane >= 0 AND owner IS NULL AND ready_at_ms IS NOT NULL LIMIT ?)
+  WHERE ready_at_ms <= ? GROUP BY lane
+) AS waiting
+JOIN lanes ON lanes.key = waiting.lane
+JOIN lines ON lines.key = lanes.line
+JOIN graphs ON graphs.key = lines.graph
+GROUP BY graphs.workflow_id
+
 -- Values: run, after, until for each table, then the limit. Both are in order, so that only what is asked for is read.
 -- name: load_records
 SELECT seq, execution, 1, type, v, at_ms, path, attempt, body, payload

@@ -30,7 +30,7 @@ from outlast.storage.flow import Flow, Limit, Wait, gates_from_text
 from outlast.storage.identity import Admission, Identity
 from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
-from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
+from outlast.storage.listing import QueueLength, RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import Delivery, DeliveryRow
 from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.access import StoreAccess
@@ -283,6 +283,10 @@ class SqliteStore(StoreAccess):
     async def count_in_flight(self) -> dict[GraphKey, int]:
         """Return how many runs have not ended, by graph."""
         return {GraphKey(graph): count for graph, count in await self._read_all("count_in_flight")}
+
+    async def measure_queue(self, now_ms: int) -> list[QueueLength]:
+        """Return how many runs wait for a worker or for their limits, by workflow."""
+        return await self._usable().readers.read(lambda connection: listing.measure_queue(connection, now_ms))
 
     # ---- WorkerStore
 

@@ -11,8 +11,9 @@ import pytest
 from outlast.core.status import RunStatus
 from outlast.errors import InputError
 from outlast.storage.base import Receipt, Store
-from outlast.storage.listing import COUNTED, RunCount, RunListing, RunQuery, RunSummary
-from outlast.testing.conformance.scenario import NOW, StoreScenario, append, hold, insert, new_run
+from outlast.storage.flow import Flow, Gate, Limit
+from outlast.storage.listing import COUNTED, QueueLength, RunCount, RunListing, RunQuery, RunSummary
+from outlast.testing.conformance.scenario import LEASE, NOW, StoreScenario, append, hold, insert, new_run
 
 __all__ = ["ListContract"]
 
@@ -240,3 +241,44 @@ class ListContract(StoreScenario):
             assert await store.count_in_flight() == {held.graph: 2}
         async with self.process() as other:
             assert list(await other.count_in_flight()) == [held.graph]
+
+    async def test_queue_holds_the_runs_that_could_go_on_now(self) -> None:
+        """Counted are the runs that nobody owns and whose `ready_at_ms` has come, whoever may claim them."""
+        async with self.process() as store:
+            assert await store.measure_queue(NOW) == []
+            held = await hold(store)
+            await _insert(store, "o1", "o2", created_at_ms=NOW - 7)
+            await _insert(store, "o3", created_at_ms=NOW - 3)
+            await _insert(store, "later", ready_at_ms=NOW + 1)
+            await _insert(store, "b1", workflow_id="bills", ready_at_ms=NOW)
+
+            orders, bills = QueueLength("orders", 3, NOW - 7), QueueLength("bills", 1, NOW)
+            assert await store.measure_queue(NOW) == [bills, orders]
+            await held.release(NOW - 9)
+            assert await store.measure_queue(NOW + 1) == [bills, QueueLength("orders", 5, NOW - 9)]
+
+    async def test_runs_that_rest_or_have_ended_are_in_no_queue(self) -> None:
+        """Counted are the runs whose `ready_at_ms` has come: without one they wait for somebody."""
+        async with self.process() as store:
+            resting, ended = await hold(store), await hold(store, run_id="ended")
+            await resting.release(None)
+            await append(store, ended.write(status=RunStatus.FAILED, is_released=True))
+
+            assert await store.measure_queue(NOW) == []
+
+    async def test_runs_that_wait_for_their_limits_are_in_the_queue(self) -> None:
+        """Return how many runs wait for a worker or for their limits, by workflow."""
+        flow = Flow(0, (Gate("runs of workflow 'orders'", "key"),))
+        async with self.process() as store:
+            await store.declare_limits([Limit("runs of workflow 'orders'", 1)])
+            await _insert(store, "plain", created_at_ms=NOW - 1)
+            await _insert(store, "a", "b", created_at_ms=NOW - 2, flow=flow)
+            await _insert(store, "later", ready_at_ms=NOW + 1, flow=flow)
+            assert await store.measure_queue(NOW) == [QueueLength("orders", 3, NOW - 2)]
+            graph = await store.ensure_graph("orders", "v1", b"{}")
+            worker = await store.register_worker(workflows=["orders"], lease=LEASE)
+
+            claimed = await store.claim(worker, graphs=[graph], now_ms=NOW, limit=10)
+
+            assert len(claimed) == 2
+            assert await store.measure_queue(NOW + 1) == [QueueLength("orders", 2, NOW - 2)]
