@@ -80,6 +80,19 @@ async def test_run_that_kills_its_process_ends_failed(place: Place, options: dic
     assert await crashes_of(place, "poison") == allowed + 1
 
 
+async def test_workflow_may_say_how_often(place: Place) -> None:
+    """9.6, 21: `max_recoveries` on the app and the workflow: what the workflow says counts for its own runs."""
+    async with place.open(lease=LONG) as process:
+        place.ask_to_start(process, "rarely", "poison")
+        await process.end()
+    deaths = 1 + await drive_until_it_ends(place, "poison")
+    result = await result_of(place, "poison")
+
+    assert (deaths, result.status, result.error_path) == (2, "failed", "poison.kill_process")
+    with pytest.raises(PoisonRunError):
+        result.unwrap()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("allowed", [2, 5])
 async def test_innocent_runs_of_the_same_worker_end_in_success(place: Place, allowed: int) -> None:

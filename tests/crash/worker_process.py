@@ -110,6 +110,7 @@ FLAGGED = Workflow("flagged", input=int, output=int).then(wait_for_flag).then(se
 ASLEEP = Workflow("asleep", input=int, output=int).sleep(3600).then(settle).commit()
 ASKS = Workflow("asks", input=int).wait_for("answer").commit()
 POISON = Workflow("poison", input=int, output=int).then(kill_process).commit()
+RARELY = Workflow("rarely", input=int, output=int, max_recoveries=1).then(POISON).commit()
 PAIR = Workflow("pair", input=int, output=int).then(add_one).then(double).commit()
 
 
@@ -152,6 +153,7 @@ WORKFLOWS = {
         ASLEEP,
         ASKS,
         POISON,
+        RARELY,
         PAIR,
         DEADLY_START,
         DEADLY_END,

@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from outlast import Retry, StepContext, Workflow, step
-from outlast.graph.document import fingerprint_of
+from outlast import DefinitionError, Retry, StepContext, Workflow, step
+from outlast.graph.document import fingerprint_of, graph_from_json
 from outlast.graph.nodes import ForeachNode, MapNode, ParallelNode, StepNode, WorkflowNode
 from outlast.graph.retry import RetryRule
-from outlast.values import decode
+from outlast.values import decode, encode
 
 
 @step
@@ -124,6 +124,26 @@ def test_retries_of_the_parent_are_not_those_of_a_nested_workflow():
     assert isinstance(child, WorkflowNode)
     assert isinstance(child.nodes[0], StepNode)
     assert child.nodes[0].retry == RetryRule(limit=3)
+
+
+def test_how_often_processes_may_die_of_a_run_stands_in_the_graph():
+    """21: `max_recoveries` on the workflow; nothing where it is used as a step, and no word where nothing was said."""
+    inner = Workflow("inner", input=str, max_recoveries=2).then(CHILD).commit()
+    outer = Workflow("outer", input=str).then(inner).commit()
+    (nested,) = outer.graph.root.nodes
+
+    assert inner.graph.root.max_recoveries == graph_from_json(inner.to_dict()).root.max_recoveries == 2
+    assert isinstance(nested, WorkflowNode)
+    assert nested.max_recoveries is None
+    assert "max_recoveries" not in encode(outer.to_dict()).decode()
+    assert inner.clone(id="twin").graph.root.max_recoveries == 2
+
+
+@pytest.mark.parametrize("most", [0, -1, 1.5, True, "many"])
+def test_number_of_recoveries_that_is_none_is_refused(most):
+    """1.3: the message names the option and what it may be."""
+    with pytest.raises(DefinitionError, match=r"workflow 'w' has max_recoveries=.*; it must be a whole number of at"):
+        Workflow("w", max_recoveries=most)
 
 
 def test_author_s_words_stand_in_the_graph():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, cast
 
 from outlast.errors import DefinitionError
 from outlast.instant import to_ms
 from outlast.values import InvalidValueError, JsonValue, decode, encode
 
-__all__ = ["at_least_one", "instant_ms", "plain_json"]
+__all__ = ["at_least_one", "instant_ms", "listed", "plain_json"]
 
 
 def at_least_one(value: object, name: str, owner: str) -> int | None:
@@ -32,6 +34,18 @@ def instant_ms(value: object, owner: str) -> int:
     if isinstance(value, datetime) and value.tzinfo is not None:
         return to_ms(value)
     message = f"{owner} takes a datetime with a time zone, not {value!r}"
+    raise DefinitionError(message)
+
+
+def listed(value: object, owner: str, what: str) -> tuple[Any, ...]:
+    """Return the members of a list.
+
+    Raises:
+        DefinitionError: It is none.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(cast("Sequence[object]", value))
+    message = f"{owner} takes a list of {what}, not {value!r}"
     raise DefinitionError(message)
 
 

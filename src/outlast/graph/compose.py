@@ -127,6 +127,7 @@ def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
     request_context: object,
     retries: Retry | None,
     timeout_ms: int | None,
+    max_recoveries: int | None,
     description: str,
     metadata: Mapping[str, JsonValue],
     hooks: Mapping[HookName, Function],
@@ -158,7 +159,13 @@ def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
     )
     described = None if declared.schema.is_json else declared.to_json_schema()
     root = WorkflowNode(
-        id=workflow_id, workflow=workflow_id, nodes=nodes, state=described, timeout_ms=timeout_ms, info=info
+        id=workflow_id,
+        workflow=workflow_id,
+        nodes=nodes,
+        state=described,
+        timeout_ms=timeout_ms,
+        max_recoveries=max_recoveries,
+        info=info,
     )
     named, told = name_hooks(workflow_id, hooks)
     return Composition(

@@ -105,7 +105,13 @@ def _fields(node: Node) -> dict[str, JsonValue]:
             return _given(function=node.function, sources=sources)
         case WorkflowNode():
             nodes: list[JsonValue] = [_node_to_json(child) for child in node.nodes]
-            return _given(workflow=node.workflow, nodes=nodes, state=node.state, timeout_ms=node.timeout_ms)
+            return _given(
+                workflow=node.workflow,
+                nodes=nodes,
+                state=node.state,
+                timeout_ms=node.timeout_ms,
+                max_recoveries=node.max_recoveries,
+            )
         case ForeachNode():
             collect = node.is_collecting or None
             return _given(body=_node_to_json(node.body), concurrency=node.concurrency, collect=collect)
@@ -166,8 +172,15 @@ def _map(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
 def _workflow(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:
     nodes = tuple(_node_from_json(child) for child in _list(data["nodes"]))
     workflow, state = _text(data["workflow"]), data.get("state")
-    timeout_ms = _optional_number(data.get("timeout_ms"))
-    return WorkflowNode(id=node_id, workflow=workflow, nodes=nodes, state=state, timeout_ms=timeout_ms, info=info)
+    return WorkflowNode(
+        id=node_id,
+        workflow=workflow,
+        nodes=nodes,
+        state=state,
+        timeout_ms=_optional_number(data.get("timeout_ms")),
+        max_recoveries=_optional_number(data.get("max_recoveries")),
+        info=info,
+    )
 
 
 def _foreach(data: dict[str, JsonValue], node_id: str, info: NodeInfo) -> Node:

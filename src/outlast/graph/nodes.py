@@ -91,6 +91,8 @@ class WorkflowNode:
     """JSON Schema of the state that it declares, None if it declares none."""
     timeout_ms: int | None = None
     """How long a run of it may take; None for ever. Means nothing where it is used as a step."""
+    max_recoveries: int | None = None
+    """How often processes may die of a run of it; None for as often as the app says. As for `timeout_ms`."""
     info: NodeInfo = field(default_factory=NodeInfo)
     """For people and tools."""
 

@@ -27,6 +27,7 @@ class WorkflowOptions(TypedDict, total=False):
     request_context: object
     retries: int | Retry | None
     timeout: float | timedelta | None
+    max_recoveries: int | None
     on_start: Callable[[StartInfo], object] | None
     on_finish: Callable[[RunResult[Any]], object] | None
     on_error: Callable[[RunResult[Any]], object] | None

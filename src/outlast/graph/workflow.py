@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast, overload
 
 from outlast.errors import DefinitionError
-from outlast.graph.arguments import at_least_one, instant_ms, plain_json
+from outlast.graph.arguments import at_least_one, instant_ms, listed, plain_json
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import Placement, compose
 from outlast.graph.context import ReadContext
@@ -65,6 +65,8 @@ class Workflow(Generic[In, Out, Cur_co]):
     """Default for its own steps; not for those of nested workflows."""
     timeout_ms: int | None
     """How long a run of it may take, in milliseconds; None for ever."""
+    max_recoveries: int | None
+    """How often processes may die of a run of it; None for as often as the app says."""
     hooks: Mapping[HookName, Function]
     """Who is told of its runs."""
     concurrency: int | Concurrency | Sequence[Concurrency] | None
@@ -116,6 +118,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         request_context: object = _ANY,
         retries: int | Retry | None = None,
         timeout: float | timedelta | None = None,
+        max_recoveries: int | None = None,
         on_start: Callable[[StartInfo], object] | None = None,
         on_finish: Callable[[RunResult[Any]], object] | None = None,
         on_error: Callable[[RunResult[Any]], object] | None = None,
@@ -137,6 +140,8 @@ class Workflow(Generic[In, Out, Cur_co]):
             retries: Default for the steps of this workflow that say nothing of their own.
             timeout: How many seconds a run may take from its start to its end, all waiting included; then it ends
                 `failed` with `RunTimedOutError`. It does not count where the workflow is used as a step.
+            max_recoveries: How often processes may end by themselves while they call bodies of one run before it fails
+                with `PoisonRunError`; as often as the app says if it is left out. Not where it is used as a step.
             on_start: Sync or async function that is called before the first step. If it raises, the run fails.
             on_finish: Sync or async function that is told of every end and every suspension of a run, at least once.
             on_error: Sync or async function that is told of a failure, after `on_finish`, at least once.
@@ -156,6 +161,7 @@ class Workflow(Generic[In, Out, Cur_co]):
             "state": state,
             "request_context": request_context,
             "timeout_ms": to_milliseconds(timeout, "timeout", f"workflow '{id}'"),
+            "max_recoveries": at_least_one(max_recoveries, "max_recoveries", f"workflow '{id}'"),
             "retries": to_retry(retries, f"workflow '{id}'"),
             "hooks": inspect_hooks(id, {"on_start": on_start, "on_finish": on_finish, "on_error": on_error}),
             "concurrency": concurrency,
@@ -186,8 +192,9 @@ class Workflow(Generic[In, Out, Cur_co]):
         The next node gets a dict of their outputs, keyed by id, in declaration order. All are awaited even if one
         fails; then the first failure in declaration order is the block's.
         """
-        limit = at_least_one(limit, "limit", f"workflow '{self.id}': parallel")
-        return self._add(Placement(kind="parallel", id=id, tasks=self._listed(steps), limit=limit))
+        owner = f"workflow '{self.id}': parallel"
+        children = listed(steps, owner, "steps, as .parallel([a, b])")
+        return self._add(Placement(kind="parallel", id=id, tasks=children, limit=at_least_one(limit, "limit", owner)))
 
     def branch(
         self,
@@ -209,7 +216,8 @@ class Workflow(Generic[In, Out, Cur_co]):
         if mode not in ("all", "first"):
             message = f"workflow '{self.id}': branch has mode={mode!r}; use 'all' or 'first'"
             raise DefinitionError(message)
-        pairs = [self._case(case) for case in self._listed(cases, "branch", "pairs, as .branch([(condition, step)])")]
+        what = "pairs, as .branch([(condition, step)])"
+        pairs = [self._case(case) for case in listed(cases, f"workflow '{self.id}': branch", what)]
         return self._add(
             Placement(
                 kind="branch",
@@ -393,8 +401,7 @@ class Workflow(Generic[In, Out, Cur_co]):
         """
         given: object = function
         if isinstance(given, Mapping):
-            sources = cast("Mapping[str, Source]", given)
-            return self._add(Placement(kind="map", id=id, sources=dict(sources)))
+            return self._add(Placement(kind="map", id=id, sources=dict(cast("Mapping[str, Source]", given))))
         return self._add(Placement(kind="map", id=id, function=self._inspected(function, "map")))
 
     def commit(self: Workflow[In, Out, Out]) -> CommittedWorkflow[In, Out]:
@@ -413,6 +420,7 @@ class Workflow(Generic[In, Out, Cur_co]):
                 request_context=self.request_context,
                 retries=self.retries,
                 timeout_ms=self.timeout_ms,
+                max_recoveries=self.max_recoveries,
                 description=self.description,
                 metadata=self.metadata,
                 hooks=self.hooks,
@@ -437,14 +445,6 @@ class Workflow(Generic[In, Out, Cur_co]):
         if not isinstance(task, Step | CommittedWorkflow):
             message = f"workflow '{self.id}': {task!r} is neither a step nor a workflow; decorate it with @step"
             raise DefinitionError(message)
-
-    def _listed(
-        self, steps: object, verb: str = "parallel", what: str = "steps, as .parallel([a, b])"
-    ) -> tuple[Any, ...]:
-        if not isinstance(steps, Sequence) or isinstance(steps, str):
-            message = f"workflow '{self.id}': {verb} takes a list of {what}, not {steps!r}"
-            raise DefinitionError(message)
-        return tuple(cast("Sequence[object]", steps))
 
     def _case(self, case: object) -> tuple[Function, Any]:
         pair: tuple[object, ...] = tuple(cast("Sequence[object]", case)) if isinstance(case, tuple | list) else ()

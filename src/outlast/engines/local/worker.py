@@ -320,7 +320,8 @@ class Worker:
         latest = next((each.type for each in reversed(records) if each.type in _CALLED_OR_CRASHED), "")
         if not claimed.has_crashed or not was_called or latest == "run-crashed":
             return None
-        return RunCrashed(self._now_ms(), is_poison=run.state.crashes >= self._options.max_recoveries)
+        most = run.program.graph.root.max_recoveries or self._options.max_recoveries
+        return RunCrashed(self._now_ms(), is_poison=run.state.crashes >= most)
 
     def _may_drive(self, run: LiveRun, crash: RunCrashed | None) -> bool:
         """Say whether a run may go on now: those that may kill processes go on one at a time on a machine."""

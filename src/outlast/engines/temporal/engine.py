@@ -172,7 +172,7 @@ class BoundEngine:
             request_context=request.request_context,
             state=request.state,
             include_state=request.include_state,
-            max_recoveries=self._options.max_recoveries,
+            max_recoveries=request.workflow.graph.root.max_recoveries or self._options.max_recoveries,
             grace_ms=self._options.grace // timedelta(milliseconds=1),
             lease_ms=self._options.lease // timedelta(milliseconds=1),
             delay_ms=delay_ms,
