@@ -42,6 +42,9 @@ __all__ = ["create_app"]
 
 _Endpoint: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
+_PARTS = (capabilities, workflows, starting, driving, repairing, streams, runs, all_runs, scheduling)
+# Not `include_router`: it would work out again for each app, with its first request, what every endpoint takes.
+_ROUTES = [route for part in _PARTS for route in part.router.routes]
 _DESCRIPTION = """
 Start, resume, cancel and read durable workflow runs.
 
@@ -106,13 +109,12 @@ def _make_api(service: Service, find: Authenticate, options: ServerOptions, *, a
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={HTTPException: _plain},
+        routes=_ROUTES,
     )
     api.state.service = service
     api.state.authenticate = find
     api.state.asks_for_tokens = asks_for_tokens
     api.state.max_body_bytes = options.max_body_bytes
-    for each in (capabilities, workflows, starting, driving, repairing, streams, runs, all_runs, scheduling):
-        api.include_router(each.router)
     api.add_route("/openapi.json", _openapi(api, options.prefix), include_in_schema=False)
     return Shortcut(api, [each for each in starting.router.routes if isinstance(each, DirectRoute)])
 
