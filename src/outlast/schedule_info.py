@@ -9,6 +9,7 @@ from outlast.immutable import frozen
 from outlast.instant import from_ms, to_ms
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus
 from outlast.scheduling.schedule import Schedule
+from outlast.scheduling.wire import wire_of
 from outlast.sealing import masked
 from outlast.storage.scheduling import Outcome, ScheduleRow, TriggerKind, TriggerRow
 from outlast.values import JsonValue
@@ -45,25 +46,10 @@ class ScheduleInfo:
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return it as JSON: keys in camelCase, times in milliseconds since 1970; what there is none of is left out."""
-        schedule, timing = self.schedule, self.schedule.to_timing()
         known: dict[str, JsonValue] = {
             "id": self.id,
             "workflowId": self.workflow_id,
-            "cron": timing.cron,
-            "everyMs": timing.every_ms,
-            "at": timing.at_ms,
-            "timezone": timing.timezone,
-            "start": timing.start_ms,
-            "end": timing.end_ms,
-            "jitterMs": timing.jitter_ms,
-            "overlap": schedule.overlap,
-            "catchUp": schedule.catch_up,
-            "inputData": cast("JsonValue", schedule.input_data),
-            "initialState": cast("JsonValue", schedule.initial_state),
-            "requestContext": cast("JsonValue", schedule.request_context),
-            "resourceId": schedule.resource_id,
-            "tags": list(schedule.tags),
-            "metadata": dict(schedule.metadata),
+            **wire_of(self.schedule),
             "declared": self.is_declared,
             "status": self.status,
             "nextFireAt": _ms(self.next_at),

@@ -25,6 +25,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.ids import run_ids
 from outlast.instant import to_ms
 from outlast.schedule_info import ScheduleInfo, SchedulePage, Trigger, info_of, trigger_of
+from outlast.scheduling.cron import CronError
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus, plan_of
 from outlast.scheduling.schedule import Schedule
 from outlast.sealing import disclosed
@@ -178,6 +179,7 @@ class Schedules:
         """Let a paused schedule fire again, from now on: times that passed meanwhile are not caught up. Idempotent.
 
         Raises:
+            InputError: This machine has no data of its time zone, so it cannot tell the next time. Nothing was changed.
             ScheduleNotFoundError: There is none of this id.
             ScheduleStateError: It was retired.
         """
@@ -187,8 +189,7 @@ class Schedules:
             claim, now_ms = Claim.of(row), self._desk.now_ms()
             if not claim.memory.is_paused:
                 return None
-            next_ms = claim.plan.timing.next_after(now_ms)
-            claim.memory = replace(claim.memory, is_paused=False, next_ms=next_ms)
+            claim.memory = replace(claim.memory, is_paused=False, next_ms=_next_after(claim.plan, now_ms))
             return change_of(claim, now_ms, is_edit=True)
 
         return await self._change(id, changed)
@@ -313,8 +314,15 @@ class Schedules:
                 return await self._load(id)
 
 
+def _next_after(plan: Plan, now_ms: int) -> int | None:
+    try:
+        return plan.timing.next_after(now_ms)
+    except CronError as error:
+        raise InputError("schedule", (Problem("", str(error)),)) from None
+
+
 def _next(plan: Plan, now_ms: int) -> int:
-    next_ms = plan.timing.next_after(now_ms)
+    next_ms = _next_after(plan, now_ms)
     if next_ms is None:
         raise InputError("schedule", (Problem("", "no time of it is left: all of them are over"),))
     return next_ms

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfoNotFoundError
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from outlast import (
     Workflow,
 )
 from outlast.client import Client
+from outlast.scheduling.cron import find_zone
 from outlast.server import Token, create_app
 from server.site import GREET, Site, greet, site
 
@@ -193,6 +195,31 @@ async def test_reader_may_not_change_schedules():
             assert (await s.post(f"/schedules{verb}", DAILY)).status_code == 403
 
 
+async def test_schedule_is_shown_where_the_data_of_its_zone_is_missing(monkeypatch: pytest.MonkeyPatch):
+    """It was checked where it was made; only what needs its next time cannot be done here."""
+    async with site(GREET) as s:
+        transport = httpx.ASGITransport(create_app(s.app))
+        async with Client("http://127.0.0.1:4111", transport=transport) as client:
+            schedule = Schedule("0 9 * * *", timezone="Europe/Berlin", input_data="ada")
+            made = await s.app.schedules.create(GREET, schedule, id="mine")
+            paused = await s.app.schedules.pause("mine")
+            find_zone.cache_clear()
+            monkeypatch.setattr("outlast.scheduling.cron.ZoneInfo", _no_zone)
+
+            assert (await s.app.schedules.list()).schedules == (paused,)
+            assert (await client.schedules.list()).schedules == (paused,)
+            assert (await s.get("/schedules/mine")).json()["timezone"] == made.schedule.timezone == "Europe/Berlin"
+            for schedules in (s.app.schedules, client.schedules):
+                with pytest.raises(InputError, match="this machine has no time zone 'Europe/Berlin'"):
+                    await schedules.resume("mine")
+            assert await s.app.schedules.get("mine") == paused
+    find_zone.cache_clear()
+
+
+def _no_zone(name: str) -> NoReturn:
+    raise ZoneInfoNotFoundError(name)
+
+
 async def test_client_has_the_verbs_of_the_app():
     """16.1: what a program gets from the client is what it would get in process."""
     async with site(GREET, DECLARED) as s:
@@ -213,6 +240,7 @@ async def test_client_has_the_verbs_of_the_app():
             remote = await client.schedules.create(GREET, schedule, id="mine")
             local = await s.app.schedules.get("mine")
             assert local is not None
+            assert remote == local
             assert remote.to_dict() == local.to_dict()
             assert remote.next_at == datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from datetime import datetime
+from typing import Any, cast
 from urllib.parse import quote
 
 from outlast.client.encode import query_of
@@ -15,24 +15,12 @@ from outlast.graph.schema import JSON
 from outlast.instant import from_ms, to_ms
 from outlast.schedule_info import ScheduleInfo, SchedulePage, Trigger
 from outlast.scheduling.plan import ScheduleStatus
-from outlast.scheduling.schedule import Schedule
+from outlast.scheduling.schedule import Schedule, recorded_schedule
+from outlast.scheduling.wire import arguments_of, wire_of
 from outlast.starting import encode_value
 from outlast.values import JsonValue, decode
 
 __all__ = ["RemoteSchedules"]
-
-_SAID: Final = {
-    "timezone": "timezone",
-    "overlap": "overlap",
-    "catchUp": "catch_up",
-    "inputData": "input_data",
-    "initialState": "initial_state",
-    "requestContext": "request_context",
-    "resourceId": "resource_id",
-    "tags": "tags",
-    "metadata": "metadata",
-}
-"""What a schedule says, by its key on the wire, where both have the same values."""
 
 
 class RemoteSchedules:
@@ -187,44 +175,22 @@ def _path(id: str) -> str:
 
 def _body_of(schedule: Schedule, workflow: CommittedWorkflow[Any, Any] | None) -> dict[str, JsonValue]:
     """Return what a schedule says; its values as JSON of the workflow's types, where the program has them."""
-    timing = schedule.to_timing()
     schema = JSON if workflow is None else workflow.input
     context = JSON if workflow is None else workflow.request_context
     given: object = dict[str, JsonValue]() if schedule.request_context is None else schedule.request_context
     return {
-        "cron": timing.cron,
-        "everyMs": timing.every_ms,
-        "at": timing.at_ms,
-        "timezone": timing.timezone,
-        "start": timing.start_ms,
-        "end": timing.end_ms,
-        "jitterMs": timing.jitter_ms,
-        "overlap": schedule.overlap,
-        "catchUp": schedule.catch_up,
+        **wire_of(schedule),
         "inputData": decode(encode_value(schema, schedule.input_data, "input_data")),
         "initialState": decode(encode_value(JSON, schedule.initial_state, "initial_state")),
         "requestContext": decode(encode_value(context, given, "request_context")),
-        "resourceId": schedule.resource_id,
-        "tags": list(schedule.tags),
-        "metadata": dict(schedule.metadata),
     }
 
 
 def _info(wire: Mapping[str, JsonValue]) -> ScheduleInfo:
-    said: dict[str, Any] = {name: wire[key] for key, name in _SAID.items() if key in wire}
-    every_ms, jitter_ms = wire.get("everyMs"), wire["jitterMs"]
     return ScheduleInfo(
         id=str(wire["id"]),
         workflow_id=str(wire["workflowId"]),
-        schedule=Schedule(
-            cast("str | None", wire.get("cron")),
-            every=None if every_ms is None else timedelta(milliseconds=int(str(every_ms))),
-            at=_instant(wire, "at"),
-            start=_instant(wire, "start"),
-            end=_instant(wire, "end"),
-            jitter=timedelta(milliseconds=int(str(jitter_ms))),
-            **said,
-        ),
+        schedule=recorded_schedule(arguments_of(wire)),
         is_declared=bool(wire["declared"]),
         status=cast("ScheduleStatus", wire["status"]),
         next_at=_instant(wire, "nextFireAt"),

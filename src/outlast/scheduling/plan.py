@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from datetime import timedelta
 from typing import Any, Literal, TypeAlias, cast
 
 from outlast.immutable import immutable
 from outlast.instant import from_ms
 from outlast.scheduling.deciding import Queued
-from outlast.scheduling.schedule import CatchUp, Overlap, Schedule
+from outlast.scheduling.schedule import CatchUp, Overlap, Schedule, recorded_schedule
 from outlast.scheduling.timing import Timing
 from outlast.values import JsonValue, decode, encode
 
@@ -93,22 +94,24 @@ class Plan:
     def to_schedule(self) -> Schedule:
         """Return it as an author would say it."""
         timing = self.timing
-        return Schedule(
-            timing.cron,
-            every=None if timing.every_ms is None else timing.every_ms / 1000,
-            at=None if timing.at_ms is None else from_ms(timing.at_ms),
-            timezone=timing.timezone,
-            input_data=self.input,
-            initial_state=self.state,
-            request_context=dict(self.request_context),
-            resource_id=self.resource_id,
-            tags=self.tags,
-            overlap=self.overlap,
-            catch_up=self.catch_up,
-            jitter=timing.jitter_ms / 1000,
-            start=None if timing.start_ms is None else from_ms(timing.start_ms),
-            end=None if timing.end_ms is None else from_ms(timing.end_ms),
-            metadata=dict(self.metadata),
+        return recorded_schedule(
+            {
+                "cron": timing.cron,
+                "every": None if timing.every_ms is None else timedelta(milliseconds=timing.every_ms),
+                "at": None if timing.at_ms is None else from_ms(timing.at_ms),
+                "timezone": timing.timezone,
+                "input_data": self.input,
+                "initial_state": self.state,
+                "request_context": dict(self.request_context),
+                "resource_id": self.resource_id,
+                "tags": self.tags,
+                "overlap": self.overlap,
+                "catch_up": self.catch_up,
+                "jitter": timedelta(milliseconds=timing.jitter_ms),
+                "start": None if timing.start_ms is None else from_ms(timing.start_ms),
+                "end": None if timing.end_ms is None else from_ms(timing.end_ms),
+                "metadata": dict(self.metadata),
+            }
         )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Final, Literal, NoReturn, TypeAlias, get_args
+from typing import Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 from outlast.errors import DefinitionError
 from outlast.instant import to_ms
@@ -14,7 +14,7 @@ from outlast.scheduling.cron import CronError, find_zone, parse_cron
 from outlast.scheduling.timing import Timing
 from outlast.values import JsonValue
 
-__all__ = ["CatchUp", "Overlap", "Schedule"]
+__all__ = ["CatchUp", "Overlap", "Schedule", "recorded_schedule"]
 
 Overlap: TypeAlias = Literal["skip", "queue", "cancel", "allow"]
 """What a firing does while the run of an earlier one has not ended."""
@@ -79,7 +79,13 @@ class Schedule:
         Raises:
             DefinitionError: The message names the option, what is wrong with it and what it may be.
         """
-        self.to_timing()
+        timing = self.to_timing()
+        try:
+            find_zone(_text(self.timezone, "timezone"))
+        except CronError as error:
+            raise DefinitionError(f"a schedule cannot work: {error}") from None
+        if timing.next_after(-1) is None:
+            _refuse("no time lies between its start and its end")
         for name, value, allowed in (
             ("overlap", self.overlap, get_args(Overlap)),
             ("catch_up", self.catch_up, get_args(CatchUp)),
@@ -101,11 +107,10 @@ class Schedule:
         if self.timezone != "UTC" and self.cron is None:
             _refuse(f"timezone={self.timezone!r} is for cron; an interval has no zone, and `at` brings its own")
         try:
-            find_zone(_text(self.timezone, "timezone"))
             cron = None if self.cron is None else parse_cron(_text(self.cron, "cron"))
         except CronError as error:
             raise DefinitionError(f"a schedule cannot work: {error}") from None
-        timing = Timing(
+        return Timing(
             cron=cron,
             every_ms=None if self.every is None else _length_ms(self.every, "every", _SHORTEST, _LONGEST),
             at_ms=_instant_ms(self.at, "at"),
@@ -114,9 +119,18 @@ class Schedule:
             end_ms=_instant_ms(self.end, "end"),
             jitter_ms=_length_ms(self.jitter, "jitter", timedelta(), _LONGEST_JITTER),
         )
-        if timing.next_after(-1) is None:
-            _refuse("no time lies between its start and its end")
-        return timing
+
+
+def recorded_schedule(arguments: Mapping[str, Any]) -> Schedule:
+    """Return a schedule as it was recorded, perhaps by another machine, where it was checked.
+
+    It is not checked again: whoever looks at it may lack the data of its zone, and can still see what it says.
+    """
+    schedule = object.__new__(Schedule)
+    for each in fields(Schedule):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        object.__setattr__(schedule, each.name, arguments.get(each.name, default))
+    return schedule
 
 
 def _length_ms(value: object, name: str, least: timedelta, most: timedelta) -> int:

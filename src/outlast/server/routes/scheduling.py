@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from fastapi import APIRouter, Path, Query
@@ -14,6 +13,7 @@ from outlast.instant import from_ms
 from outlast.schedule_info import ScheduleInfo
 from outlast.schedules import Schedules
 from outlast.scheduling.schedule import Schedule
+from outlast.scheduling.wire import arguments_of
 from outlast.server.auth import Principal
 from outlast.server.problem import Refusal
 from outlast.server.routes.route import Driver, JsonRoute, Reader, ServiceOf, answer
@@ -30,7 +30,6 @@ _SHORTEST_PAGE: Final = 1
 _LONGEST_PAGE: Final = 1_000
 _LATEST: Final = 100_000_000_000_000
 _TIMES: Final = ("cron", "every", "at")
-_NOT_SAID_OF_IT: Final = ("id", "workflow_id", "status")
 
 ScheduleId: TypeAlias = Annotated[str, Path(description="Id of the schedule.")]
 Count: TypeAlias = Annotated[int, Query(ge=_SHORTEST_PAGE, le=_LONGEST_PAGE, description="How many at most.")]
@@ -213,17 +212,9 @@ async def _find(service: Service, principal: Principal, schedule_id: str) -> Sch
 
 def _named(body: SchedulePatch) -> dict[str, Any]:
     """Return what a body names, as the arguments of a `Schedule`."""
-    named: dict[str, Any] = {}
-    for name in body.model_fields_set.difference(_NOT_SAID_OF_IT):
-        value = getattr(body, name)
-        if name in ("every_ms", "jitter_ms"):
-            named[name.removesuffix("_ms")] = None if value is None else timedelta(milliseconds=value)
-        elif name in ("at", "start", "end"):
-            named[name] = None if value is None else from_ms(value)
-        elif name == "timezone":
-            named[name] = value or "UTC"
-        else:
-            named[name] = value
+    named = arguments_of(body.model_dump(by_alias=True, exclude_unset=True))
+    if "timezone" in named:
+        named["timezone"] = named["timezone"] or "UTC"
     return named
 
 
