@@ -12,6 +12,9 @@ CORE := .venv/.core
 DEV := .venv/.dev
 PYTEST := OUTLAST_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED)
 
+# Tests start hundreds of interpreters; without bytecode each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .NOTPARALLEL:
 .PHONY: help demo test quick bench bench-peers bench-temporal crash soak lint types pyright imports
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import signal
 import threading
@@ -22,6 +23,11 @@ hypothesis.settings.load_profile("outlast")
 # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that; some tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no collection of garbage needs to look at it again, test after test."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
