@@ -62,6 +62,11 @@ class Bench(Place):
         worker = app._engine._worker  # noqa: SLF001
         return [] if worker is None else list(worker.live)
 
+    def voices(self, app: Outlast) -> int:
+        """Return how many runs say something in an app."""
+        worker = app._engine._worker  # noqa: SLF001
+        return 0 if worker is None else sum(run.voice is not None for run in worker.live.values())
+
     def is_awaited(self, app: Outlast) -> bool:
         """Whether somebody waits in this app for a run to rest."""
         return bool(app._engine._rests.is_watching)  # type: ignore[attr-defined] # noqa: SLF001

@@ -104,6 +104,10 @@ class TemporalBench(Bench):
     def live(self, app: Outlast) -> list[str]:
         return []
 
+    def voices(self, app: Outlast) -> int:
+        worker = app._engine._worker  # noqa: SLF001
+        return 0 if worker is None else worker.activities.mouths
+
     def is_awaited(self, app: Outlast) -> bool:
         pytest.skip("each waiter follows the server by itself")
 
@@ -123,5 +127,5 @@ class TemporalBench(Bench):
 
     async def journal(self, run_id: str) -> list[Record]:
         async with self.app(worker=False) as app:
-            history = await app._engine.load_history(run_id)  # noqa: SLF001
-            return [] if history is None else list(history.records)
+            journal = await app._engine.open_journal(run_id)  # noqa: SLF001
+            return list(await journal.load_records(after=0, limit=100_000, most_bytes=2**30))

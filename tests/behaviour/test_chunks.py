@@ -14,8 +14,8 @@ from behaviour.bench import Bench, begin
 from behaviour.test_streams import read
 from eventually import eventually
 from outlast import RunStatus, StepContext, StreamEvent, StreamWriteError, Workflow, step
+from outlast.engines import voice
 from outlast.engines.capability import Capability
-from outlast.engines.local import voice
 
 pytestmark = pytest.mark.requires(Capability.SAYING)
 
@@ -285,6 +285,7 @@ async def test_what_was_said_before_a_suspension_is_recorded_before_it(bench: Be
     assert [event.type for event in events][2:4] == ["workflow-step-output", "workflow-step-suspended"]
 
 
+@pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
 async def test_canceled_run_that_said_something_ends_from_outside(bench: Bench) -> None:
     """10: events that are no facts do not disturb an end that no worker writes."""
 
@@ -307,16 +308,15 @@ async def test_canceled_run_that_said_something_ends_from_outside(bench: Bench) 
 
 async def test_run_that_says_nothing_has_no_queue(bench: Bench) -> None:
     """14: a run that writes no chunk costs what it did."""
-    queues: list[object] = []
+    queues: list[int] = []
 
     @step
     async def work(x: int, ctx: StepContext) -> int:
-        (run,) = app._engine._worker.live.values()  # noqa: SLF001
-        queues.append(run.voice)
+        queues.append(bench.voices(app))
         return x
 
     workflow = Workflow("w", input=int).then(work).commit()
     async with bench.app(workflow) as app:
         await (await app.create_run(workflow)).start(input_data=1)
 
-    assert queues == [None]
+    assert queues == [0]

@@ -13,7 +13,7 @@ from behaviour.test_streams import read
 from outlast import ConfigurationError, Outlast, StepContext, Workflow, step
 from outlast.engines.capability import Capability
 
-pytestmark = [pytest.mark.requires(Capability.SAYING), pytest.mark.requires(Capability.RETENTION)]
+pytestmark = [pytest.mark.requires(Capability.SILENCING), pytest.mark.requires(Capability.RETENTION)]
 
 NOTICE = "workflow-output-removed"
 SAY = Workflow("say", input=int, output=int).then(say_async).commit()

@@ -11,7 +11,7 @@ from typing import Any
 from eventually import eventually
 from outlast import RunResult, StepContext, Workflow, step
 
-__all__ = ["ASKING", "FOUR", "HELD", "HOOKED", "calls_of", "leave_trace", "open_gate"]
+__all__ = ["ASKING", "FOUR", "HELD", "HOOKED", "TALKING", "calls_of", "leave_trace", "open_gate"]
 
 _FILE = "OUTLAST_TEST_TRACES"
 
@@ -57,6 +57,16 @@ async def held(x: int, ctx: StepContext) -> int:
     return x + 1
 
 
+@step
+async def talk(x: int, ctx: StepContext) -> int:
+    leave_trace(ctx)
+    for number in range(3):
+        ctx.write(number)
+    gate = Path(os.environ[_FILE]).with_suffix(".gate")
+    await eventually(gate.exists, within=60)
+    return x
+
+
 async def tell(result: RunResult[Any]) -> None:
     """A hook that ends when the gate is open."""
     _leave(f"{result.run_id} ?on_finish {os.getpid()} 0\n")
@@ -84,6 +94,9 @@ HELD = Workflow("held", input=int).then(first).then(held).then(first.clone(id="l
 
 HOOKED = Workflow("hooked", input=int, on_finish=tell).then(first).commit()
 """Its hook ends when the gate is open."""
+
+TALKING = Workflow("talking", input=int).then(talk).commit()
+"""Says three things, and goes on when the gate is open."""
 
 FOUR = (
     Workflow("four", input=int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -44,6 +45,20 @@ async def leave(x: Any, ctx: StepContext) -> Any:
     return ctx.bail("early")
 
 
+@step
+async def say(x: int, ctx: StepContext) -> int:
+    ctx.write("with its outcome")
+    return x
+
+
+@step
+async def say_before(x: int, ctx: StepContext) -> int:
+    ctx.write("before")
+    await asyncio.sleep(0.6)  # noqa: TID251 - until it is in the history
+    ctx.progress(1, 1)
+    return x
+
+
 async def is_small(ctx: ReadContext[Any]) -> bool:
     return bool(ctx.input < 10)
 
@@ -82,6 +97,8 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
         Workflow("hooks", input=int, on_start=pass_by, on_finish=pass_by).then(add_one).commit(),
         start("suspend-listed").then(ask).then(add_one).commit(),
         start("suspend-updated").then(ask).then(add_one).commit(),
+        start("saying").then(say).commit(),
+        start("saying-before").then(say_before).commit(),
         Workflow("run-timeout", input=int, timeout=0.2).wait_for("approval").commit(),
     )
 }
@@ -101,5 +118,7 @@ EVENTS: Mapping[str, int] = {
     "sleep": 16,
     "nested": 19,
     "failure": 11,
+    "saying": 11,
+    "saying-before": 15,
 }
 """How many events of a history some of them take: what a change must not raise unseen."""

@@ -227,7 +227,7 @@ async def test_signal_of_somebody_else_is_ignored(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("option", "lacking"),
-    [({"on_exit": "finish"}, Capability.IDLENESS), ({"stream_retention": timedelta(days=1)}, Capability.SAYING)],
+    [({"on_exit": "finish"}, Capability.IDLENESS), ({"stream_retention": timedelta(days=1)}, Capability.SILENCING)],
     ids=["on_exit", "stream_retention"],
 )
 def test_app_that_needs_what_is_lacking_is_refused_when_it_is_made(

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 from outlast import Outlast
 from outlast.engines.temporal import TemporalEngine
-from temporal.reference import ASKING, FOUR, HELD, HOOKED
+from temporal.reference import ASKING, FOUR, HELD, HOOKED, TALKING
 
 
 async def work(address: str, task_queue: str, prefix: str, lease: str) -> None:
     engine = TemporalEngine(address, task_queue=task_queue, prefix=prefix)
-    async with Outlast([ASKING, FOUR, HELD, HOOKED], engine=engine, lease=timedelta(seconds=float(lease))):
+    workflows = [ASKING, FOUR, HELD, HOOKED, TALKING]
+    async with Outlast(workflows, engine=engine, lease=timedelta(seconds=float(lease))):
         print("ready", flush=True)  # noqa: T201 - the test waits for this line
         await asyncio.Event().wait()
 

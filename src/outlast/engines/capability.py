@@ -28,6 +28,8 @@ class Capability(StrEnum):
     """Restarting runs, going back in them, forking them."""
     SAYING = "saying"
     """Taking what bodies say while they run: `write`, `progress`, `emit`."""
+    SILENCING = "silencing"
+    """Keeping what bodies say for a shorter time than their run: `stream_retention`."""
     IDLENESS = "idleness"
     """Knowing when nothing is left to be run: `on_exit="finish"` and `until_idle`."""
     WORKER_INSIGHT = "worker-insight"

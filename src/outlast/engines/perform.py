@@ -124,14 +124,14 @@ class Call:
     its own, where it stays disclosed."""
 
 
-def check_size(raw: bytes, subject: str) -> None:
+def check_size(raw: bytes, subject: str, limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
     """Refuse a value that is larger than what may be recorded.
 
     Raises:
         PayloadTooLargeError: It is.
     """
-    if len(raw) > DEFAULT_PAYLOAD_LIMIT:
-        raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
+    if len(raw) > limit:
+        raise PayloadTooLargeError(subject, len(raw), limit)
 
 
 def check_value(

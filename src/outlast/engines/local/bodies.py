@@ -10,22 +10,24 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import assert_never
+from typing import Final
 
-from outlast.core.chunk import ChunkWritten, DataEmitted, ProgressMade, StreamEntry
 from outlast.core.commands import RunStep
 from outlast.engines.clock import current_body
 from outlast.engines.local.live import Body, LiveRun
-from outlast.engines.local.voice import Voice
 from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling
-from outlast.engines.perform import Call, Outcome, Raised, check_size, perform_async, perform_sync
+from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
 from outlast.engines.threads import BodyThreads
+from outlast.engines.voice import Voice, entry_of
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
-from outlast.graph.saying import Emitted, Progressed, Saying, Wrote
+from outlast.graph.saying import Saying
 
 __all__ = ["Bodies"]
+
+_FLUSH_AFTER: Final = 0.02
+"""Seconds until what bodies say is handed to the writer."""
 
 
 class Bodies:
@@ -182,10 +184,13 @@ class Bodies:
                     self._loop,
                     record=run.say,
                     flush=partial(self._flush, run),
+                    flush_after=lambda: _FLUSH_AFTER,
                     said=run.said,
                     most=self._most_said,
                 )
-        return run.voice.put(body, *_entry_of(body.command, saying, self._now_ms()))
+        command = body.command
+        attempt = command.attempt if isinstance(command, RunStep) else 0
+        return run.voice.put(body, *entry_of(command.path, attempt, saying, self._now_ms()))
 
     def _tell_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop was closed while the body ran: what it says belongs to nobody
@@ -202,23 +207,3 @@ class Bodies:
             if timer is not None:
                 timer.cancel()  # it would keep the whole run in memory until it fires
         body.run.bodies.pop(body.command.path, None)
-
-
-def _entry_of(command: Calling, saying: Saying, now_ms: int) -> tuple[StreamEntry, bytes | None]:
-    """Return what a body says as the event that it is, and its payload.
-
-    Raises:
-        PayloadTooLargeError: It is larger than what may be recorded.
-    """
-    path, attempt = command.path, command.attempt if isinstance(command, RunStep) else 0
-    match saying:
-        case Wrote(payload=payload):
-            check_size(payload, f"chunk of step '{path}'")
-            return ChunkWritten(now_ms, path, attempt), payload
-        case Progressed(done=done, total=total, message=message):
-            return ProgressMade(now_ms, path, attempt, done, total, message), None
-        case Emitted(name=name, payload=payload):
-            check_size(payload, f"'{name}' of step '{path}'")
-            return DataEmitted(now_ms, path, attempt, name), payload
-        case _:
-            assert_never(saying)

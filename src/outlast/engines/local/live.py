@@ -19,10 +19,10 @@ from outlast.engines.answers import Side
 from outlast.engines.clock import Timer
 from outlast.engines.local.program import Program
 from outlast.engines.local.trail import MakeTrail
-from outlast.engines.local.voice import Voice
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, check_value
 from outlast.engines.values import RunValues
+from outlast.engines.voice import Voice
 from outlast.failures import FailureInfo
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function

@@ -25,9 +25,11 @@ from outlast.engines.temporal.carrying import Carrier
 from outlast.engines.temporal.flow import ASK
 from outlast.engines.temporal.lookups import RemoteLookup, TableLookup
 from outlast.engines.temporal.messages import Ask, Asks, Reply, Task, Verdict
+from outlast.engines.temporal.mouth import Mouths, Speaker
 from outlast.engines.temporal.packing import pack
 from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.said import Uttered
 from outlast.engines.threads import BodyThreads
 from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError
 from outlast.failures import FailureInfo, describe_exception
@@ -67,6 +69,7 @@ class Activities:
         threads: BodyThreads,
         sealers: Mapping[str, Sealer],
         tracer: Tracer | None,
+        most_said: int,
     ) -> None:
         self._client = client
         self._workflows = {workflow.id: workflow for workflow in workflows}
@@ -75,6 +78,8 @@ class Activities:
         self._sealers = sealers
         self._tracer = tracer
         self._carrier = Carrier(client.data_converter)
+        self._most_said = most_said
+        self._mouths: Mouths | None = None
         self._in_flight = 0
 
     @activity.defn(dynamic=True)
@@ -94,6 +99,7 @@ class Activities:
             grace_ms=task.grace_ms,
             threads=self._threads,
             enter=self._enter(task),
+            speaker=self._speaker(task, past),
         )
         if task.path == ON_START_PATH:
             call = self._call_of_hook(task, function)
@@ -123,6 +129,11 @@ class Activities:
         attempt = Attempt(ask.path, timeout_ms=None, grace_ms=asks.grace_ms, threads=self._threads)
         call = self._question(asks, ask)
         return await self._attend(attempt, call, _past(), crashes_left=asks.crashes_left)
+
+    @property
+    def mouths(self) -> int:
+        """How many runs say something here."""
+        return 0 if self._mouths is None else len(self._mouths)
 
     async def _answer_all(self, asks: Asks) -> bytes:
         lacking = next((each.function for each in asks.asks if not self._knows(asks.workflow, each)), None)
@@ -164,8 +175,11 @@ class Activities:
         try:
             attempt.start(call)
             outcome = await _until_over(attempt, past)
-            return await self._carrier.insist(self._reply("canceled" if outcome is None else outcome, past))
+            uttered = [] if attempt.speaker is None else await attempt.speaker.finish()
+            return await self._carrier.insist(self._reply("canceled" if outcome is None else outcome, past, uttered))
         finally:
+            if attempt.speaker is not None:
+                attempt.speaker.leave()
             self._in_flight -= 1
             beating.cancel()
             await attempt.close()
@@ -186,13 +200,22 @@ class Activities:
             await asyncio.sleep(min(_LONGEST_BEAT, max(_SHORTEST_BEAT, self._in_flight * _BEAT_PER_BODY)))
             activity.heartbeat(*past.details)
 
-    def _reply(self, outcome: Outcome | Verdict, past: Past) -> bytes:
-        message = Reply(self._now_ms(), outcome, past.restarts, past.crashes).to_bytes()
+    def _speaker(self, task: Task, past: Past) -> Speaker:
+        if self._mouths is None:
+            self._mouths = Mouths(
+                self._client, now_ms=self._now_ms, most=self._most_said, limit=self._carrier.largest // 2
+            )
+        info = activity.info()
+        return Speaker(self._mouths, task, past, (info.workflow_id or "", info.workflow_run_id or ""))
+
+    def _reply(self, outcome: Outcome | Verdict, past: Past, uttered: Sequence[Uttered] = ()) -> bytes:
+        reply = Reply(self._now_ms(), outcome, past.restarts, past.crashes, uttered)
+        message = reply.to_bytes()
         largest = self._carrier.largest
         if len(message) > largest:
             error = PayloadTooLargeError("what became of a step", len(message), largest)
             refused = Raised(describe_exception(error, is_retryable=False))
-            message = Reply(self._now_ms(), refused, past.restarts, past.crashes).to_bytes()
+            message = replace(reply, outcome=refused).to_bytes()
         return message
 
     def _is_sampled(self, source: Task | Asks) -> bool:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
+from outlast.engines.temporal.mouth import Speaker
 from outlast.engines.threads import BodyThreads
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
@@ -28,6 +29,7 @@ class Attempt:
         grace_ms: int,
         threads: BodyThreads,
         enter: Callable[[], None] | None = None,
+        speaker: Speaker | None = None,
     ) -> None:
         self.path = path
         """What is called."""
@@ -35,6 +37,8 @@ class Attempt:
         self._grace = grace_ms / 1000
         self._threads = threads
         self._enter = enter
+        self.speaker = speaker
+        """Takes what the body says; None if it is no step."""
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Outcome | None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
@@ -92,9 +96,15 @@ class Attempt:
 
     def _watch(self, context: StepContext) -> None:
         context.watch_signal(self._signaled)
+        self._listen(context)
 
     def _watch_in_thread(self, context: StepContext) -> None:
         context.watch_signal(self._signaled_in_thread)
+        self._listen(context)
+
+    def _listen(self, context: StepContext) -> None:
+        if self.speaker is not None:
+            context.listen(self.speaker.say)
 
     def _signaled_in_thread(self) -> None:
         with suppress(RuntimeError):
@@ -122,6 +132,8 @@ class Attempt:
 
     def _leave(self, outcome: Outcome | None) -> None:
         self._outcome.set_result(outcome)
+        if self.speaker is not None:
+            self.speaker.is_over = True
         if self._task is not None:
             self._task.cancel()
         else:

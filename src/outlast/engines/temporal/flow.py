@@ -22,18 +22,19 @@ from outlast.core.commands import RunHook, RunStep
 from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Calling
 from outlast.engines.temporal.attributes import CREATED, STATUS
-from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
+from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.pace import Pace
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import late_value, message_of, raw_value
+from outlast.engines.temporal.said import Said
 from outlast.engines.temporal.tidings import Errand, Tiding
 from outlast.graph.document import UnknownGraphError
 from outlast.instant import from_ms, to_ms
 from outlast.values import encode
 
-__all__ = ["ASK", "FIND", "NOT_AWAITED", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "TAKE", "TELL", "OutlastRun"]
+__all__ = ["ASK", "FIND", "NOT_AWAITED", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "SAID", "TAKE", "TELL", "OutlastRun"]
 
 ASK: Final = "outlast:ask"
 """Type of the activity that answers questions: a local one, unless a function may wait for something."""
@@ -43,6 +44,8 @@ REQUEST: Final = "outlast:request"
 """Name of the signal by which outsiders ask something of a run."""
 TAKE: Final = "outlast:take"
 """Name of the update by which outsiders ask the same and hear at once whether it was taken."""
+SAID: Final = "outlast:said"
+"""Name of the signal by which workers hand over what bodies say while they run."""
 NOT_AWAITED: Final = "NotAwaited"
 """Type of the failure with which that is refused when nothing waits for it (any more)."""
 FIND: Final = "outlast:find"
@@ -132,6 +135,15 @@ class OutlastRun:
             workflow.logger.warning("a signal was ignored that is none of outlast's")
         else:
             self._arrive(Requested(request))
+
+    @workflow.signal(name=SAID)
+    def said(self, message: RawValue) -> None:
+        """Take what bodies say."""
+        said = Said.read(message_of(message))
+        if said is None:
+            workflow.logger.warning("a signal was ignored that is none of outlast's")
+        else:
+            self._arrive(Heard(said))
 
     @workflow.update(name=TAKE)
     async def take(self, message: RawValue) -> RawValue:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TypeAlias, assert_never
 
 from outlast.engines.temporal.messages import Reply, Request
+from outlast.engines.temporal.said import Said
 from outlast.immutable import immutable
 
-__all__ = ["Canceled", "Inbound", "Lost", "Rang", "Requested", "Told", "rank_of"]
+__all__ = ["Canceled", "Heard", "Inbound", "Lost", "Rang", "Requested", "Told", "rank_of"]
 
 
 @immutable
@@ -18,6 +19,14 @@ class Told:
     """The step."""
     reply: Reply
     """What became of it."""
+
+
+@immutable
+class Heard:
+    """Bodies say something."""
+
+    said: Said
+    """What."""
 
 
 @immutable
@@ -49,7 +58,7 @@ class Rang:
     """A timer fired: the earliest due time may have come."""
 
 
-Inbound: TypeAlias = Told | Lost | Requested | Canceled | Rang
+Inbound: TypeAlias = Told | Heard | Lost | Requested | Canceled | Rang
 """What can reach a run."""
 
 
@@ -62,7 +71,9 @@ def rank_of(inbound: Inbound) -> int:
             return 1
         case Rang():
             return 2
-        case Told() | Lost():
+        case Heard():  # before the outcomes of the bodies that said it
             return 3
+        case Told() | Lost():
+            return 4
         case _:
             assert_never(inbound)

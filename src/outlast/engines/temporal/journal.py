@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import islice
 
 from temporalio.service import RPCError
 
@@ -47,9 +48,10 @@ class TemporalJournal:
         return _cut(self._reading.records[after : after + limit], most_bytes)
 
     async def load_facts(self, *, after: int, until: int, limit: int, most_bytes: int) -> Sequence[Record]:
-        """Return the events with `after < seq <= until`: all that a history holds are facts."""
+        """Return the facts among the events with `after < seq <= until`."""
         await self._read_beyond(after)
-        return _cut(self._reading.records[after : min(until, after + limit)], most_bytes)
+        facts = (record for record in islice(self._reading.records, after, until) if record.is_fact)
+        return _cut(list(islice(facts, limit)), most_bytes)
 
     async def wait(self, *, after: int, follow: bool) -> bool:
         """Wait until there is an event with `seq` over `after`; False if the run has ended and there is none."""

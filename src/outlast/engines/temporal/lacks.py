@@ -17,7 +17,7 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.START_ORDER: "the server lists open runs first, then those that ended last; narrow lists by time",
     Capability.RETENTION: "the namespace decides how long finished runs are kept",
     Capability.REWINDING: "start a new run",
-    Capability.SAYING: "histories hold what decides, and not what bodies say; send it to a store of your own",
+    Capability.SILENCING: "what bodies say is a part of the history of their run, and kept as long",
     Capability.IDLENESS: "runs go on with other workers, so no process knows when all of them have ended",
     Capability.WORKER_INSIGHT: "the server knows which workers listen, and nothing of what they have",
     Capability.ENDING_WITHOUT_WORKER: "a worker ends the run; until one lives it is shown as it was",

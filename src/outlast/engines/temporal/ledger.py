@@ -35,10 +35,8 @@ from outlast.core.events import (
     Event,
     Fact,
     HookStarted,
-    RunCrashed,
     RunGivenUp,
     RunPaused,
-    RunStarted,
     SleepStarted,
     StepCanceled,
     StepResumed,
@@ -54,13 +52,15 @@ from outlast.engines.answers import Side, close_block, finish, open_block
 from outlast.engines.asking import fact_asked_for
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Raised
-from outlast.engines.temporal.alarms import due_at, due_event, is_due
+from outlast.engines.temporal.alarms import earliest_due
 from outlast.engines.temporal.attributes import shown_status
-from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told, rank_of
+from outlast.engines.temporal.hearing import Hearing
+from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import pack, unpack
 from outlast.engines.temporal.questions import Question, declares, make_asks
-from outlast.engines.temporal.tasks import make_hook_task, make_task
+from outlast.engines.temporal.said import Said
+from outlast.engines.temporal.tasks import make_hook_task, make_task, start_event
 from outlast.engines.temporal.tidings import Tidings
 from outlast.errors import PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
@@ -78,14 +78,19 @@ MOST_CALLS: Final = 500
 class Ledger:
     """Folds what reaches a run into its state, and says what must be done."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, *, is_read: bool = False) -> None:
         self.start = start
+        self._is_read = is_read  # then the journal has what bodies said
         self.is_draining = False
         """Whether no body is called any more until the run goes on in another workflow."""
         self.run_id = start.run_id
         self.state = RunState(graph_from_json(decode(start.graph)))
         self.records: list[Record] = []
         """The journal, as far as this object wrote it."""
+        self.head = 0
+        """The `seq` of its last event."""
+        self.hearing = Hearing()
+        """What is known of calls in flight."""
         self.calling: dict[str, Calling] = {}
         """Calls in flight, by path."""
         self.asked: list[Question] = []
@@ -135,20 +140,8 @@ class Ledger:
     def open(self, at_ms: int) -> None:
         """Record that the run was started."""
         self.created_at_ms = at_ms
-        start = self.start
-        timeout_ms = self.state.graph.root.timeout_ms
-        starts_at_ms, within_ms = at_ms + start.delay_ms, start.start_within_ms
-        event = RunStarted(
-            at_ms,
-            start.request_context,
-            start.state,
-            start.include_state,
-            deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
-            per_step=start.per_step,
-            start_deadline_ms=None if within_ms is None else starts_at_ms + within_ms,
-            tracing=start.tracing,
-        )
-        self._commands.extend(self._fold(event, start.input))
+        event = start_event(self.start, self.state.graph.root.timeout_ms, at_ms)
+        self._commands.extend(self._fold(event, self.start.input))
 
     def begin(self, now_ms: int, *, is_full: bool = False) -> None:
         """Do what comes first, because a worker has taken the run.
@@ -214,6 +207,8 @@ class Ledger:
             "created_at_ms": self.created_at_ms,
             "told_until": self.tidings.told_until,
         }
+        if self.hearing.said:
+            header |= {"head": self.head, "said": self.hearing.said}
         snapshot = pack(header, self.request_context, *(self._payloads[seq] for seq in seqs))
         message = replace(self.start, snapshot=snapshot, carried=()).to_bytes()
         if len(message) <= self.start.largest:
@@ -238,6 +233,8 @@ class Ledger:
         self.state = state_from_json(self.state.graph, cast("dict[str, JsonValue]", header["state"]))
         self.request_context = request_context
         self.created_at_ms = cast("int", header["created_at_ms"])
+        self.head = cast("int", header.get("head", self.state.last_seq))
+        self.hearing = Hearing(cast("int", header.get("said", 0)))
         self._told_until = cast("int", header.get("told_until", 0))
         self._payloads.update(zip(cast("list[int]", header["seqs"]), payloads, strict=True))
         self.move()
@@ -293,7 +290,7 @@ class Ledger:
                 self._take(command, facts)
 
     def _fold(self, event: Event, payload: bytes | None) -> Sequence[Command]:
-        seq = self.state.last_seq + 1
+        seq = self.head = self.head + 1
         if payload is not None:
             self._payloads[seq] = payload
         self.records.append(encode_event(event, seq=seq, execution=0, payload=payload))
@@ -353,6 +350,7 @@ class Ledger:
     def _call(self, command: RunStep, facts: deque[Fact]) -> None:
         message = make_task(self, command)
         facts.append((StepStarted(self._now_ms, command.path, command.attempt, command.was_started), None))
+        self.hearing.begin(command.path)
         self._send(command, message, f"step '{command.path}'", facts)
 
     def _send(self, command: RunStep | RunHook, message: bytes, subject: str, facts: deque[Fact]) -> None:
@@ -395,6 +393,9 @@ class Ledger:
         match inbound:
             case Told():
                 return self._told(inbound.path, inbound.reply)
+            case Heard(said=said):
+                self._hear(said)
+                return []
             case Lost(path=path):
                 return self._lost(path)
             case Requested(request=request):
@@ -411,14 +412,28 @@ class Ledger:
         if command is None:
             return []
         at = max(reply.at_ms, self.state.last_at_ms)
-        facts: list[Fact] = []
-        for number in range(1, reply.restarts + 1):
-            is_poison = reply.outcome == "poison" and number == reply.restarts
-            if number > reply.restarts - reply.crashes:
-                facts.append((RunCrashed(at, is_poison), None))
-            if not is_poison and not isinstance(command, Evaluate | RunHook):
-                facts.append((StepStarted(at, path, _attempt_of(command), is_recovered=True), None))
-        return facts + self._outcome(command, reply, at)
+        is_poison = reply.outcome == "poison"
+        facts = self.hearing.begun_again(command, reply.restarts, reply.crashes, at, is_poison=is_poison)
+        self._advance(deque(facts))
+        for uttered in reply.uttered:
+            self._note(uttered.record)
+        return self._outcome(command, reply, at)
+
+    def _hear(self, said: Said) -> None:
+        """Give what bodies say its place, unless it was heard before or its call is lost."""
+        for uttered in self.hearing.news(said):
+            command = self.calling.get(uttered.record.path)
+            if command is not None and self.hearing.belongs(uttered, command):
+                at = max(uttered.record.at_ms, self.state.last_at_ms)
+                again = self.hearing.begun_again(command, uttered.restarts, uttered.crashes, at)
+                self._advance(deque(again))
+                self._note(uttered.record)
+
+    def _note(self, record: Record) -> None:
+        self.head += 1
+        self.hearing.said += 1
+        if self._is_read:
+            self.records.append(record._replace(seq=self.head))
 
     def _answered(self, path: str) -> Calling | None:
         """Return the call that ends; None if nobody waits for it any more."""
@@ -475,10 +490,10 @@ class Ledger:
     def _ring(self) -> None:
         """Record all due times that have come, the earliest first."""
         while (due_at_ms := self.next_due()) is not None and due_at_ms <= self._now_ms:
-            due = [command for command in self.state.open.values() if is_due(command, self._now_ms)]
-            if not due:
+            event = earliest_due(self.state.open.values(), self._now_ms)
+            if event is None:
                 return
-            self._advance(deque([(due_event(min(due, key=due_at), self._now_ms), None)]))
+            self._advance(deque([(event, None)]))
 
 
 def _attempt_of(command: Calling) -> int:

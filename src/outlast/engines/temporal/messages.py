@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, assert_never, cast
 from outlast.core.commands import Purpose
 from outlast.engines.perform import Aborted, Answered, Bailed, Outcome, Raised, Returned, Suspended
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
+from outlast.engines.temporal.said import Uttered, said_in
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
 from outlast.graph.patch import patch_from_json, patch_to_json
 from outlast.immutable import immutable
@@ -170,6 +171,8 @@ class Task:
     """What it was resumed with."""
     suspensions: int = 0
     """How often it was suspended before."""
+    said: int = 0
+    """How many events the bodies of the run have said so far."""
     tracing: Tracing = UNTRACED
     """What the caller of the run asked of its trace."""
 
@@ -192,6 +195,8 @@ class Task:
         }
         if self.suspensions:
             header["suspensions"] = self.suspensions
+        if self.said:
+            header["said"] = self.said
         return pack(header, self.input, self.state, self.request_context, self.suspend_data, self.resume_data)
 
     @classmethod
@@ -219,6 +224,7 @@ class Task:
             suspend_data=raws[3] if header["has_suspended"] else None,
             resume_data=raws[4] if header["is_resumed"] else None,
             suspensions=cast("int", header.get("suspensions", 0)),
+            said=cast("int", header.get("said", 0)),
             tracing=tracing_from_json(header.get("tracing")),
         )
 
@@ -242,10 +248,14 @@ class Reply:
     """How often the body was called before without an outcome."""
     crashes: int = 0
     """How many of these calls ended because a process ended by itself."""
+    uttered: Sequence[Uttered] = ()
+    """What the body said and did not send before."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
         header: dict[str, JsonValue] = {"at_ms": self.at_ms, "restarts": self.restarts, "crashes": self.crashes}
+        if self.uttered:
+            header["said"] = [each.to_json() for each in self.uttered]
         raw: bytes | None = None
         match self.outcome:
             case Returned(payload=raw, patch=patch):
@@ -265,7 +275,7 @@ class Reply:
                 header["kind"] = self.outcome
             case _:
                 assert_never(self.outcome)
-        return pack(header, raw)
+        return pack(header, raw, *(each.record.payload for each in self.uttered))
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Reply:
@@ -276,7 +286,8 @@ class Reply:
         """
         header, raws = unpack(message)
         restarts, crashes = cast("int", header["restarts"]), cast("int", header["crashes"])
-        return cls(cast("int", header["at_ms"]), _outcome(header, raws[0]), restarts, crashes)
+        uttered = said_in(header, raws[1:]) if "said" in header else ()
+        return cls(cast("int", header["at_ms"]), _outcome(header, raws[0]), restarts, crashes, uttered)
 
 
 def _outcome(header: dict[str, JsonValue], raw: bytes) -> Outcome | Verdict:

@@ -83,7 +83,7 @@ class TemporalEngine:
         if options.on_exit == "finish":
             raise lacking(Capability.IDLENESS)
         if options.stream_retention is not None:
-            raise lacking(Capability.SAYING)
+            raise lacking(Capability.SILENCING)
         if any(workflow.schedules for workflow in workflows):
             raise lacking(Capability.SCHEDULES)
         if options.concurrency is not None or any(workflow.limits for workflow in workflows):

@@ -70,7 +70,13 @@ class OutlastPlugin(SimplePlugin):
         client = configured["client"]
         sealers = self._sealers
         activities = Activities(
-            client, self._workflows, now_ms=WALL_CLOCK.now_ms, threads=self._threads, sealers=sealers, tracer=None
+            client,
+            self._workflows,
+            now_ms=WALL_CLOCK.now_ms,
+            threads=self._threads,
+            sealers=sealers,
+            tracer=None,
+            most_said=DriveOptions().max_stream_events,
         )
         timeout = self._hook_timeout
         self._telling = Telling(client, self._workflows, hook_timeout=timeout, sealers=sealers, tracer=None)

@@ -19,12 +19,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
 from outlast.core.record import Record
-from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED, TAKE, TELL
-from outlast.engines.temporal.inbound import Canceled, Inbound, Lost, Rang, Requested, Told
+from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED, SAID, TAKE, TELL
+from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
 from outlast.engines.temporal.payloads import read_payloads
+from outlast.engines.temporal.said import Said
 from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Tiding
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.instant import to_ms
@@ -182,8 +183,8 @@ class Reading:
             status=ledger.status,
             created_at_ms=ledger.created_at_ms,
             graph=ledger.state.graph,
-            head=len(ledger.records),
-            records=list(ledger.records),
+            head=ledger.head,
+            records=[record for record in ledger.records if record.is_fact],
         )
 
     async def _pages(self, *, wait: bool) -> AsyncGenerator[None, None]:
@@ -223,7 +224,7 @@ class Reading:
                 self.parts.append(attributes.original_execution_run_id)
                 if self.ledger is None:  # else the run goes on here, and all that counts is known
                     [message] = await self._messages(attributes.input.payloads[:1])
-                    self.ledger = Ledger(Start.from_bytes(message))
+                    self.ledger = Ledger(Start.from_bytes(message), is_read=True)
                     self.ledger.open(_time_of(event))
             case EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
                 self._task_at_ms = _time_of(event)
@@ -286,10 +287,7 @@ class Reading:
             case EventType.EVENT_TYPE_TIMER_FIRED:
                 self._pending.append(Rang())
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-                signaled = event.workflow_execution_signaled_event_attributes
-                if signaled.signal_name == REQUEST:
-                    [message] = await self._messages(signaled.input.payloads)
-                    self._take_request(message, self._pending)
+                await self._feed_signal(event)
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 cause = event.workflow_execution_cancel_requested_event_attributes.cause
                 self._pending.append(Canceled(cause or None))
@@ -297,6 +295,16 @@ class Reading:
                 self._lose(event)
             case _:
                 return
+
+    async def _feed_signal(self, event: HistoryEvent) -> None:
+        signaled = event.workflow_execution_signaled_event_attributes
+        if signaled.signal_name not in (REQUEST, SAID):
+            return
+        [message] = await self._messages(signaled.input.payloads)
+        if signaled.signal_name == REQUEST:
+            self._take_request(message, self._pending)
+        elif (said := Said.read(message)) is not None:
+            self._pending.append(Heard(said))
 
     def _lose(self, event: HistoryEvent) -> None:
         scheduled = _scheduled_by(event)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from outlast.core.commands import RunHook, RunStep
+from outlast.core.events import RunStarted
 from outlast.core.frames import LeafFrame
 from outlast.core.ref import Ref
 from outlast.core.state import RunState
+from outlast.engines.temporal.hearing import Hearing
 from outlast.engines.temporal.messages import Start, Task
 from outlast.graph.nodes import StepNode
 from outlast.values import encode
 
-__all__ = ["Source", "crashes_left", "make_hook_task", "make_task"]
+__all__ = ["Source", "crashes_left", "make_hook_task", "make_task", "start_event"]
 
 
 class Source(Protocol):
@@ -24,6 +26,8 @@ class Source(Protocol):
     """The fold of its journal."""
     request_context: bytes
     """What the caller, and those who resumed it, tell all steps."""
+    hearing: Hearing
+    """What is known of calls in flight."""
 
     def resolve(self, ref: Ref) -> bytes:
         """Return a recorded value as JSON."""
@@ -33,6 +37,21 @@ class Source(Protocol):
 def crashes_left(run: Source) -> int:
     """Return how often a process may still end by itself while it calls a function of the run."""
     return max(0, run.start.max_recoveries - run.state.crashes)
+
+
+def start_event(start: Start, timeout_ms: int | None, at_ms: int) -> RunStarted:
+    """Return the first event of a run; its payload is the input."""
+    starts_at_ms, within_ms = at_ms + start.delay_ms, start.start_within_ms
+    return RunStarted(
+        at_ms,
+        start.request_context,
+        start.state,
+        start.include_state,
+        deadline_ms=None if timeout_ms is None else starts_at_ms + timeout_ms,
+        per_step=start.per_step,
+        start_deadline_ms=None if within_ms is None else starts_at_ms + within_ms,
+        tracing=start.tracing,
+    )
 
 
 def make_task(run: Source, command: RunStep) -> bytes:
@@ -58,6 +77,7 @@ def make_task(run: Source, command: RunStep) -> bytes:
         suspend_data=None if resumption is None else run.resolve(resumption.suspend_payload),
         resume_data=None if resume_data is None else run.resolve(resume_data),
         suspensions=frame.suspensions if isinstance(frame, LeafFrame) else 0,
+        said=run.hearing.said,
         tracing=run.start.tracing,
     ).to_bytes()
 

@@ -110,7 +110,7 @@ class Telling:
             return None
         try:
             now = await self._read_until(errand)
-            records = now.records[: errand.seq]
+            records = [record for record in now.records if record.seq <= errand.seq]
             tracing, spans = ended_spans(now.run_id, now.graph, records, after=errand.after)
         except Exception as error:  # noqa: BLE001 - what cannot be read must not keep the workflow open for ever
             return describe_exception(error)
@@ -131,7 +131,7 @@ class Telling:
     ) -> RunResult[Any]:
         """Read the run as it was at the event that is told of."""
         now = await self._read_until(errand)
-        records = now.records[: errand.seq]
+        records = [record for record in now.records if record.seq <= errand.seq]
         state = fold_state(now.graph, records)
         history = History(
             run_id=now.run_id,

@@ -41,8 +41,14 @@ class TemporalWorker:
     ) -> None:
         self._threads = BodyThreads(options.max_threads)
         sealers, timeout = options.sealers, options.hook_timeout
-        activities = Activities(
-            client, workflows, now_ms=options.now_ms, threads=self._threads, sealers=sealers, tracer=tracer
+        self.activities = activities = Activities(
+            client,
+            workflows,
+            now_ms=options.now_ms,
+            threads=self._threads,
+            sealers=sealers,
+            tracer=tracer,
+            most_said=options.max_stream_events,
         )
         self._telling = Telling(client, workflows, hook_timeout=timeout, sealers=sealers, tracer=tracer)
         self._worker = Worker(

@@ -13,14 +13,15 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, assert_never
 
-from outlast.core.chunk import StreamEntry
+from outlast.core.chunk import ChunkWritten, DataEmitted, ProgressMade, StreamEntry
+from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT, check_size
 from outlast.errors import StreamWriteError
+from outlast.graph.saying import Emitted, Progressed, Saying, Wrote
 
-__all__ = ["Voice"]
+__all__ = ["Voice", "entry_of"]
 
-_FLUSH_AFTER: Final = 0.02
 _FULL_EVENTS: Final = 1_000
 _FULL_BYTES: Final = 1024 * 1024
 _MOST_EVENTS: Final = 10_000
@@ -42,6 +43,7 @@ class Voice:
         *,
         record: Callable[[StreamEntry, bytes | None], int],
         flush: Callable[[], None],
+        flush_after: Callable[[], float],
         said: int,
         most: int,
     ) -> None:
@@ -51,12 +53,14 @@ class Voice:
             loop: The engine's loop.
             record: Gives an event its place in the journal and returns it.
             flush: Has what waits here recorded and written.
+            flush_after: Seconds until what waits is flushed, unless it is much.
             said: How many events the run has said so far.
             most: How many it may say in all.
         """
         self._loop = loop
         self._record = record
         self._flush = flush
+        self._flush_after = flush_after
         self._said = said
         self._most = most
         self._changed = threading.Condition()
@@ -147,7 +151,7 @@ class Voice:
         if is_urgent:
             self._flush_waiting()
         else:
-            self._loop.call_later(_FLUSH_AFTER, self._flush_waiting)
+            self._loop.call_later(self._flush_after(), self._flush_waiting)
 
     def _flush_waiting(self) -> None:
         if self._waiting:
@@ -170,6 +174,27 @@ class _Room:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._voice.room().__await__()
+
+
+def entry_of(
+    path: str, attempt: int, saying: Saying, now_ms: int, *, limit: int = DEFAULT_PAYLOAD_LIMIT
+) -> tuple[StreamEntry, bytes | None]:
+    """Return what a body says as the event that it is, and its payload.
+
+    Raises:
+        PayloadTooLargeError: It is larger than what may be recorded.
+    """
+    match saying:
+        case Wrote(payload=payload):
+            check_size(payload, f"chunk of step '{path}'", limit)
+            return ChunkWritten(now_ms, path, attempt), payload
+        case Progressed(done=done, total=total, message=message):
+            return ProgressMade(now_ms, path, attempt, done, total, message), None
+        case Emitted(name=name, payload=payload):
+            check_size(payload, f"'{name}' of step '{path}'", limit)
+            return DataEmitted(now_ms, path, attempt, name), payload
+        case _:
+            assert_never(saying)
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
