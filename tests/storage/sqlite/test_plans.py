@@ -13,6 +13,7 @@ import pytest
 
 from outlast.core.status import RunStatus
 from outlast.storage.listing import RunQuery
+from outlast.storage.sqlite import listing
 from outlast.storage.sqlite.listing import list_runs
 from outlast.storage.sqlite.schema import prepare
 from outlast.storage.sqlite.sql import many
@@ -70,7 +71,9 @@ def test_deadlines_of_deleted_runs_are_found_by_their_runs(connection: sqlite3.C
     ("query", "expected"),
     [
         (RunQuery(), "SCAN runs"),
-        (RunQuery(workflow_id="w", statuses=[RunStatus.FAILED], from_ms=1, search="x"), "SCAN runs"),
+        (RunQuery(workflow_id="w", statuses=[RunStatus.FAILED], from_ms=1), "SCAN runs"),
+        (RunQuery(search="x"), "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (RunQuery(search="x", statuses=[RunStatus.FAILED]), "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"),
         (RunQuery(resource_id="ada"), "SEARCH runs USING INDEX runs_of_resource (resource_id=?)"),
         (RunQuery(resource_id="ada", workflow_id="w"), "SEARCH runs USING INDEX runs_of_resource"),
         (RunQuery(tags=["red"]), "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"),
@@ -89,3 +92,34 @@ def test_list_takes_rows_in_order_and_sorts_nothing_it_does_not_need(
 
     assert plan[0].startswith(expected), plan
     assert not [line for line in plan if "TEMP B-TREE" in line and not query.tags], plan
+
+
+def test_search_finds_the_same_whether_few_or_many_begin_so(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """17: search is a prefix of run id, resource id or tag; which way it goes depends on how many runs match."""
+    for key in range(1, 61):
+        row = (key, f"r{key % 7}-{key}", f"c{key % 5}", "failed" if key % 3 else "success", key, key)
+        connection.execute(
+            "INSERT INTO runs (key, run_id, workflow_id, graph, resource_id, status, execution, epoch, head, "
+            "created_at_ms, updated_at_ms) VALUES (?, ?, 'w', 1, ?, ?, 0, 1, 1, ?, ?)",
+            row,
+        )
+        connection.execute("INSERT INTO run_tags (run_key, tag) VALUES (?, ?)", (key, f"r{key % 4}"))
+    connection.commit()
+    queries = [
+        RunQuery(search=search, statuses=statuses, limit=9, after=after)
+        for search in ("r", "r1", "r1-1", "c", "c3", "x", "r9")
+        for statuses in ([], [RunStatus.FAILED])
+        for after in (None, "r30")
+    ]
+    few = [list_runs(connection, query) for query in queries]
+    monkeypatch.setattr(listing, "_FEW", -1)
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    many_match = [list_runs(connection, query) for query in queries]
+
+    assert many_match == few
+    assert {page.total for page in few} > {0, 60}
+    scans = [each for each in asked if each.startswith("SELECT key FROM runs")]
+    assert all("+run_id" in each for each in scans)

@@ -1,10 +1,10 @@
-"""Lists and counts: a scan of `runs` from the newest on that ends as soon as it has enough."""
+"""Lists and counts: a scan of `runs` from the newest on that ends as soon as it has enough, or indexes for a few."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from outlast.core.status import RunStatus
 from outlast.storage.listing import (
@@ -20,6 +20,9 @@ from outlast.storage.listing import (
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
 
 __all__ = ["count_runs", "list_runs", "measure_queue", "summarize_run"]
+
+_FEW: Final = 100_000
+"""Up to how many runs are looked up one by one; a scan that finds more of them soon has enough for a page."""
 
 
 def list_runs(connection: sqlite3.Connection, query: RunQuery) -> RunListing:
@@ -76,14 +79,14 @@ def measure_queue(connection: sqlite3.Connection, now_ms: int) -> list[QueueLeng
 
 
 def _matching_keys(connection: sqlite3.Connection, query: RunQuery, *, below: int | None, limit: int) -> list[int]:
-    condition, values = _condition(query)
+    condition, values = _condition(connection, query)
     if below is not None:
         condition, values = f"key < ? AND {condition}", [below, *values]
     statement = f"SELECT key FROM runs WHERE {condition} ORDER BY key DESC LIMIT ?"  # noqa: S608 - only placeholders
     return [key for (key,) in connection.execute(statement, [*values, limit]).fetchall()]
 
 
-def _condition(query: RunQuery) -> tuple[str, list[SqlValue]]:
+def _condition(connection: sqlite3.Connection, query: RunQuery) -> tuple[str, list[SqlValue]]:
     """Return what the rows must fulfil. Everything that comes from a caller is a placeholder."""
     parts: list[str] = [one("is_kept")]
     values: list[SqlValue] = []
@@ -103,8 +106,10 @@ def _condition(query: RunQuery) -> tuple[str, list[SqlValue]]:
         parts.append(one("has_tag"))
         values.append(tag)
     if query.search:
-        parts.append(one("begins_with"))
-        values += (query.search, query.search + chr(0x10FFFF)) * 3
+        ranges = (query.search, query.search + chr(0x10FFFF)) * 3
+        (found,) = connection.execute(one("count_few"), (*ranges, _FEW + 1)).fetchone()
+        parts.append(one("begins_with" if found > _FEW else "is_one_of_few"))
+        values += ranges
     return " AND ".join(parts), values
 
 

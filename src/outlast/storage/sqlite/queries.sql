@@ -170,12 +170,29 @@ status <> 'deleted'
 key IN (SELECT run_key FROM run_tags WHERE tag = ?)
 
 -- From the text up to the text with the last of all characters behind it: LIKE and GLOB give some characters a meaning.
--- The plus signs keep to the scan: most ids of runs begin alike, and sorting what an index finds would take longer.
+-- The plus signs keep to the scan: where many runs begin alike, it has enough long before an index is read to its end.
 -- name: begins_with
 (
   (+run_id >= ? AND +run_id < ?)
   OR (+resource_id >= ? AND +resource_id < ?)
   OR key IN (SELECT run_key FROM run_tags WHERE tag >= ? AND tag < ?)
+)
+
+-- The same where few do, through the indexes.
+-- name: is_one_of_few
+key IN (
+  SELECT key FROM runs WHERE run_id >= ? AND run_id < ?
+  UNION ALL SELECT key FROM runs WHERE resource_id >= ? AND resource_id < ?
+  UNION ALL SELECT run_key FROM run_tags WHERE tag >= ? AND tag < ?
+)
+
+-- How many those are, at most as many as the last value says.
+-- name: count_few
+SELECT count(*) FROM (
+  SELECT 1 FROM runs WHERE run_id >= ? AND run_id < ?
+  UNION ALL SELECT 1 FROM runs WHERE resource_id >= ? AND resource_id < ?
+  UNION ALL SELECT 1 FROM run_tags WHERE tag >= ? AND tag < ?
+  LIMIT ?
 )
 
 -- name: count_runs
