@@ -14,6 +14,7 @@ from typing import IO, TypeVar
 import pytest
 
 from cli.terminal import Terminal
+from cli.test_serve import serving
 from eventually import eventually
 
 T = TypeVar("T")
@@ -38,6 +39,14 @@ def event(process: subprocess.Popen[str]) -> str:
     line = stdout.readline()
     assert line, process.communicate()[1]
     return json.loads(line)["event"]
+
+
+def end(opened: object, number: signal.Signals) -> int:
+    """Send a signal to a worker or a server, and return how the process ended."""
+    process = opened[0] if isinstance(opened, tuple) else opened
+    assert isinstance(process, subprocess.Popen)
+    process.send_signal(number)
+    return process.wait(50)
 
 
 def start_slow(terminal: Terminal, run_id: str) -> Path:
@@ -78,6 +87,24 @@ def test_second_signal_ends_the_process_at_once_and_loses_nothing(terminal: Term
     Path(f"{begun}.go").touch()
     with working(terminal, "--until-idle") as process:
         assert (event(process), process.wait(50)) == ("ended", 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["worker", "serve"])
+def test_run_of_a_killed_process_goes_on_in_the_next_one(terminal: Terminal, killed: str):
+    """12.2: recovery needs no call, for `outlast serve` and `outlast worker` alike."""
+    begun = start_slow(terminal, "s1")
+    first, second = (working, serving) if killed == "worker" else (serving, working)
+    with first(terminal) as opened:
+        wait_until(begun.exists)
+        assert end(opened, signal.SIGKILL) == -signal.SIGKILL
+    begun.unlink()
+    with second(terminal) as opened:
+        wait_until(begun.exists)  # the step that was in flight runs again
+        Path(f"{begun}.go").touch()
+        assert end(opened, signal.SIGTERM) == 0
+
+    assert status(terminal, "s1") == "success"
 
 
 def test_until_idle_ends_when_nothing_is_left_that_could_run(terminal: Terminal):
