@@ -453,8 +453,8 @@ class Outlast(Findable):
             raise UnattachedWorkflowError(message)
 
     def _check_attached(self, workflow: CommittedWorkflow[Any, Any]) -> None:
-        check_committed(workflow)
-        if self._workflows.get(workflow.id) is not workflow:
+        if self._workflows.get(getattr(workflow, "id", "")) is not workflow:
+            check_committed(workflow)
             known = ", ".join(f"'{each}'" for each in self._workflows) or "none"
             message = (
                 f"workflow '{workflow.id}' is not one of this app's ({known}); "

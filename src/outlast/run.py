@@ -291,12 +291,17 @@ class RunHandle(Repairable[Out_co]):
         until: Literal["rest", "end"],
         after: int,
     ) -> RunResult[Out_co]:
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        async with asyncio.timeout(seconds):
-            history = await self._engine.wait_for_rest(self.run_id, after=after)
-            while not history.status.is_terminal and (until == "end" or self._is_awaited(history)):
-                history = await self._engine.wait_for_rest(self.run_id, after=history.head)
+        if timeout is None:
+            return self._read(await self._rest(until, after))
+        async with asyncio.timeout(timeout.total_seconds() if isinstance(timeout, timedelta) else timeout):
+            history = await self._rest(until, after)
         return self._read(history)
+
+    async def _rest(self, until: Literal["rest", "end"], after: int) -> History:
+        history = await self._engine.wait_for_rest(self.run_id, after=after)
+        while not history.status.is_terminal and (until == "end" or self._is_awaited(history)):
+            history = await self._engine.wait_for_rest(self.run_id, after=history.head)
+        return history
 
     def masked(self) -> RunHandle[Out_co]:
         """Return a handle on the same run whose results show masks instead of sensitive values, for people to look at.

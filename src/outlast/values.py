@@ -82,7 +82,9 @@ def decode(raw: bytes) -> JsonValue:
         InvalidValueError: the bytes are not JSON.
     """
     try:
-        return cast(JsonValue, _DECODER.decode(raw.decode()))
+        text = raw.decode().strip(_WHITESPACE)
+        value, end = _DECODER.raw_decode(text)
+        return cast(JsonValue, value if end == len(text) else _DECODER.decode(text))
     except (ValueError, RecursionError) as error:
         raise _malformed(error) from error
 
@@ -108,7 +110,7 @@ def split_list(raw: bytes) -> list[bytes]:
         InvalidValueError: the bytes are JSON of another kind, or not JSON; the reason says which.
     """
     try:
-        text = raw.decode().strip("".join(_SPACES))
+        text = raw.decode().strip(_WHITESPACE)
         if not text.startswith("["):
             raise InvalidValueError([Problem("", f"a list is needed, this is {_json_kind(decode(raw))}")])
         return list(_split(text))
@@ -155,7 +157,8 @@ def _text_encoder() -> Callable[[object], str]:
 
 _encoded_text: Final = _text_encoder()
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-_SPACES: Final = (" ", "\t", "\n", "\r")
+_WHITESPACE: Final = " \t\n\r"
+_SPACES: Final = tuple(_WHITESPACE)
 
 
 def _encode_unequal(value: object) -> bytes:

@@ -125,11 +125,23 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
     limits: tuple[LimitRule, ...] = ()
     """How many of its runs go on, or begin. Not part of the graph: they hold for all runs of the workflow, those that
     were started before a deploy included."""
+    id: str = field(init=False)
+    """Id of the workflow."""
+    input: Schema[Any] = field(init=False)
+    """Declared type of the input."""
+    output: Schema[Any] = field(init=False)
+    """Declared type of the result."""
+    state: StateType = field(init=False)
+    """Declared type of the run's state."""
+    request_context: Schema[Any] = field(init=False)
+    """Declared type of the request context."""
 
-    @property
-    def id(self) -> str:
-        """Id of the workflow."""
-        return self.composition.graph.workflow_id
+    def __post_init__(self) -> None:
+        workflow_id = self.composition.graph.workflow_id
+        types = self.composition.types[workflow_id]
+        known = {"id": workflow_id, "input": types.input, "output": types.output, "state": types.state}
+        for name, value in {**known, "request_context": types.request_context}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def graph(self) -> Graph:
@@ -140,26 +152,6 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
     def functions(self) -> Mapping[str, Function]:
         """The functions by the references that the graph uses, those of nested workflows included."""
         return self.composition.functions
-
-    @property
-    def input(self) -> Schema[Any]:
-        """Declared type of the input."""
-        return self.composition.types[self.id].input
-
-    @property
-    def output(self) -> Schema[Any]:
-        """Declared type of the result."""
-        return self.composition.types[self.id].output
-
-    @property
-    def state(self) -> StateType:
-        """Declared type of the run's state."""
-        return self.composition.types[self.id].state
-
-    @property
-    def request_context(self) -> Schema[Any]:
-        """Declared type of the request context."""
-        return self.composition.types[self.id].request_context
 
     @property
     def is_sensitive(self) -> bool:

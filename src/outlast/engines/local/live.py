@@ -97,6 +97,7 @@ class LiveRun:
         "trail",
         "values",
         "voice",
+        "workflow_id",
     )
 
     def __init__(  # noqa: PLR0915 - each line a part of the state
@@ -110,6 +111,7 @@ class LiveRun:
         make_trail: MakeTrail | None = None,
     ) -> None:
         self.run_id = run_id
+        self.workflow_id = program.graph.workflow_id
         self.program = program
         self.resource_id = resource_id
         self.created_at_ms = created_at_ms
@@ -161,11 +163,6 @@ class LiveRun:
         """What its caller asked of its trace."""
         self._durable_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._facts: dict[str, RunFacts] = {}
-
-    @property
-    def workflow_id(self) -> str:
-        """Id of its workflow."""
-        return self.program.graph.workflow_id
 
     def is_settled(self) -> bool:
         """Say whether all that happened to it is durable, and nothing is about to happen but what bodies do."""
