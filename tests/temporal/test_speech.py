@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +25,15 @@ from outlast.engines.temporal.hearing import Hearing
 from outlast.engines.temporal.said import Said, Uttered
 from temporal.place import Place
 from temporal.reference import TALKING, calls_of, open_gate
+from temporal_server import running_server
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def place_on_disk(tmp_path: Path) -> Iterator[Place]:
+    with running_server(tmp_path, has_file=True) as server:
+        yield Place(server, tmp_path)
 
 
 @step
@@ -156,6 +165,37 @@ async def test_worker_dies_while_its_body_talks(place: Place) -> None:
     ]
     call = [("workflow-step-output", number) for number in range(3)]
     assert told == [("workflow-step-start", False), *call, ("workflow-step-start", True), *call]
+
+
+@pytest.mark.timeout(120)
+async def test_server_dies_while_a_body_talks(place_on_disk: Place) -> None:
+    """14.3: what is said through the outage waits, and arrives once."""
+    is_down, may_end = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def work(x: int, ctx: StepContext) -> int:
+        ctx.write("before")
+        await is_down.wait()
+        for number in range(20):
+            ctx.write(number)
+        await may_end.wait()
+        ctx.write("after")
+        return x
+
+    workflow = Workflow("w", input=int).then(work).commit()
+    place = place_on_disk
+    async with place.app(workflow, lease=60) as app:
+        await begin(app, workflow, 1, run_id="run")
+        assert said(await read(app.run("run").observe_stream(), count=3)) == ["before"]
+        place.server.kill()
+        is_down.set()
+        await asyncio.to_thread(place.server.start)
+        may_end.set()
+        result = await app.run("run").result(timeout=90)
+        events = await read(app.run("run").events())
+
+    assert said(events) == ["before", *range(20), "after"]
+    assert result.steps["work"].attempts == 1
 
 
 async def test_history_that_takes_no_more_is_told_to_the_body(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
