@@ -42,7 +42,8 @@ from outlast.sealing import disclosed
 from outlast.sensitivity import sealers_of
 from outlast.starting import check_text, make_requests
 from outlast.storage.base import Store
-from outlast.telemetry.choice import MetricsChoice, TracingChoice, find_meter, find_tracer, make_exposition
+from outlast.telemetry.choice import TracingChoice, find_tracer
+from outlast.telemetry.metering import Metering, MetricsChoice
 
 if TYPE_CHECKING:
     from outlast.telemetry.prometheus import Exposition
@@ -231,8 +232,8 @@ class Outlast(Findable):
     def _arrange(self, store: Store | None, options: DriveOptions) -> None:
         """Become an app that was not entered yet."""
         self._store = store
-        self._exposed: list[Exposition] = []
-        self._options = replace(options, find_meter=partial(find_meter, self._metrics, self._exposed))
+        self._metering = Metering(self._metrics)
+        self._options = replace(options, find_meter=self._metering.find)
         self._engine = self._make_engine(store, self._options)
         self._state: Literal["new", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
@@ -255,14 +256,9 @@ class Outlast(Findable):
         """Keep its numbers in this process from when it is entered, and return what shows them to Prometheus.
 
         Raises:
-            ConfigurationError: It was entered before; or the extra `prometheus` is not installed.
+            ConfigurationError: It was entered before; it has `metrics=False`; or the extra `prometheus` is missing.
         """
-        if not self._exposed:
-            if self._state != "new":
-                message = f"this app is {self._state}; its numbers are kept if that is asked for before it is entered"
-                raise ConfigurationError(message)
-            self._exposed.append(make_exposition())
-        return self._exposed[0]
+        return self._metering.expose(self._state)
 
     async def until_idle(self) -> None:
         """Wait until nothing that this process could run now is left: no run of its own, and none in the store.

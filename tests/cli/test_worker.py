@@ -9,13 +9,17 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import socket
 from typing import IO, TypeVar
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from cli.terminal import Terminal
 from cli.test_serve import serving
 from eventually import eventually
+from outlast.cli.exits import Exit
 
 T = TypeVar("T")
 
@@ -147,3 +151,35 @@ def test_wrong_option_is_refused_before_anything_is_opened(terminal: Terminal, w
     answer = terminal.type("worker", "shop:app", *words)
 
     assert (answer.exit, message in answer.err, (terminal.directory / "shop.db").exists()) == (2, True, False)
+
+
+def test_numbers_are_shown_to_prometheus_on_this_machine(terminal: Terminal):
+    """A port of its own, on the loopback unless told otherwise; it ends with the worker."""
+    Path(f"{start_slow(terminal, 's1')}.go").touch()
+    with terminal.spawn("worker", "shop:app", "--json", "--log-level", "error", "--metrics-port", "0") as process:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["metrics"]
+        assert address.startswith("http://127.0.0.1:")
+        ended = wait_until(lambda: ended_runs(address))
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(50) == 0
+    assert ended == {"slow": 1}
+
+
+def ended_runs(address: str) -> dict[str, float]:
+    """Scrape, and return how many runs have ended, by workflow."""
+    with urlopen(address) as answer:
+        families = list(parse(answer.read().decode()))
+    ended = [each for family in families for each in family.samples if each.name == "outlast_runs_ended_total"]
+    return {each.labels["outlast_workflow_id"]: each.value for each in ended}
+
+
+def test_taken_port_is_said_before_anything_is_opened(terminal: Terminal):
+    with socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        answer = terminal.type("worker", "shop:app", "--metrics-port", str(taken.getsockname()[1]))
+
+    assert (answer.exit, "cannot listen on 127.0.0.1" in answer.err) == (Exit.UNAVAILABLE, True)
+    assert not (terminal.directory / "shop.db").exists()

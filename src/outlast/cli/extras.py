@@ -11,7 +11,11 @@ from outlast.cli.exits import Exit
 
 __all__ = ["require_extra"]
 
-_PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {"server": ("fastapi", "uvicorn"), "client": ("httpx",)}
+_PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "server": ("fastapi", "prometheus_client", "uvicorn"),
+    "client": ("httpx",),
+    "prometheus": ("prometheus_client",),
+}
 
 
 def require_extra(extra: str, *, purpose: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from outlast.app import Outlast
 from outlast.cli.complaint import Complaint
 from outlast.cli.exits import Exit
 from outlast.cli.signals import stop_signals
+from outlast.errors import ConfigurationError
 from outlast.server import Scope, ServerOptions, Token, load_tokens, serve
 
 __all__ = ["serve_until_stopped"]
@@ -45,6 +47,8 @@ async def serve_until_stopped(
     if secret is not None:
         tokens.append(Token.of(secret, name="OUTLAST_TOKEN", scope=Scope.ADMIN))
     options = ServerOptions(allowed_hosts=tuple(allowed_hosts), allowed_origins=tuple(allowed_origins))
+    with suppress(ConfigurationError):  # one with metrics=False shows only what the server did
+        app.expose_metrics()
     # The server catches the first signal and hands it on when it has stopped; by then only the drain is left.
     with stop_signals(lambda: None):
         async with app:

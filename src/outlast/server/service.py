@@ -61,8 +61,8 @@ class Service:
         """Set when the server is to stop: what waits answers, streams end."""
         self.streams = Streams(limit=self.limits.most_streams, stopping=self.stopping)
         """The open streams."""
-        self.metrics = Metrics()
-        """What was answered."""
+        self.metrics = Metrics(outlast, self.streams)
+        """What was answered, and what the app did."""
 
     def workflow(self, workflow_id: str) -> CommittedWorkflow[Any, Any]:
         """Return a workflow.

@@ -6,7 +6,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
+from threading import Thread
 from typing import Final
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder, start_http_server
@@ -14,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from outlast.engines.metrics import INSTRUMENTS, Instrument, InstrumentKind, Observation
 
-__all__ = ["Exposition", "name_of"]
+__all__ = ["Exposed", "Exposition", "name_of"]
 
 _UNITS: Final = {"s": "seconds", "By": "bytes"}
 _OPENMETRICS: Final = "application/openmetrics-text"
@@ -39,17 +41,18 @@ class _Sizes:
 
 
 class Exposition:
-    """Keeps the numbers of an app in this process, for whoever asks.
+    """Keeps numbers in this process, those of an app or of something else, for whoever asks.
 
     They are added up here and become metrics of `prometheus_client` when somebody asks: its own counters take a lock
     and several microseconds for each number, and each step has three.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, instruments: Sequence[Instrument] = INSTRUMENTS) -> None:
+        self._instruments = instruments
         self._counts: dict[Instrument, dict[tuple[str, ...], int]] = {
-            each: {} if each.labels else {(): 0} for each in INSTRUMENTS
+            each: {} if each.labels else {(): 0} for each in instruments
         }
-        self._sizes: dict[Instrument, dict[tuple[str, ...], _Sizes]] = {each: {} for each in INSTRUMENTS}
+        self._sizes: dict[Instrument, dict[tuple[str, ...], _Sizes]] = {each: {} for each in instruments}
         self._readers: list[Callable[[], Iterable[Observation]]] = []
 
     def add(self, instrument: Instrument, amount: int, *labels: str) -> None:
@@ -73,7 +76,7 @@ class Exposition:
     def collect(self) -> Iterator[Metric]:
         """Yield what is known, in the terms of `prometheus_client`. May be asked on any thread."""
         gauges: dict[Instrument, GaugeMetricFamily] = {}
-        for each in INSTRUMENTS:
+        for each in self._instruments:
             name, labels = name_of(each), [label.replace(".", "_") for label in each.labels]
             match each.kind:
                 case InstrumentKind.COUNTER:
@@ -103,20 +106,34 @@ class Exposition:
         encode, content_type = choose_encoder(_OPENMETRICS if _OPENMETRICS in accept else "")
         return encode(_Page([self, *others])), content_type
 
-    def serve(self, port: int, *, host: str) -> Callable[[], None]:
-        """Answer whoever asks, in a thread of its own; what is returned ends that.
+    def serve(self, port: int, *, host: str) -> Exposed:
+        """Answer whoever asks, in a thread of its own, until that is stopped. Nobody is asked for a token.
+
+        Args:
+            port: Port to listen on; 0 for any that is free.
+            host: Address to listen on.
 
         Raises:
             OSError: It cannot listen there.
         """
-        server, thread = start_http_server(port, host, self)
+        return Exposed(*start_http_server(port, host, self))
 
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
-        return stop
+class Exposed:
+    """A small server for Prometheus."""
+
+    def __init__(self, server: WSGIServer, thread: Thread) -> None:
+        self._server = server
+        self._thread = thread
+        host, port = str(server.server_address[0]), server.server_port
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+        """Where it answers."""
+
+    def stop(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 class _Page:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from outlast.app import Outlast
+from outlast.cli.complaint import Complaint
+from outlast.cli.exits import Exit
+from outlast.cli.extras import require_extra
 from outlast.cli.options import AppArgument, LogLevel
 from outlast.cli.place import Place, check_shared
 from outlast.cli.screen import Screen
@@ -19,7 +24,7 @@ from outlast.cli.workplace import log_to_stderr, tell
 __all__ = ["worker"]
 
 
-async def worker(
+async def worker(  # noqa: PLR0913 - one parameter for each option
     screen: Screen,
     app: AppArgument,
     *,
@@ -38,6 +43,14 @@ async def worker(
     drain: Annotated[
         str | None, typer.Option("--drain", metavar="TIME", help="How long steps in flight may take to end.")
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", min=0, max=65_535, metavar="PORT", help="Show its numbers to Prometheus there."),
+    ] = None,
+    metrics_host: Annotated[
+        str,
+        typer.Option("--metrics-host", metavar="ADDRESS", help="Where that port is; nobody is asked for a token."),
+    ] = "127.0.0.1",
     log_level: LogLevel = "info",
 ) -> None:
     """Drive runs until told to stop.
@@ -48,19 +61,43 @@ async def worker(
     log_to_stderr(log_level)
     loaded = Place(app=app, store=store).load(purpose="a worker")
     check_shared(loaded)
-    await _work(
-        screen,
-        loaded.with_options(
-            worker=True,
-            max_steps=concurrency,
-            max_runs=max_runs,
-            drain=None if drain is None else parse_span(drain, "--drain"),
-        ),
-        until_idle=until_idle,
+    opened = loaded.with_options(
+        worker=True,
+        max_steps=concurrency,
+        max_runs=max_runs,
+        drain=None if drain is None else parse_span(drain, "--drain"),
     )
+    with _shown(opened, metrics_port, metrics_host) as metrics:
+        await _work(screen, opened, until_idle=until_idle, details={} if metrics is None else {"metrics": metrics})
 
 
-async def _work(screen: Screen, app: Outlast, *, until_idle: bool) -> None:
+@contextmanager
+def _shown(app: Outlast, port: int | None, host: str) -> Generator[str | None]:
+    """Show the numbers of an app to Prometheus, and yield where; None if nobody asked for it.
+
+    Raises:
+        Complaint: It cannot listen there, or the extra is not installed.
+    """
+    if port is None:
+        yield None
+        return
+    require_extra("prometheus", purpose="--metrics-port")
+    try:
+        exposed = app.expose_metrics().serve(port, host=host)
+    except OSError as error:
+        raise Complaint(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            hint="choose another port: --metrics-port 9465, or end what listens there",
+            exit=Exit.UNAVAILABLE,
+            code="cannot-listen",
+        ) from None
+    try:
+        yield exposed.url
+    finally:
+        exposed.stop()
+
+
+async def _work(screen: Screen, app: Outlast, *, until_idle: bool, details: Mapping[str, str]) -> None:
     stop = asyncio.Event()
 
     def ask_to_stop() -> None:
@@ -71,7 +108,8 @@ async def _work(screen: Screen, app: Outlast, *, until_idle: bool) -> None:
         async with app:
             workflows = ", ".join(app.workflows) or "none"
             where = "" if app.location is None else f" on {app.location}"
-            tell(screen, "ready", f"process {os.getpid()} drives {workflows}{where}")
+            shown = f", metrics at {details['metrics']}" if details else ""
+            tell(screen, "ready", f"process {os.getpid()} drives {workflows}{where}{shown}", **details)
             waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
             if until_idle:
                 waits.append(asyncio.create_task(app.until_idle()))
