@@ -12,7 +12,6 @@ from outlast.graph.function import Function
 from outlast.graph.nodes import LoopNode, MapNode, Node, StepNode, WaitNode, WorkflowNode
 from outlast.graph.schema import JSON, Schema
 from outlast.immutable import immutable
-from outlast.sealing import has_seals
 
 __all__ = ["Declared"]
 
@@ -27,17 +26,15 @@ class Declared:
     """Types of workflows, nested ones included, by id."""
 
     def check_keys(self, history: History) -> None:
-        """Refuse to record values for a run that holds sensitive ones, where nobody knows which of these would be.
+        """Refuse to record values for a run of a workflow with sensitive types, where nobody knows which of them are.
 
         Raises:
-            ConfigurationError: The workflow is not known here, and values of the run are sealed.
+            ConfigurationError: The workflow is not known here, and declares sensitive types.
         """
-        if history.workflow_id in self.workflows:
-            return
-        if any(has_seals(record.payload or b"") or has_seals(record.body or b"") for record in history.records):
+        if history.graph.is_sensitive and history.workflow_id not in self.workflows:
             message = (
-                f"run {history.run_id} holds sensitive values, and this process does not know which parts of its "
-                f"workflow '{history.workflow_id}' are; do it in an app that has the workflow and its keys"
+                f"workflow '{history.workflow_id}' of run {history.run_id} takes sensitive values, and this process "
+                f"does not know which they are; do it in an app that has the workflow and its keys"
             )
             raise ConfigurationError(message)
 

@@ -510,6 +510,19 @@ async def test_run_with_sensitive_values_is_resumed_only_where_its_types_are_kno
     assert shown.input == {"card": MASK, "pin": MASK, "password": MASK, "amount": 1}
 
 
+async def test_run_that_will_hold_sensitive_values_is_resumed_only_where_its_types_are_known(bench: Bench):
+    """Nothing of it is sealed yet: what tells is its graph."""
+    workflow = Workflow("asks-later", input=int).wait_for("payment", resume=Payment).commit()
+    async with bench.app(workflow, keys=KEYS) as app:
+        run = await begin(app, workflow, 1)
+        await eventually(lambda: has_status(run, "suspended"))
+
+    async with bench.app(worker=False) as stranger:
+        with pytest.raises(ConfigurationError, match="in an app that has the workflow and its keys"):
+            await stranger.run(run.run_id).resume_async(PAYMENT.model_dump(mode="json"))
+        assert await stranger.run(run.run_id).status() == "suspended"
+
+
 @pytest.mark.requires(Capability.KEYED_LIMITS)
 async def test_sensitive_value_as_key_of_a_limit_is_refused(bench: Bench):
     for number, key in enumerate(["card", lambda payment: f"of {payment.card}"]):

@@ -156,12 +156,7 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
     @property
     def is_sensitive(self) -> bool:
         """Whether a type that it or one of its nodes declares has parts that are recorded encrypted."""
-        composition = self.composition
-        return any(each.is_sensitive for each in composition.functions.values()) or any(
-            schema.is_sensitive
-            for types in composition.types.values()
-            for schema in (types.input, types.output, types.state.schema, types.request_context)
-        )
+        return self.graph.is_sensitive
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the graph as a JSON object of the caller's own: what is stored with each run."""

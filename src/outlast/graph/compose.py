@@ -61,6 +61,12 @@ class WorkflowTypes:
     request_context: Schema[Any]
     """Of the request context that a run of it must be started with."""
 
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether one of them has parts that are recorded encrypted."""
+        types = (self.input, self.output, self.state.schema, self.request_context)
+        return any(each.is_sensitive for each in types)
+
 
 @immutable
 class Composition:
@@ -168,13 +174,16 @@ def compose(  # noqa: PLR0913 - the builder's own fields, each by its name
         info=info,
     )
     named, told = name_hooks(workflow_id, hooks)
-    return Composition(
-        Graph(
-            root=root, hooks=named, codes=_codes(root, work.functions) | {ref: each.code for ref, each in told.items()}
-        ),
-        {**work.functions, **told},
-        {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared, Schema.of(request_context))},
+    functions = {**work.functions, **told}
+    types = {**work.types, workflow_id: WorkflowTypes(taken, given, root, declared, Schema.of(request_context))}
+    graph = Graph(
+        root=root,
+        hooks=named,
+        codes=_codes(root, work.functions) | {ref: each.code for ref, each in told.items()},
+        is_sensitive=any(each.is_sensitive for each in functions.values())
+        or any(each.is_sensitive for each in types.values()),
     )
+    return Composition(graph, functions, types)
 
 
 def _codes(root: WorkflowNode, functions: Mapping[str, Function]) -> dict[str, str]:

@@ -52,6 +52,8 @@ def graph_to_json(graph: Graph) -> dict[str, JsonValue]:
         document["hooks"] = _given(on_start=hooks.on_start, on_finish=hooks.on_finish, on_error=hooks.on_error)
     if graph.codes:
         document["codes"] = dict(graph.codes)
+    if graph.is_sensitive:
+        document["sensitive"] = True
     return document
 
 
@@ -70,7 +72,12 @@ def graph_from_json(document: JsonValue) -> Graph:
         message = f"the root of a graph is a workflow, not a {type(root).__name__}"
         raise UnknownGraphError(message)
     codes = {reference: _text(code) for reference, code in _object(data.get("codes", {})).items()}
-    return Graph(root=root, hooks=_hooks(data["hooks"]) if "hooks" in data else None, codes=codes)
+    return Graph(
+        root=root,
+        hooks=_hooks(data["hooks"]) if "hooks" in data else None,
+        codes=codes,
+        is_sensitive=bool(data.get("sensitive")),
+    )
 
 
 def _hooks(value: JsonValue) -> Hooks:

@@ -233,6 +233,8 @@ class Graph:
     """Who is told of its runs; None for nobody. Those of nested workflows do not count: they have no runs."""
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Qualified name and hash of its hooks, conditions and the like, by reference; what `NodeInfo.code` is to steps."""
+    is_sensitive: bool = False
+    """Whether a declared type has parts that are recorded encrypted; only who has the types can tell which."""
 
     @property
     def workflow_id(self) -> str:
