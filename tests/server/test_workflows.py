@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from outlast import ReadContext, Workflow, from_step, step
+from outlast import Concurrency, RateLimit, ReadContext, Workflow, from_step, step
 from server.site import greet, site
 
 
@@ -161,3 +161,29 @@ async def test_functions_without_source_are_named():
         (entry,) = (await s.get("/workflows/w")).json()["stepGraph"]
 
     assert entry["serializedConditions"][0]["fn"].endswith(":<lambda>")
+
+
+async def test_limits_of_a_workflow_are_told():
+    """19: in both forms; a field that is counted apart by its path, a function by the name alone."""
+    limited = (
+        Workflow(
+            "limited",
+            input=Order,
+            concurrency=[Concurrency(limit=5), Concurrency(limit=2, key="amount")],
+            rate_limit=RateLimit(limit=10, per=60, burst=3, key=lambda order: order.amount, name="bank"),
+        )
+        .map(lambda ctx: ctx.input.amount)
+        .commit()
+    )
+    async with site(limited, CHILD) as s:
+        info = (await s.get("/workflows/limited")).json()
+        definition = (await s.get("/workflows/limited/definition")).json()
+        free = (await s.get("/workflows/child/definition")).json()
+
+    assert info["limits"] == definition["limits"]
+    assert definition["limits"] == [
+        {"name": "runs of workflow 'limited'", "limit": 5},
+        {"name": "runs of workflow 'limited' by amount", "limit": 2, "key": "amount"},
+        {"name": "rate under 'bank' by a function", "limit": 10, "perMs": 60_000, "burst": 3},
+    ]
+    assert "limits" not in free

@@ -29,6 +29,8 @@ def definition_of(workflow: CommittedWorkflow[Any, Any]) -> dict[str, JsonValue]
         definition["state"] = workflow.state.schema.name
     if not workflow.request_context.is_json:
         definition["requestContext"] = workflow.request_context.name
+    if workflow.limits:
+        definition["limits"] = [rule.to_dict() for rule in workflow.limits]
     described = {
         "inputSchema": workflow.input.to_json_schema("validation"),
         "outputSchema": workflow.output.to_json_schema("serialization"),

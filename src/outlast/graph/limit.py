@@ -106,6 +106,15 @@ class LimitRule(NamedTuple):
     key: LimitKey
     """How to find what is counted apart."""
 
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return it as JSON. A key that a function finds is named by `name` alone."""
+        told: dict[str, JsonValue] = {"name": self.name, "limit": self.most}
+        if self.per_ms is not None:
+            told |= {"perMs": self.per_ms, "burst": self.burst}
+        if isinstance(self.key, str):
+            told["key"] = self.key
+        return told
+
     def key_of(self, schema: Schema[Any], raw: bytes) -> str | None:
         """Return the key of an input as JSON; None if all runs are counted together.
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from outlast.core.status import RunStatus
 from outlast.graph.definition import definition_of
 from outlast.server.routes.route import JsonRoute, Reader, ServiceOf, WorkflowId, answer
-from outlast.server.wire.answer import RESPONSES, Counts, Definition, WorkflowInfo, WorkflowList
+from outlast.server.wire.answer import RESPONSES, Counts
 from outlast.server.wire.info import workflow_info, workflow_summary
+from outlast.server.wire.workflow import Definition, WorkflowInfo, WorkflowList
 
 __all__ = ["router"]
 

@@ -11,13 +11,14 @@ from outlast.immutable import immutable
 
 __all__ = [
     "RESPONSES",
+    "Answer",
     "Capabilities",
     "Claim",
     "Counts",
     "Created",
-    "Definition",
     "Deliveries",
     "Failure",
+    "JsonObject",
     "Marked",
     "Message",
     "Resumed",
@@ -31,19 +32,19 @@ __all__ = [
     "TriggerList",
     "WholeRun",
     "Why",
-    "WorkflowInfo",
-    "WorkflowList",
 ]
 
-_Json: TypeAlias = dict[str, Any]
+JsonObject: TypeAlias = dict[str, Any]
 _Status: TypeAlias = Literal["pending", "running", "waiting", "suspended", "paused", "success", "failed", "canceled"]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What all have in common: keys in camelCase."""
+
     model_config = ConfigDict(alias_generator=to_camel, use_attribute_docstrings=True)
 
 
-class Issue(_Answer):
+class Issue(Answer):
     """One thing that is wrong with a request."""
 
     field: str
@@ -52,7 +53,7 @@ class Issue(_Answer):
     """What is wrong there."""
 
 
-class Failure(_Answer):
+class Failure(Answer):
     """Why a request was refused."""
 
     error: str
@@ -67,7 +68,7 @@ class Failure(_Answer):
     """What a client needs to raise the same error."""
 
 
-class Capabilities(_Answer):
+class Capabilities(Answer):
     """How to log in."""
 
     enabled: bool
@@ -76,14 +77,14 @@ class Capabilities(_Answer):
     """There is no form to log in with."""
 
 
-class Message(_Answer):
+class Message(Answer):
     """It is done."""
 
     message: str
     """What was done."""
 
 
-class Started(_Answer):
+class Started(Answer):
     """The run is durable."""
 
     message: Literal["Workflow run started"]
@@ -92,78 +93,14 @@ class Started(_Answer):
     """Id of the run."""
 
 
-class Created(_Answer):
+class Created(Answer):
     """The run that was meant."""
 
     run_id: str
     """Id of the run."""
 
 
-class WorkflowInfo(_Answer):
-    """A workflow."""
-
-    name: str
-    """Its id."""
-    description: str = ""
-    """The author's words."""
-    metadata: _Json = Field(default_factory=dict)
-    """The author's data."""
-    origin: Literal["code", "dynamic"]
-    """Where it was defined."""
-    steps: _Json
-    """Its steps by id."""
-    all_steps: _Json
-    """Its steps and those of nested workflows, by path."""
-    step_graph: list[_Json]
-    """What follows what."""
-    options: _Json
-    """How it runs."""
-    input_schema: str = ""
-    """JSON Schema of the input, as text."""
-    output_schema: str = ""
-    """JSON Schema of the result, as text."""
-    state_schema: str = ""
-    """JSON Schema of the state, as text."""
-    request_context_schema: str = ""
-    """JSON Schema of the request context, as text."""
-    step_count: int = 0
-    """In a short list: how many steps there are."""
-
-
-class WorkflowList(RootModel[dict[str, WorkflowInfo]]):
-    """Workflows by id."""
-
-
-class Definition(_Answer):
-    """A workflow in our own form."""
-
-    workflow_id: str
-    """Its id."""
-    description: str
-    """The author's words."""
-    input: str
-    """Name of the type of its input."""
-    output: str
-    """Name of the type of its result."""
-    fingerprint: str
-    """Tells whether two graphs are the same."""
-    state: str = ""
-    """Name of the type of its state."""
-    request_context: str = ""
-    """Name of the type of its request context."""
-    input_schema: _Json = Field(default_factory=dict)
-    """JSON Schema of the input."""
-    output_schema: _Json = Field(default_factory=dict)
-    """JSON Schema of the result."""
-    state_schema: _Json = Field(default_factory=dict)
-    """JSON Schema of the state."""
-    request_context_schema: _Json = Field(default_factory=dict)
-    """JSON Schema of the request context."""
-    graph: _Json
-    """Its graph."""
-
-
-class RunOutcome(_Answer):
+class RunOutcome(Answer):
     """A run that rests."""
 
     run_id: str
@@ -172,19 +109,19 @@ class RunOutcome(_Answer):
     """How it ended, or that it waits for somebody."""
     input: Any
     """Its input."""
-    steps: _Json
+    steps: JsonObject
     """The input, and the record of each step."""
     step_execution_path: list[str]
     """Steps of the workflow itself that have begun, in order."""
     result: Any = None
     """With status `success`."""
-    error: _Json | None = None
+    error: JsonObject | None = None
     """With status `failed`: name and message."""
     suspended: list[list[str]] = Field(default_factory=list[list[str]])
     """With status `suspended`: the paths of the steps that wait."""
-    suspend_payload: _Json = Field(default_factory=dict)
+    suspend_payload: JsonObject = Field(default_factory=dict)
     """With status `suspended`: what they tell."""
-    state: _Json | None = None
+    state: JsonObject | None = None
     """The state, if it was asked for at the start."""
     trace_id: str
     """Id of the trace that it belongs to."""
@@ -192,7 +129,7 @@ class RunOutcome(_Answer):
     """Id of its span in that trace."""
 
 
-class WholeRun(_Answer):
+class WholeRun(Answer):
     """All that is known of a run."""
 
     run_id: str
@@ -209,11 +146,11 @@ class WholeRun(_Answer):
     """Whether nothing happens until somebody from outside acts."""
     input: Any
     """Its input."""
-    steps: dict[str, _Json]
+    steps: dict[str, JsonObject]
     """Everything that has begun, by path."""
     result: Any = None
     """With status `success`."""
-    error: _Json | None = None
+    error: JsonObject | None = None
     """With status `failed`: why."""
     error_path: str = ""
     """With status `failed`: the path of the node whose failure it is."""
@@ -221,13 +158,13 @@ class WholeRun(_Answer):
     """With status `canceled`: the words of who canceled it."""
     suspended: list[str] = Field(default_factory=list[str])
     """Paths of the nodes that wait to be resumed."""
-    suspend_payload: _Json = Field(default_factory=dict)
+    suspend_payload: JsonObject = Field(default_factory=dict)
     """What these tell, by path."""
-    state: _Json | None = None
+    state: JsonObject | None = None
     """The state, if it was asked for at the start."""
 
 
-class RunRow(_Answer):
+class RunRow(Answer):
     """A run of a list, with what is recorded of it."""
 
     workflow_name: str
@@ -240,11 +177,11 @@ class RunRow(_Answer):
     """When it was recorded."""
     updated_at: str
     """When something happened to it last."""
-    snapshot: _Json
+    snapshot: JsonObject
     """Its state, steps and outcome; in a long list only its status."""
 
 
-class RunRows(_Answer):
+class RunRows(Answer):
     """A page of runs."""
 
     runs: list[RunRow]
@@ -253,14 +190,14 @@ class RunRows(_Answer):
     """How many there are on all pages; a lower bound from 10,000 on."""
 
 
-class Why(_Answer):
+class Why(Answer):
     """Why a run is where it is."""
 
     why: str
     """In words."""
 
 
-class Marked(_Answer):
+class Marked(Answer):
     """It is durable."""
 
     run_id: str
@@ -276,14 +213,14 @@ class Resumed(Marked):
     """Suspended items that somebody else had resumed meanwhile."""
 
 
-class Deliveries(_Answer):
+class Deliveries(Answer):
     """Calls of hooks that have not succeeded."""
 
-    deliveries: list[_Json]
+    deliveries: list[JsonObject]
     """The hook, the execution, how often it was tried, when it is due (null if given up), and why it failed."""
 
 
-class RunInfo(_Answer):
+class RunInfo(Answer):
     """A run as lists show it."""
 
     run_id: str
@@ -304,7 +241,7 @@ class RunInfo(_Answer):
     """Its tags."""
 
 
-class RunPage(_Answer):
+class RunPage(Answer):
     """A page of runs."""
 
     runs: list[RunInfo]
@@ -321,7 +258,7 @@ class Counts(RootModel[dict[str, dict[str, int]]]):
     """Numbers of runs by workflow and status."""
 
 
-class RunDetails(_Answer):
+class RunDetails(Answer):
     """A run as it is now."""
 
     run_id: str
@@ -336,15 +273,15 @@ class RunDetails(_Answer):
     """When something happened to it last."""
     status: _Status
     """What it does."""
-    suspended_paths: _Json
+    suspended_paths: JsonObject
     """Where in the graph it waits for somebody."""
-    resume_labels: _Json
+    resume_labels: JsonObject
     """What its suspensions call themselves."""
-    waiting_paths: _Json
+    waiting_paths: JsonObject
     """Nothing; kept for older clients."""
 
 
-class ScheduleInfo(_Answer):
+class ScheduleInfo(Answer):
     """A schedule. Times are milliseconds since 1970."""
 
     id: str
@@ -373,13 +310,13 @@ class ScheduleInfo(_Answer):
     """The input of its runs."""
     initial_state: Any = None
     """Their initial state."""
-    request_context: _Json
+    request_context: JsonObject
     """What all their steps can read."""
     resource_id: str | None = None
     """Whose runs they are."""
     tags: list[str]
     """Words to find them by."""
-    metadata: _Json
+    metadata: JsonObject
     """The author's data."""
     declared: bool
     """Whether it stands in the code of the workflow."""
@@ -399,7 +336,7 @@ class ScheduleInfo(_Answer):
     """When it was changed last, other than by firing."""
 
 
-class ScheduleList(_Answer):
+class ScheduleList(Answer):
     """Schedules in the order of their ids."""
 
     schedules: list[ScheduleInfo]
@@ -408,7 +345,7 @@ class ScheduleList(_Answer):
     """What asks for the next page; none if this is the last one."""
 
 
-class Claim(_Answer):
+class Claim(Answer):
     """A run that was asked for."""
 
     schedule_id: str
@@ -421,7 +358,7 @@ class Claim(_Answer):
     """Number of the trigger."""
 
 
-class Trigger(_Answer):
+class Trigger(Answer):
     """What became of one time of a schedule, or of several that were missed together."""
 
     id: str
@@ -448,7 +385,7 @@ class Trigger(_Answer):
     """Why there is no run, or not yet."""
 
 
-class TriggerList(_Answer):
+class TriggerList(Answer):
     """Triggers, the latest first."""
 
     triggers: list[Trigger]

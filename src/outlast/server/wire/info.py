@@ -53,6 +53,8 @@ def _head(workflow: CommittedWorkflow[Any, Any]) -> dict[str, JsonValue]:
         head["description"] = root.description
     if root.metadata:
         head["metadata"] = dict(root.metadata)
+    if workflow.limits:
+        head["limits"] = [rule.to_dict() for rule in workflow.limits]
     return head
 
 
