@@ -6,10 +6,12 @@ import asyncio
 import contextvars
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import pytest
 
@@ -36,6 +38,7 @@ BUILDER = Workflow("count", input=int, output=int).then(add_one)
 COUNT = BUILDER.commit()
 OTHER = BUILDER.commit().clone(id="other")
 UNCOMMITTED: Any = BUILDER
+NOBODY: Final = 65534
 
 
 async def test_app_must_be_entered(place: Place) -> None:
@@ -218,22 +221,37 @@ async def test_path_that_cannot_be_used_is_refused(tmp_path: Path, place_of: str
     assert not (tmp_path / "missing").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-@pytest.mark.parametrize("kind", ["directory", "file"])
-async def test_path_that_cannot_be_written_is_refused(tmp_path: Path, kind: str) -> None:
-    """3.5: the message says which permission is missing."""
-    path = tmp_path / "store.db"
-    async with Outlast([COUNT], store=path):
-        pass
-    target = tmp_path if kind == "directory" else path
-    mode = target.stat().st_mode
-    target.chmod(0o555)
+@contextmanager
+def as_ordinary_user(*paths: Path) -> Iterator[None]:
+    """Give paths to somebody whom permissions bind; root, who may write everywhere, becomes that user meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in paths:
+        os.chown(path, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
     try:
-        with pytest.raises(ConfigurationError, match="permissions"):
-            async with Outlast([COUNT], store=path):
-                pass
+        yield
     finally:
-        target.chmod(mode)
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+async def test_path_that_cannot_be_written_is_refused(kind: str) -> None:
+    """3.5: the message says which permission is missing."""
+    with TemporaryDirectory() as directory:  # one that everybody may enter, other than those of pytest
+        path = Path(directory) / "store.db"
+        async with Outlast([COUNT], store=path):
+            pass
+        target = path.parent if kind == "directory" else path
+        with as_ordinary_user(path.parent, *path.parent.iterdir()):
+            target.chmod(0o555)
+            try:
+                with pytest.raises(ConfigurationError, match="permissions"):
+                    async with Outlast([COUNT], store=path):
+                        pass
+            finally:
+                target.chmod(0o755)
 
 
 async def test_file_that_is_damaged_ends_in_a_store_error(tmp_path: Path) -> None:

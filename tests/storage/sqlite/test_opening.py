@@ -63,7 +63,7 @@ async def test_path_that_cannot_be_written_is_refused(
     path.touch()
     refused = tmp_path if locked == "directory" else path
     # The tests may run as root, who may write anywhere.
-    monkeypatch.setattr(schema.os, "access", lambda asked, _: Path(asked) != refused)
+    monkeypatch.setattr(schema.os, "access", lambda asked, _, **__: Path(asked) != refused)
 
     with pytest.raises(ConfigurationError, match="cannot be written by this user"):
         await open_and_close(path)

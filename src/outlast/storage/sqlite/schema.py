@@ -27,6 +27,8 @@ VERSION: Final = len(_MIGRATIONS)
 """The schema that this version of Outlast reads and writes."""
 
 _PATIENCE_S: Final = 30.0
+_KNOWS_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
+"""Whether the system tells what the user may do whom the process acts for, not only the one who started it."""
 
 
 class _Header(NamedTuple):
@@ -88,7 +90,7 @@ def _check_place(path: str) -> None:
         raise ConfigurationError(f"{path} is a directory; choose the path of a file")
     # The directory too, because the log and the locks lie beside the file.
     for needed in (parent, Path(path)):
-        if needed.exists() and not os.access(needed, os.W_OK):
+        if needed.exists() and not os.access(needed, os.W_OK, effective_ids=_KNOWS_EFFECTIVE_IDS):
             raise ConfigurationError(f"{needed} cannot be written by this user; change its permissions")
 
 
