@@ -10,7 +10,7 @@ SEED := 1
 JOBS := auto
 CORE := .venv/.core
 DEV := .venv/.dev
-PYTEST := OUTLAST_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED)
+PYTEST := OUTLAST_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED) --randomly-seed=$(SEED)
 
 # Tests start hundreds of interpreters; without bytecode each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
