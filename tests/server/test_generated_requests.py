@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from chance import first_seed
+
 HERE = Path(__file__).parent
 REQUESTS = int(os.environ.get("OUTLAST_REQUESTS", "2000"))
 MOST = 2_000
@@ -65,8 +67,10 @@ def test_generated_requests_find_no_fault(address: str, done: int):
     schema = schemathesis.openapi.from_url(f"{address}/api/openapi.json")
     operations = [each.ok() for each in schema.get_all_operations()]
     sent: Counter[str] = Counter()
+    first = first_seed() + done
 
     def send(operation: Any, most: int) -> None:
+        @hypothesis.seed(first + sent.total())  # others each time
         @hypothesis.settings(
             max_examples=most, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
         )
