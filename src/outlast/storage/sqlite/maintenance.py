@@ -17,6 +17,9 @@ __all__ = ["Maintenance"]
 
 _PAGES: Final = 2_000
 """How long the log may grow before it is checkpointed: 8 MB. Half of it costs a tenth of the throughput."""
+_LITTLE: Final = 32
+"""So few pages are copied again while writers go on."""
+_ROUNDS: Final = 10
 _PATIENCE_S: Final = 1.0
 
 
@@ -79,6 +82,7 @@ class Maintenance:
         if pages < _PAGES // 2:  # the guess was too high: nothing to gain from stopping the writers
             self._pages += pages
             return
+        self._catch_up(connection, pages)
         # Most of the log is copied. For the small rest the writers wait, so that the log can start from its beginning:
         # a file that is reused costs less than one that grows or is cut.
         with self._lock.held(within=_PATIENCE_S):
@@ -86,6 +90,18 @@ class Maintenance:
             if pages == copied:
                 # The first write after that syncs the new head of the log. This one does it, so no commit has to.
                 connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _catch_up(self, connection: sqlite3.Connection, pages: int) -> None:
+        """Copy what was written meanwhile until nothing was: then the writers need not wait for the disk.
+
+        Where much is written that never comes. There they wait for each other all the time, and this would only add.
+        """
+        for _ in range(_ROUNDS):
+            if self._pages > _LITTLE:
+                return
+            before, (pages, _) = pages, _copy_pages(connection)
+            if not 0 < pages - before <= _LITTLE:
+                return
 
 
 def _copy_pages(connection: sqlite3.Connection) -> tuple[int, int]:
