@@ -158,6 +158,35 @@ async def test_items_and_children_that_ended_well_are_kept(bench: Bench) -> None
     assert {path for path, count in world.calls.items() if count == 2} == again
 
 
+async def test_loop_goes_on_in_the_pass_that_failed(bench: Bench) -> None:
+    """12.3, 5.4: passes that ended are kept, with what they gave; `ctx.iteration_count` goes on counting."""
+    world = World()
+    counts: list[int | None] = []
+
+    @step
+    async def poll(x: int, ctx: StepContext) -> int:
+        world.calls[ctx.path] += 1
+        if world.is_broken and x == 3:
+            raise ConnectionError("down")
+        return x + 1
+
+    def is_enough(ctx: ReadContext[int]) -> bool:
+        counts.append(ctx.iteration_count)
+        return ctx.input == 5
+
+    workflow = Workflow("w", input=int, output=int).dountil(poll, is_enough).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow, 1)
+        assert (await started.result()).error_path == "poll#3"
+        world.is_broken = False
+
+        result = await started.restart()
+
+    assert (result.status, result.result, result.steps["poll#3"].payload) == ("success", 5, 3)
+    assert world.calls == {"poll#1": 1, "poll#2": 1, "poll#3": 2, "poll#4": 1}
+    assert counts == [1, 2, 3, 4]
+
+
 async def test_step_that_failed_after_it_was_resumed_gets_the_same_data(bench: Bench) -> None:
     """12.3: what somebody answered is not asked again."""
     seen: list[object] = []
@@ -228,7 +257,8 @@ async def test_restart_of_a_run_that_did_not_fail_is_refused(bench: Bench) -> No
         await entered.wait()
         suspended = await begin(app, asking)
         await suspended.result()
-        for run, status in ((running, "running"), (suspended, "suspended")):
+        pending = await begin(app, workflow, 1, delay=3600)
+        for run, status in ((running, "running"), (suspended, "suspended"), (pending, "pending")):
             with pytest.raises(RunStateError) as refused:
                 await run.restart()
             assert (refused.value.verb, refused.value.status) == ("restart", status)
