@@ -24,6 +24,7 @@ async def check(x: int) -> int:
 
 COUNT = Workflow("count", input=int, output=int).then(check).commit()
 ASK = Workflow("ask", input=int).wait_for("go", resume=int).commit()
+OTHER = COUNT.clone(id="other")
 STATEFUL = Workflow("stateful", input=int, output=int).then(check).commit()
 
 
@@ -87,6 +88,33 @@ async def test_list_is_narrowed_by_resource_tags_and_search(bench: Bench) -> Non
         assert ids(await app.list_runs(search="ada")) == ["south-1", "north-1"]
         assert ids(await app.list_runs(search="urgent")) == ["north-1"]
         assert (await app.list_runs(search="urgent")).runs[0].tags == ("fruit", "urgent")
+
+
+async def test_workflow_takes_the_conditions_that_the_app_takes(bench: Bench) -> None:
+    """17: `list_workflow_runs(status, resource_id, from_date, to_date, tags, search, after, per_page)`."""
+    async with bench.app(COUNT, OTHER) as app:
+        for run_id, workflow, number, resource_id, tags in (
+            ("north", COUNT, 1, "ada", ["red"]),
+            ("south", COUNT, -1, "eve", []),
+            ("other", OTHER, 1, "ada", ["red"]),
+        ):
+            run = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
+            await run.start(input_data=number, tags=tags)
+        first = await COUNT.list_workflow_runs(per_page=1)
+        later = datetime.now(UTC) + timedelta(hours=1)
+
+        assert sorted(ids(await COUNT.list_workflow_runs())) == ["north", "south"]
+        for conditions, found in (
+            ({"status": "failed"}, ["south"]),
+            ({"resource_id": "ada"}, ["north"]),
+            ({"from_date": later}, []),
+            ({"to_date": later - timedelta(days=1)}, []),
+            ({"tags": ["red"]}, ["north"]),
+            ({"search": "sou"}, ["south"]),
+        ):
+            assert ids(await COUNT.list_workflow_runs(**conditions)) == found, conditions  # type: ignore[arg-type]
+        second = await COUNT.list_workflow_runs(per_page=1, after=first.after)
+        assert sorted(ids(first) + ids(second)) == ["north", "south"]
 
 
 @pytest.mark.requires(Capability.TAG_PREFIXES)
