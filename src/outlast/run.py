@@ -375,6 +375,9 @@ class RunHandle(Repairable[Out_co]):
         context, raw = disclosed(sealer, partial(self._resumption, history, data, request_context, nodes))
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
+            now = await self._load()
+            if now.execution != history.execution:  # nobody resumed it: somebody let the run go on from elsewhere
+                raise RunStateError(self.run_id, "resume", now.status.value)
             raise ResumeConflictError(self.run_id, chosen[0].path)
         self._await_beyond(history, [(each.path, each.number) for each in chosen])
         self._skipped = tuple(each.path for each, is_mine in zip(chosen, is_taken, strict=True) if not is_mine)

@@ -13,7 +13,7 @@ import pytest
 
 from behaviour.bench import Bench, Clock
 from eventually import eventually
-from outlast import CommittedWorkflow, Outlast
+from outlast import CommittedWorkflow, Outlast, RunNotFoundError
 from outlast.core.record import Record
 from outlast.engines.base import GraphInFlight, StartRequest
 from outlast.engines.temporal import TemporalEngine
@@ -127,5 +127,8 @@ class TemporalBench(Bench):
 
     async def journal(self, run_id: str) -> list[Record]:
         async with self.app(worker=False) as app:
-            journal = await app._engine.open_journal(run_id)  # noqa: SLF001
+            try:
+                journal = await app._engine.open_journal(run_id)  # noqa: SLF001
+            except RunNotFoundError:
+                return []
             return list(await journal.load_records(after=0, limit=100_000, most_bytes=2**30))

@@ -316,6 +316,7 @@ async def test_restart_is_durable_and_any_worker_picks_it_up(bench: Bench) -> No
     assert (result.status, result.execution) == ("success", 1)
 
 
+@pytest.mark.requires(Capability.ENDING_WITHOUT_WORKER)
 async def test_pending_execution_can_be_canceled_and_restarted(bench: Bench) -> None:
     """10, 12.3: an execution that no worker has begun ends at once; the next one goes on from the same place."""
     world = World()

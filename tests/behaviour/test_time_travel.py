@@ -272,6 +272,7 @@ async def test_item_that_a_list_does_not_have_is_refused_also_on_a_run_that_neve
     assert (result.status, result.result) == ("success", [8, 2])
 
 
+@pytest.mark.requires(Capability.PENDING_RECORDS)
 async def test_recorded_run_that_never_ran_begins_at_the_target(bench: Bench) -> None:
     """2.1, 12.3: a run that was recorded to be started later may begin anywhere, once."""
     async with bench.app(NESTED) as app:

@@ -225,10 +225,10 @@ class Activities:
         """Return what makes the span of an attempt the current one of a body; None without tracing."""
         if self._tracer is None:
             return None
-        run = run_trace(task.run_id, 0, task.tracing, is_sampled=self._is_sampled(task))
+        run = run_trace(task.run_id, task.execution, task.tracing, is_sampled=self._is_sampled(task))
         is_hook = task.path == ON_START_PATH
         call = (task.attempt, task.suspensions)
-        place = run if is_hook else attempt_trace(run, task.run_id, 0, task.path, call=call)
+        place = run if is_hook else attempt_trace(run, task.run_id, task.execution, task.path, call=call)
         return partial(self._tracer.enter, place)
 
     def _find_function(self, workflow_id: str, reference: str) -> Function | None:
@@ -265,7 +265,7 @@ class Activities:
             run_id=task.run_id,
             workflow_id=task.scope,
             resource_id=task.resource_id,
-            execution=0,
+            execution=task.execution,
             request_context=task.request_context,
             tracing=task.tracing,
             is_sampled=self._is_sampled(task),
@@ -335,7 +335,7 @@ class Activities:
             run_id=asks.run_id,
             workflow_id=ask.scope,
             resource_id=asks.resource_id,
-            execution=0,
+            execution=asks.execution,
             request_context=asks.request_context,
             tracing=asks.tracing,
             is_sampled=self._is_sampled(asks),

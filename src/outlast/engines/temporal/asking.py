@@ -44,8 +44,12 @@ class Asker:
         return was_taken
 
 
-async def ask_directly(handle: WorkflowHandle[Any, Any], request_id: str, message: bytes) -> bool | None:
-    """Ask, and return whether it was taken; None if no worker answered, so that it must be left as a signal.
+async def ask_directly(
+    handle: WorkflowHandle[Any, Any], request_id: str, message: bytes, *, name: str = TAKE
+) -> bool | None:
+    """Ask by the update of this name, and return whether it was taken; None if no worker answered.
+
+    Then it must be left as a signal.
 
     A worker may take it although nobody hears of that. A signal with the same id that comes later changes nothing: of
     several requests under one topic the first counts, and it has this id.
@@ -55,7 +59,7 @@ async def ask_directly(handle: WorkflowHandle[Any, Any], request_id: str, messag
     """
     asking = asyncio.create_task(
         cast("Any", handle).execute_update(
-            TAKE, raw_value(message), id=request_id, result_type=RawValue, rpc_timeout=_PATIENCE
+            name, raw_value(message), id=request_id, result_type=RawValue, rpc_timeout=_PATIENCE
         ),
         name="outlast ask",
     )

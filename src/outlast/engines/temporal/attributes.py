@@ -7,6 +7,7 @@ anything but lists.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -15,15 +16,18 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 from outlast.core.status import RunStatus
 from outlast.errors import PayloadTooLargeError
+from outlast.instant import from_ms
 
 __all__ = [
     "CREATED",
+    "EXECUTION",
     "GRAPH",
     "REGISTERED",
     "RESOURCE",
     "STATUS",
     "TAGS",
     "attributes_of",
+    "later",
     "plain",
     "read_plain",
     "shown_status",
@@ -39,6 +43,8 @@ GRAPH: Final = SearchAttributeKey.for_keyword("OutlastGraph")
 """Fingerprint of the graph that it is on."""
 CREATED: Final = SearchAttributeKey.for_datetime("OutlastCreatedAt")
 """When it was started, if it went on in another workflow since."""
+EXECUTION: Final = SearchAttributeKey.for_int("OutlastExecution")
+"""Which execution of the run this is, if it is not the first."""
 
 _KEYWORD: Final = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 REGISTERED: Final[Mapping[str, IndexedValueType.ValueType]] = {
@@ -47,6 +53,7 @@ REGISTERED: Final[Mapping[str, IndexedValueType.ValueType]] = {
     TAGS.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
     GRAPH.name: _KEYWORD,
     CREATED.name: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+    EXECUTION.name: IndexedValueType.INDEXED_VALUE_TYPE_INT,
 }
 """Names and types, as a namespace must know them."""
 
@@ -86,6 +93,12 @@ def attributes_of(
     if words:
         found.append(SearchAttributePair(TAGS, words))
     return TypedSearchAttributes(found)
+
+
+def later(created_at_ms: int, execution: int) -> list[SearchAttributePair[datetime] | SearchAttributePair[int]]:
+    """Return what a workflow is started with beside that in which a run goes on, or its next execution begins."""
+    created = SearchAttributePair(CREATED, from_ms(created_at_ms))
+    return [created, SearchAttributePair(EXECUTION, execution)] if execution else [created]
 
 
 def shown_status(status: RunStatus, *, wait_ms: int) -> RunStatus:

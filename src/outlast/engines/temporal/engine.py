@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -17,10 +18,9 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventFilterType
-from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
-from outlast.core.events import Fact
+from outlast.core.events import Fact, RunStarted
 from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededStart, Standing, StartRequest
@@ -35,11 +35,14 @@ from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
 from outlast.engines.temporal.keys import Keys
 from outlast.engines.temporal.lacks import lacking
-from outlast.engines.temporal.lists import Lists, is_about_attributes
+from outlast.engines.temporal.launching import bare_start, checked, launch
+from outlast.engines.temporal.lists import Lists
 from outlast.engines.temporal.messages import Request, Start
+from outlast.engines.temporal.opening import records_of
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import Reading, is_missing
+from outlast.engines.temporal.reopening import Reopener
 from outlast.engines.temporal.tries import with_tries
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import (
@@ -49,12 +52,14 @@ from outlast.errors import (
     StoreUnavailableError,
 )
 from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.document import graph_to_json
+from outlast.graph.nodes import Graph
 from outlast.sealing import Sealer
 from outlast.storage.identity import request_to_cancel
 from outlast.storage.keeping import refuse_to_delete
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
-from outlast.values import decode
+from outlast.values import decode, encode
 
 __all__ = ["BoundEngine"]
 
@@ -120,30 +125,16 @@ class BoundEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Start a workflow; the server has it on disk when this returns."""
-        message, delay_ms, ready_at_ms = self._message_of(request)
-        attributes = self._lists.attributes_of(request, is_delayed=bool(delay_ms))
-
-        async def start_with(attributes: TypedSearchAttributes | None) -> None:
-            await self._connected.start_workflow(
-                request.workflow.id,
-                raw_value(message),
-                id=self._place.prefix + request.run_id,
-                task_queue=self._place.task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                start_delay=timedelta(milliseconds=delay_ms) if delay_ms else None,
-                memo={_STARTS_AT: ready_at_ms} if delay_ms else None,
-                search_attributes=attributes,
-                rpc_timeout=_RPC,
-            )
-
+        start, ready_at_ms = self._start_of(request)
         with translated(request.run_id):
-            try:
-                await start_with(attributes)
-            except RPCError as error:
-                if attributes is None or not is_about_attributes(error):
-                    raise
-                await start_with(None)  # nobody must wait for lists
+            await launch(
+                self._connected,
+                self._place,
+                start,
+                workflow_id=request.workflow.id,
+                attributes=self._lists.attributes_of(request, is_delayed=bool(start.delay_ms)),
+                memo={_STARTS_AT: ready_at_ms} if start.delay_ms else None,
+            )
 
     def _check(self, request: StartRequest) -> None:
         """Refuse what cannot be started, before anything is recorded.
@@ -152,44 +143,39 @@ class BoundEngine:
             UnsupportedByEngineError: It needs what this engine lacks.
             PayloadTooLargeError: It is larger than what the server takes.
         """
-        _, delay_ms, _ = self._message_of(request)
-        self._lists.attributes_of(request, is_delayed=bool(delay_ms))
+        start, _ = self._start_of(request)
+        checked(start)
+        self._lists.attributes_of(request, is_delayed=bool(start.delay_ms))
 
-    def _message_of(self, request: StartRequest) -> tuple[bytes, int, int | None]:
-        """Return the message that starts a run, how long it is to wait, and when it may start."""
+    def _start_of(self, request: StartRequest) -> tuple[Start, int | None]:
+        """Return what a run is started with, and when it may start."""
         tracer = self._tracer
         if tracer is not None:
             request = request.placed(tracer.current())
         if request.flow is not None:
             raise lacking(Capability.PRIORITIES)
-        largest = largest_message(self._connected.data_converter)
         now_ms = self._options.now_ms()
         ready_at_ms = request.ready_at_ms(now_ms)
         delay_ms = 0 if ready_at_ms is None else max(0, ready_at_ms - now_ms)
-        start = Start(
-            run_id=request.run_id,
+        start = replace(
+            self._bare_start(request.run_id, request.workflow.graph, request.workflow.document),
             resource_id=request.resource_id,
             request_context=request.request_context,
             state=request.state,
             include_state=request.include_state,
-            max_recoveries=request.workflow.graph.root.max_recoveries or self._options.max_recoveries,
-            grace_ms=self._options.grace // timedelta(milliseconds=1),
-            lease_ms=self._options.lease // timedelta(milliseconds=1),
             delay_ms=delay_ms,
             start_within_ms=request.start_within_ms,
             per_step=request.per_step,
             tags=request.tags,
             tracing=request.tracing,
             is_traced=tracer is not None and tracer.is_sampled(request.run_id, request.workflow.id, request.tracing),
-            hook_delay_ms=self._options.hook_delay // timedelta(milliseconds=1),
-            graph=request.workflow.document,
             input=request.input,
-            largest=largest,
         )
-        message = start.to_bytes()
-        if len(message) > largest:
-            raise PayloadTooLargeError("the start of the run, with its graph", len(message), largest)
-        return message, delay_ms, ready_at_ms
+        return start, ready_at_ms
+
+    def _bare_start(self, run_id: str, graph: Graph, document: bytes) -> Start:
+        largest = largest_message(self._connected.data_converter)
+        return bare_start(self._options, run_id, graph, document, largest=largest)
 
     @property
     def schedules(self) -> ScheduleDesk:
@@ -288,12 +274,34 @@ class BoundEngine:
         return TemporalJournal(run_id, history.graph, partial(self._reading, run_id))
 
     async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
-        """Refuse: a workflow that has ended does not go on."""
-        raise lacking(Capability.REWINDING)
+        """Open the next execution of a run that rests."""
+        opening = records_of(facts(self._options.now_ms()), after=history.head, execution=execution)
+        return await Reopener(self._connected, self._place, self._lists, self._read).reopen(history, opening)
 
     async def start_seeded(self, request: SeededStart) -> None:
-        """Refuse, as `reopen` is."""
-        raise lacking(Capability.REWINDING)
+        """Start a workflow whose run begins at another place than the start."""
+        if request.flow is not None:
+            raise lacking(Capability.PRIORITIES)
+        workflow_id, document = request.graph.workflow_id, encode(graph_to_json(request.graph))
+        facts = request.facts(self._options.now_ms())
+        began = next(event for event, _ in facts if isinstance(event, RunStarted))
+        tracer = self._tracer
+        start = replace(
+            self._bare_start(request.run_id, request.graph, document),
+            resource_id=request.resource_id,
+            request_context=began.request_context,
+            tracing=began.tracing,
+            is_traced=tracer is not None and tracer.is_sampled(request.run_id, workflow_id, began.tracing),
+            opening=records_of(facts, after=0, execution=0),
+        )
+        with translated(request.run_id):
+            await launch(
+                self._connected,
+                self._place,
+                start,
+                workflow_id=workflow_id,
+                attributes=self._lists.attributes_of_next(start, self._options.now_ms(), 0),
+            )
 
     async def delete_run(self, run_id: str) -> None:
         """Delete a run that has ended, with all the workflows in which it went on; its id can be started again."""

@@ -15,14 +15,14 @@ from datetime import timedelta
 from typing import Final, NamedTuple, NoReturn
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy, SearchAttributePair
+from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from outlast.core.commands import RunHook, RunStep
 from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Calling
-from outlast.engines.temporal.attributes import CREATED, STATUS
-from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told
+from outlast.engines.temporal.attributes import STATUS, later
+from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told, carried_of
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.pace import Pace
@@ -31,10 +31,22 @@ from outlast.engines.temporal.payloads import late_value, message_of, raw_value
 from outlast.engines.temporal.said import Said
 from outlast.engines.temporal.tidings import Errand, Tiding
 from outlast.graph.document import UnknownGraphError
-from outlast.instant import from_ms, to_ms
+from outlast.instant import to_ms
 from outlast.values import encode
 
-__all__ = ["ASK", "FIND", "NOT_AWAITED", "REQUEST", "RUN_CANCELED", "RUN_FAILED", "SAID", "TAKE", "TELL", "OutlastRun"]
+__all__ = [
+    "ASK",
+    "FIND",
+    "NOT_AWAITED",
+    "REOPEN",
+    "REQUEST",
+    "RUN_CANCELED",
+    "RUN_FAILED",
+    "SAID",
+    "TAKE",
+    "TELL",
+    "OutlastRun",
+]
 
 ASK: Final = "outlast:ask"
 """Type of the activity that answers questions: a local one, unless a function may wait for something."""
@@ -46,6 +58,8 @@ TAKE: Final = "outlast:take"
 """Name of the update by which outsiders ask the same and hear at once whether it was taken."""
 SAID: Final = "outlast:said"
 """Name of the signal by which workers hand over what bodies say while they run."""
+REOPEN: Final = "outlast:reopen"
+"""Name of the update that opens the next execution of a run that rests, while its workflow is open."""
 NOT_AWAITED: Final = "NotAwaited"
 """Type of the failure with which that is refused when nothing waits for it (any more)."""
 FIND: Final = "outlast:find"
@@ -97,6 +111,7 @@ class OutlastRun:
         self._handles: dict[str, workflow.ActivityHandle[RawValue]] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._move_to: bytes | None = None
+        self._reopened: Start | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: int | None = None
         self._lease = timedelta(milliseconds=self._ledger.start.lease_ms)
@@ -163,8 +178,29 @@ class OutlastRun:
             isinstance(each.inbound, Requested) and each.inbound.request.topic == request.topic
             for each in self._inbound
         )
-        if request is None or not is_first or not self._ledger.awaits(request):
+        if request is None or not is_first or self._reopened is not None or not self._ledger.awaits(request):
             raise ApplicationError("nothing waits for this any more", type=NOT_AWAITED, non_retryable=True)
+
+    @workflow.update(name=REOPEN)
+    async def reopen(self, message: RawValue) -> RawValue:
+        """Let the next execution begin, in another workflow; what is asked from now on is asked of that one."""
+        self._reopened = self._check_rest(message)
+        self._inbound.clear()  # of a run that has ended: nothing becomes of it
+        return raw_value(b"true")
+
+    @reopen.validator
+    def check_reopening(self, message: RawValue) -> None:
+        """Refuse, if the run does not rest as it was read, or something is asked of it."""
+        self._check_rest(message)
+
+    def _check_rest(self, message: RawValue) -> Start:
+        start, ledger = Start.from_bytes(message_of(message)), self._ledger
+        is_quiet = ledger.is_over or not (self._inbound or ledger.calling or ledger.asked)
+        is_ours = ledger.has_begun and self._reopened is None and not ledger.is_draining
+        is_at = ledger.head == start.opening[0].seq - 1
+        if not (is_quiet and is_ours and is_at and ledger.status.is_rest):
+            raise ApplicationError("the run went on meanwhile", type=NOT_AWAITED, non_retryable=True)
+        return start
 
     @workflow.query(name=FIND)
     def find(self, message: RawValue) -> RawValue:
@@ -190,6 +226,8 @@ class OutlastRun:
         self._show(ledger.listed_status())
         while not ledger.is_over:
             await self._until_something_comes()
+            if self._reopened is not None:
+                break
             first = self._inbound[0]
             batch = [each.inbound for each in self._inbound if each.place == first.place]
             del self._inbound[: len(batch)]
@@ -206,11 +244,18 @@ class OutlastRun:
                 reason = "the history is full, and what the run still needs is too large to go on in another workflow"
                 raise ApplicationError(reason, type="HistoryTooLongError", non_retryable=True)
         await self._until_all_are_told()
-        await self._make_room(self._result())
+        if self._reopened is None:
+            await self._make_room(self._result())
+        if self._reopened is not None:  # also if that was asked for a moment ago
+            message = self._reopened.to_bytes()
+            await self._make_room(message)
+            self._move_to = self._carry(message)
 
     async def _until_something_comes(self) -> None:
         if not self._inbound:
-            await workflow.wait_condition(lambda: bool(self._inbound) or self._fault is not None)
+            await workflow.wait_condition(
+                lambda: bool(self._inbound) or self._fault is not None or self._reopened is not None
+            )
             self._pace.begin()
         if self._fault is not None:
             raise self._fault
@@ -227,13 +272,8 @@ class OutlastRun:
 
     def _carry(self, message: bytes) -> bytes:
         """Take along what came and is not folded yet: the server will not tell it to the next workflow."""
-        carried: list[Request] = []
-        for each in self._inbound:
-            if isinstance(each.inbound, Requested):
-                carried.append(each.inbound.request)
-            elif isinstance(each.inbound, Canceled):
-                carried.append(Request("", "cancel", "", encode({"reason": each.inbound.reason})))
-        return replace(Start.from_bytes(message), carried=tuple(carried)).to_bytes() if carried else message
+        carried = tuple(each.request for each in carried_of([each.inbound for each in self._inbound]))
+        return replace(Start.from_bytes(message), carried=carried).to_bytes() if carried else message
 
     async def _follow_up(self) -> None:
         """Do what the ledger says must be done."""
@@ -367,8 +407,9 @@ class OutlastRun:
         """Go on in another workflow. Lists show the run once, with the time at which it was started."""
         if self._shown is None:
             workflow.continue_as_new(raw_value(message))
-        created = SearchAttributePair(CREATED, from_ms(self._ledger.created_at_ms))
-        known = workflow.info().typed_search_attributes.updated(created)  # pyright: ignore[reportUnknownMemberType]
+        state, opened = self._ledger.state, self._reopened
+        pairs = later(self._ledger.created_at_ms, state.execution if opened is None else opened.opening[-1].execution)
+        known = workflow.info().typed_search_attributes.updated(*pairs)  # pyright: ignore[reportUnknownMemberType]
         workflow.continue_as_new(raw_value(message), search_attributes=known)
 
     @property

@@ -7,9 +7,22 @@ from collections.abc import Sequence
 from outlast.core.commands import Evaluate, RunHook, RunStep
 from outlast.core.events import Fact, RunCrashed, StepStarted
 from outlast.engines.outcomes import Calling
+from outlast.engines.perform import Raised
 from outlast.engines.temporal.said import Said, Uttered
+from outlast.failures import FailureInfo
 
-__all__ = ["Hearing"]
+__all__ = ["Hearing", "attempt_of", "call_lost"]
+
+
+def attempt_of(command: Calling) -> int:
+    """Return the attempt of a call; 0 where attempts mean nothing."""
+    return command.attempt if isinstance(command, RunStep) else 0
+
+
+def call_lost(path: str) -> Raised:
+    """Return what becomes of a call that Temporal itself ended."""
+    message = f"Temporal gave up the call of '{path}'; its history says why"
+    return Raised(FailureInfo(type="CallLostError", message=message, is_retryable=False))
 
 
 class Hearing:
@@ -59,6 +72,5 @@ class Hearing:
             if number > restarts - (crashes - known_crashes):
                 facts.append((RunCrashed(at_ms, ends), None))
             if not ends and not isinstance(command, Evaluate | RunHook):
-                attempt = command.attempt if isinstance(command, RunStep) else 0
-                facts.append((StepStarted(at_ms, command.path, attempt, is_recovered=True), None))
+                facts.append((StepStarted(at_ms, command.path, attempt_of(command), is_recovered=True), None))
         return facts

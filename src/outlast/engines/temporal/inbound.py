@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias, assert_never
 
 from outlast.engines.temporal.messages import Reply, Request
 from outlast.engines.temporal.said import Said
 from outlast.immutable import immutable
+from outlast.values import encode
 
-__all__ = ["Canceled", "Heard", "Inbound", "Lost", "Rang", "Requested", "Told", "rank_of"]
+__all__ = ["Canceled", "Heard", "Inbound", "Lost", "Rang", "Requested", "Told", "carried_of", "rank_of"]
 
 
 @immutable
@@ -77,3 +79,14 @@ def rank_of(inbound: Inbound) -> int:
             return 4
         case _:
             assert_never(inbound)
+
+
+def carried_of(inbound: Sequence[Inbound]) -> list[Requested]:
+    """Return what is taken along when the run goes on in another workflow: what outsiders asked."""
+    carried: list[Requested] = []
+    for each in inbound:
+        if isinstance(each, Requested):
+            carried.append(each)
+        elif isinstance(each, Canceled):
+            carried.append(Requested(Request("", "cancel", "", encode({"reason": each.reason}))))
+    return carried

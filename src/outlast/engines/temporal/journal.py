@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import islice
+from typing import Final
 
 from temporalio.service import RPCError
 
@@ -13,6 +15,9 @@ from outlast.engines.temporal.reading import Reading, is_cut_off
 from outlast.graph.nodes import Graph
 
 __all__ = ["TemporalJournal"]
+
+_LOOK_AGAIN: Final = 1.0
+"""Seconds until somebody who follows a run that has ended looks whether another execution was opened."""
 
 
 class TemporalJournal:
@@ -56,9 +61,9 @@ class TemporalJournal:
     async def wait(self, *, after: int, follow: bool) -> bool:
         """Wait until there is an event with `seq` over `after`; False if the run has ended and there is none."""
         with translated(self._run_id):
-            return await self._wait(after)
+            return await self._wait(after, follow=follow)
 
-    async def _wait(self, after: int) -> bool:
+    async def _wait(self, after: int, *, follow: bool) -> bool:
         while len(self._reading.records) <= after:
             if self._pages is None:
                 self._reading = self._read_anew()
@@ -69,8 +74,14 @@ class TemporalJournal:
                 self._pages = None
                 if not is_cut_off(error):
                     raise
-            except StopAsyncIteration:  # nothing opens another execution of a run that ended here
-                return False
+            except StopAsyncIteration:
+                self._pages = None
+                self._reading = self._read_anew()
+                await self._reading.read()
+                if len(self._reading.records) <= after:  # else another execution was opened meanwhile
+                    if not follow:
+                        return False
+                    await asyncio.sleep(_LOOK_AGAIN)
             except BaseException:
                 self._pages = None  # what was interrupted cannot go on
                 raise

@@ -16,7 +16,6 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.TAG_PREFIXES: "search with the beginning of a run id or resource id, or with a whole tag",
     Capability.START_ORDER: "the server lists open runs first, then those that ended last; narrow lists by time",
     Capability.RETENTION: "the namespace decides how long finished runs are kept",
-    Capability.REWINDING: "start a new run",
     Capability.SILENCING: "what bodies say is a part of the history of their run, and kept as long",
     Capability.IDLENESS: "runs go on with other workers, so no process knows when all of them have ended",
     Capability.WORKER_INSIGHT: "the server knows which workers listen, and nothing of what they have",

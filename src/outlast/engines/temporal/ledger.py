@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, assert_never, cast
+from typing import Final, assert_never
 
 from outlast.core.advance import apply, decide, reissue
 from outlast.core.codec import encode_event
@@ -37,6 +37,7 @@ from outlast.core.events import (
     HookStarted,
     RunGivenUp,
     RunPaused,
+    RunRewound,
     SleepStarted,
     StepCanceled,
     StepResumed,
@@ -45,27 +46,28 @@ from outlast.core.events import (
 )
 from outlast.core.record import Record
 from outlast.core.ref import Ref, Resolver
-from outlast.core.snapshot import seqs_in, state_from_json, state_to_json
 from outlast.core.state import RunState
 from outlast.core.status import RunStatus
-from outlast.engines.answers import Side, close_block, finish, open_block
+from outlast.engines.answers import Side
 from outlast.engines.asking import fact_asked_for
-from outlast.engines.outcomes import Calling, collected, fact_of
+from outlast.engines.outcomes import Calling, fact_of
 from outlast.engines.perform import Aborted, Raised
 from outlast.engines.temporal.alarms import earliest_due
 from outlast.engines.temporal.attributes import shown_status
-from outlast.engines.temporal.hearing import Hearing
+from outlast.engines.temporal.blocks import closed
+from outlast.engines.temporal.hearing import Hearing, attempt_of, call_lost
 from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
-from outlast.engines.temporal.packing import pack, unpack
+from outlast.engines.temporal.moving import Moved, pack_snapshot, unpack_snapshot
+from outlast.engines.temporal.opening import facts_of
 from outlast.engines.temporal.questions import Question, declares, make_asks
 from outlast.engines.temporal.said import Said
-from outlast.engines.temporal.tasks import make_hook_task, make_task, start_event
+from outlast.engines.temporal.tasks import make_hook_task, make_task, start_event, with_entries
 from outlast.engines.temporal.tidings import Tidings
 from outlast.errors import PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.document import graph_from_json
-from outlast.values import JsonValue, decode, encode
+from outlast.values import decode, encode
 
 __all__ = ["MOST_CALLS", "Ledger"]
 
@@ -98,7 +100,9 @@ class Ledger:
         self.request_context = encode(dict(start.request_context))
         self.created_at_ms = 0
         self.has_begun = False
-        """Whether a worker has taken the run."""
+        """Whether the workflow that has the run now has begun."""
+        self.is_untaken = False
+        """Whether no worker has taken the run since it was started, or since its next execution was opened."""
         self._payloads: dict[int, bytes] = {}
         self.values = Resolver(self._payloads)
         self._queue: deque[str] = deque()
@@ -117,7 +121,7 @@ class Ledger:
     @property
     def status(self) -> RunStatus:
         """What the run is doing."""
-        return self.state.status() if self.has_begun or self.state.last_seq > 1 else RunStatus.PENDING
+        return RunStatus.PENDING if self.is_untaken else self.state.status()
 
     def listed_status(self) -> RunStatus:
         """Return the status that lists show."""
@@ -139,18 +143,18 @@ class Ledger:
 
     def open(self, at_ms: int) -> None:
         """Record that the run was started."""
-        self.created_at_ms = at_ms
-        event = start_event(self.start, self.state.graph.root.timeout_ms, at_ms)
-        self._commands.extend(self._fold(event, self.start.input))
+        start = self.start
+        if start.opening:
+            self.created_at_ms = start.opening[0].at_ms
+            self.reopen(start.opening)
+            return
+        self.created_at_ms, self.is_untaken = at_ms, True
+        event = start_event(start, self.state.graph.root.timeout_ms, at_ms)
+        self._commands.extend(self._fold(event, start.input))
 
     def begin(self, now_ms: int, *, is_full: bool = False) -> None:
-        """Do what comes first, because a worker has taken the run.
-
-        Args:
-            now_ms: When.
-            is_full: Whether the history of this workflow is so long that the run should go on in another one.
-        """
-        self.has_begun = True
+        """Do what comes first, because a worker has taken the run; `is_full` says that the history is long already."""
+        self.take()
         self._note_fullness(is_full=is_full)
         self._now_ms = max(now_ms, self.state.last_at_ms)
         commands, self._commands = self._commands, []
@@ -200,23 +204,17 @@ class Ledger:
         """
         if not self.is_draining or self.calling or self.is_over:
             return None
-        seqs = [seq for seq in seqs_in(self.state) if seq in self._payloads]
-        header: dict[str, JsonValue] = {
-            "state": state_to_json(self.state),
-            "seqs": cast("list[JsonValue]", seqs),
-            "created_at_ms": self.created_at_ms,
-            "told_until": self.tidings.told_until,
-        }
-        if self.hearing.said:
-            header |= {"head": self.head, "said": self.hearing.said}
-        snapshot = pack(header, self.request_context, *(self._payloads[seq] for seq in seqs))
-        message = replace(self.start, snapshot=snapshot, carried=()).to_bytes()
+        message = replace(self.start, snapshot=pack_snapshot(self.moved()), opening=(), carried=()).to_bytes()
         if len(message) <= self.start.largest:
             return message
         self.is_draining = False
         self._stays_until = self.state.last_seq + _STAY
         self._advance(self._next_calls())
         return None
+
+    def take(self) -> None:
+        """Note that the workflow has begun, or has ended without."""
+        self.has_begun, self.is_untaken = True, False
 
     def move(self) -> None:
         """Go on in another workflow: what is open and not in flight is issued once more."""
@@ -229,14 +227,33 @@ class Ledger:
             self.is_draining = True
 
     def _restore(self, snapshot: bytes) -> None:
-        header, (request_context, *payloads) = unpack(snapshot)
-        self.state = state_from_json(self.state.graph, cast("dict[str, JsonValue]", header["state"]))
-        self.request_context = request_context
-        self.created_at_ms = cast("int", header["created_at_ms"])
-        self.head = cast("int", header.get("head", self.state.last_seq))
-        self.hearing = Hearing(cast("int", header.get("said", 0)))
-        self._told_until = cast("int", header.get("told_until", 0))
-        self._payloads.update(zip(cast("list[int]", header["seqs"]), payloads, strict=True))
+        moved = unpack_snapshot(self.state.graph, snapshot, self.start.opening)
+        self.state = moved.state
+        self.request_context = moved.request_context
+        self.created_at_ms = moved.created_at_ms
+        self._told_until = moved.told_until
+        self.head = moved.head
+        self.hearing = Hearing(moved.said)
+        self._payloads.update(moved.payloads)
+        self.move()
+
+    def moved(self) -> Moved:
+        """Return with what the run goes on elsewhere."""
+        told, said = self.tidings.told_until, self.hearing.said
+        return Moved(self.state, self.request_context, self.created_at_ms, told, self.head, said, self._payloads)
+
+    def reopen(self, opening: Sequence[Record]) -> None:
+        """Record the events with which an execution begins elsewhere than at the start.
+
+        Raises:
+            UnknownMessageError: A newer version wrote one of them.
+        """
+        for event, payload in facts_of(opening):
+            self._fold(event, payload)
+            if isinstance(event, RunRewound):
+                self.request_context = with_entries(self.request_context, event.request_context)
+        self.hearing = Hearing(self.hearing.said)
+        self.is_untaken = True
         self.move()
 
     def close(self, failure: FailureInfo | None, at_ms: int) -> None:
@@ -293,7 +310,8 @@ class Ledger:
         seq = self.head = self.head + 1
         if payload is not None:
             self._payloads[seq] = payload
-        self.records.append(encode_event(event, seq=seq, execution=0, payload=payload))
+        execution = event.execution if isinstance(event, RunRewound) else self.state.execution
+        self.records.append(encode_event(event, seq=seq, execution=execution, payload=payload))
         apply(self.state, seq, event)
         return decide(self.state)
 
@@ -345,7 +363,7 @@ class Ledger:
             self.asked.append(Question(command))
         else:
             self._verdict = None
-            facts.append(self._closed(command))
+            facts.append(closed(self, command, self._now_ms))
 
     def _call(self, command: RunStep, facts: deque[Fact]) -> None:
         message = make_task(self, command)
@@ -362,19 +380,6 @@ class Ledger:
             self.calling[command.path] = command
             self._to_call.append((command, message))
 
-    def _closed(self, command: OpenBlock | CloseBlock | FinishRun) -> Fact:
-        now = self._now_ms
-        match command:
-            case OpenBlock():
-                return open_block(self, command, now), None
-            case CloseBlock():
-                event = close_block(self, command, now)
-                return event, collected(self, command.path, getattr(event, "failure", None), command)
-            case FinishRun():
-                return finish(self, command, now), None
-            case _:
-                assert_never(command)
-
     def _answer(self, command: RunMap | Evaluate | OpenBlock | CloseBlock | FinishRun, reply: Reply) -> list[Fact]:
         outcome = reply.outcome
         if isinstance(command, RunMap | Evaluate):
@@ -387,7 +392,7 @@ class Ledger:
                 raise TypeError(message)
             return [fact_of(self, command, outcome, self._now_ms)]
         self._verdict = outcome.failure if isinstance(outcome, Raised) else None
-        return [self._closed(command)]
+        return [closed(self, command, self._now_ms)]
 
     def _facts_of(self, inbound: Inbound) -> list[Fact]:
         match inbound:
@@ -433,7 +438,7 @@ class Ledger:
         self.head += 1
         self.hearing.said += 1
         if self._is_read:
-            self.records.append(record._replace(seq=self.head))
+            self.records.append(record._replace(seq=self.head, execution=self.state.execution))
 
     def _answered(self, path: str) -> Calling | None:
         """Return the call that ends; None if nobody waits for it any more."""
@@ -441,7 +446,7 @@ class Ledger:
         return command if command is not None and isinstance(self.state.open.get(path), type(command)) else None
 
     def _outcome(self, command: Calling, reply: Reply, at: int) -> list[Fact]:
-        canceled: Fact = (StepCanceled(at, command.path, _attempt_of(command)), None)
+        canceled: Fact = (StepCanceled(at, command.path, attempt_of(command)), None)
         match reply.outcome:
             case "poison" | "fits" | "elsewhere":
                 return []
@@ -457,10 +462,8 @@ class Ledger:
         if command is None:
             return []
         if self.state.is_canceling and not isinstance(command, Evaluate | RunHook):
-            return [(StepCanceled(self._now_ms, path, _attempt_of(command)), None)]
-        message = f"Temporal gave up the call of '{path}'; its history says why"
-        failure = FailureInfo(type="CallLostError", message=message, is_retryable=False)
-        return [fact_of(self, command, Raised(failure), self._now_ms)]
+            return [(StepCanceled(self._now_ms, path, attempt_of(command)), None)]
+        return [fact_of(self, command, call_lost(path), self._now_ms)]
 
     def _next_calls(self) -> deque[Fact]:
         """Call the steps that waited longest, as far as there are places."""
@@ -477,9 +480,8 @@ class Ledger:
         if fact is None:
             return []
         event = fact[0]
-        if isinstance(event, StepResumed) and event.request_context:
-            known = decode(self.request_context)
-            self.request_context = encode({**(known if isinstance(known, dict) else {}), **event.request_context})
+        if isinstance(event, StepResumed):
+            self.request_context = with_entries(self.request_context, event.request_context)
         return [fact]
 
     def _canceled(self, reason: str | None) -> list[Fact]:
@@ -494,7 +496,3 @@ class Ledger:
             if event is None:
                 return
             self._advance(deque([(event, None)]))
-
-
-def _attempt_of(command: Calling) -> int:
-    return command.attempt if isinstance(command, RunStep) else 0

@@ -7,7 +7,7 @@ import binascii
 import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -22,18 +22,22 @@ from outlast.engines.base import StartRequest
 from outlast.engines.capability import Capability
 from outlast.engines.temporal.attributes import (
     CREATED,
+    EXECUTION,
     GRAPH,
     REGISTERED,
     RESOURCE,
     STATUS,
     TAGS,
     attributes_of,
+    later,
     plain,
     read_plain,
 )
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.lacks import unavailable
+from outlast.engines.temporal.messages import Start
 from outlast.errors import InputError, Problem
+from outlast.graph.document import fingerprint_of
 from outlast.instant import from_ms, to_ms
 from outlast.storage.listing import COUNTED, RunCount, RunListing, RunQuery, RunSummary
 
@@ -43,6 +47,8 @@ _log = logging.getLogger("outlast")
 
 _RPC: Final = timedelta(seconds=10)
 _PAGE: Final = 1_000
+_IDS: Final = 50
+"""How many ids one query names at most."""
 _LOOK_AGAIN: Final = 0.05
 _LOOKS: Final = 60
 """How often a process looks whether what it registered is known: servers keep names for a moment."""
@@ -108,6 +114,15 @@ class Lists:
             is_delayed=is_delayed,
         )
 
+    def attributes_of_next(self, start: Start, created_at_ms: int, execution: int) -> TypedSearchAttributes | None:
+        """Return what a later execution of a run is started with; None if it cannot be listed."""
+        if not self.is_known:
+            return None
+        known = attributes_of(
+            fingerprint=fingerprint_of(start.graph), resource_id=start.resource_id, tags=start.tags, is_delayed=False
+        )
+        return known.updated(*later(created_at_ms, execution))  # pyright: ignore[reportUnknownMemberType]
+
     async def list_runs(self, query: RunQuery) -> RunListing:
         """Return a page of the runs that match: open ones first, then those that ended, the latest first.
 
@@ -122,16 +137,18 @@ class Lists:
         with translated():
             counting = asyncio.create_task(self._client.count_workflows(text, rpc_timeout=_RPC), name="outlast count")
             try:
+                former = await self._find_former()
                 while len(runs) < query.limit:
                     size = min(_PAGE, query.limit - len(runs) + left_out)
-                    page, token = await self._page(text, size, token)
+                    rows, token = await self._page(text, size, token)
+                    page = [each for each in rows if each.run_id not in former]
                     runs += [self._summary_of(each) for each in page[left_out:]]
                     left_out = max(0, left_out - len(page))
                     if not token:
                         break
-                if token and not (await self._page(text, 1, token))[0]:
+                if token and not await self._has_more(text, token, former):
                     token = None
-                total = (await counting).count
+                total = (await counting).count - await self._count_former(text, former)
             finally:
                 counting.cancel()
         after = None if not token else "t" + urlsafe_b64encode(token).decode().rstrip("=")
@@ -146,11 +163,13 @@ class Lists:
         self._check()
         wanted = [(workflow_id, status) for workflow_id in sorted(workflow_ids) for status in sorted(RunStatus)]
         with translated():
+            former = await self._find_former()
             counts = await asyncio.gather(*(self._count(*each) for each in wanted))
+        too_many = Counter((each.workflow_type, _status_of(each)) for each in former.values())
         return [
-            RunCount(workflow_id=workflow_id, status=status, count=count)
+            RunCount(workflow_id=workflow_id, status=status, count=count - too_many[workflow_id, status])
             for (workflow_id, status), count in zip(wanted, counts, strict=True)
-            if count
+            if count > too_many[workflow_id, status]
         ]
 
     async def find_in_flight(self) -> dict[str, tuple[int, str]]:
@@ -207,6 +226,44 @@ class Lists:
             if not token:
                 return
 
+    async def _find_former(self) -> dict[str, WorkflowExecution]:
+        """Return the closed workflows of runs whose later executions are in others, by the ids that Temporal gave them.
+
+        A run is listed once, as its latest execution.
+        """
+        reopened = {each.id: each async for each in self._all(f"{self._ours} AND {EXECUTION.name} > 0")}
+        former: dict[str, WorkflowExecution] = {}
+        latest: dict[str, WorkflowExecution] = {}
+        async for each in self._among(self._ours, list(reopened)):
+            other = latest.setdefault(each.id, each)
+            if _execution_of(each) > _execution_of(other):
+                latest[each.id] = each
+                former[other.run_id] = other
+            elif other is not each:
+                former[each.run_id] = each
+        return former
+
+    async def _count_former(self, text: str, former: Mapping[str, WorkflowExecution]) -> int:
+        """Return how many former workflows match a query."""
+        ids = list({each.id: None for each in former.values()})
+        return len([each async for each in self._among(text, ids) if each.run_id in former])
+
+    async def _has_more(self, text: str, token: bytes, former: Mapping[str, WorkflowExecution]) -> bool:
+        """Say whether a run follows."""
+        rest: bytes | None = token
+        while rest:
+            page, rest = await self._page(text, min(_PAGE, len(former) + 1), rest)
+            if any(each.run_id not in former for each in page):
+                return True
+        return False
+
+    async def _among(self, text: str, ids: Sequence[str]) -> AsyncIterator[WorkflowExecution]:
+        """Yield what matches a query and has one of these ids."""
+        for first in range(0, len(ids), _IDS):
+            some = ", ".join(_quoted(each) for each in ids[first : first + _IDS])
+            async for each in self._all(f"{text} AND WorkflowId IN ({some})"):
+                yield each
+
     async def _count(self, workflow_id: str, status: RunStatus) -> int:
         query = self._query_of(RunQuery(workflow_id=workflow_id, statuses=[status]))
         return (await self._client.count_workflows(query, rpc_timeout=_RPC)).count
@@ -252,11 +309,15 @@ class Lists:
             workflow_id=row.workflow_type,
             resource_id=None if resource is None else read_plain(resource),
             status=_status_of(row),
-            execution=0,
+            execution=_execution_of(row),
             created_at_ms=to_ms(started),
             updated_at_ms=to_ms(row.close_time or row.start_time),
             tags=tuple(sorted(read_plain(tag) for tag in known.get(TAGS) or ())),
         )
+
+
+def _execution_of(row: WorkflowExecution) -> int:
+    return row.typed_search_attributes.get(EXECUTION) or 0
 
 
 def _has_status(status: RunStatus) -> str:
@@ -290,7 +351,7 @@ def _quoted(text: str) -> str:
 
 
 def _type_name(number: int) -> str:
-    return {2: "Keyword", 6: "Datetime", 7: "KeywordList"}[number]
+    return {2: "Keyword", 3: "Int", 6: "Datetime", 7: "KeywordList"}[number]
 
 
 def _token_of(after: str | None) -> bytes | None:

@@ -11,7 +11,9 @@ from datetime import timedelta
 from typing import Literal, TypeAlias, assert_never, cast
 
 from outlast.core.commands import Purpose
+from outlast.core.record import Record
 from outlast.engines.perform import Aborted, Answered, Bailed, Outcome, Raised, Returned, Suspended
+from outlast.engines.temporal.opening import RAWS_OF_EACH, opening_from_json, opening_raws, opening_to_json
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
 from outlast.engines.temporal.said import Uttered, said_in
 from outlast.failures import FailureInfo, failure_from_json, failure_to_json
@@ -76,6 +78,8 @@ class Start:
     """After a continue-as-new: what outsiders had asked and the workflow before had not folded."""
     largest: int = LARGEST_MESSAGE
     """Most bytes of one message: more if large ones are kept apart."""
+    opening: tuple[Record, ...] = ()
+    """The events with which the run, or its next execution, begins elsewhere than at the start; a snapshot has them."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -100,8 +104,10 @@ class Start:
             header["is_traced"] = True
         if self.largest != LARGEST_MESSAGE:
             header["largest"] = self.largest
+        if self.opening:
+            header["opening"] = opening_to_json(self.opening)
         carried = (each.to_bytes() for each in self.carried)
-        return pack(header, self.graph, self.input, self.snapshot, *carried)
+        return pack(header, self.graph, self.input, self.snapshot, *opening_raws(self.opening), *carried)
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Start:
@@ -110,7 +116,8 @@ class Start:
         Raises:
             UnknownMessageError: A newer version wrote it.
         """
-        header, raws = unpack(message)
+        header, (graph, input, snapshot, *raws) = unpack(message)
+        opening = opening_from_json(header.get("opening"), raws)
         return cls(
             run_id=str(header["run_id"]),
             resource_id=cast("str | None", header["resource_id"]),
@@ -125,12 +132,13 @@ class Start:
             per_step=bool(header["per_step"]),
             tags=tuple(cast("list[str]", header["tags"])),
             hook_delay_ms=cast("int", header.get("hook_delay_ms", 1_000)),
-            graph=raws[0],
-            input=raws[1],
-            snapshot=raws[2] if header["is_continued"] else None,
+            graph=graph,
+            input=input,
+            snapshot=snapshot if header["is_continued"] else None,
             tracing=tracing_from_json(header.get("tracing")),
             is_traced=bool(header.get("is_traced")),
-            carried=tuple(Request.from_bytes(each) for each in raws[3:]),
+            carried=tuple(Request.from_bytes(each) for each in raws[RAWS_OF_EACH * len(opening) :]),
+            opening=opening,
             largest=cast("int", header.get("largest", LARGEST_MESSAGE)),
         )
 
@@ -175,6 +183,8 @@ class Task:
     """How many events the bodies of the run have said so far."""
     tracing: Tracing = UNTRACED
     """What the caller of the run asked of its trace."""
+    execution: int = 0
+    """Which execution of the run it belongs to."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -192,6 +202,7 @@ class Task:
             "has_suspended": self.suspend_data is not None,
             "is_resumed": self.resume_data is not None,
             **_tracing_to_json(self.tracing),
+            **({"execution": self.execution} if self.execution else {}),
         }
         if self.suspensions:
             header["suspensions"] = self.suspensions
@@ -226,6 +237,7 @@ class Task:
             suspensions=cast("int", header.get("suspensions", 0)),
             said=cast("int", header.get("said", 0)),
             tracing=tracing_from_json(header.get("tracing")),
+            execution=cast("int", header.get("execution", 0)),
         )
 
 
@@ -367,6 +379,8 @@ class Asks:
     """The values that they refer to."""
     tracing: Tracing = UNTRACED
     """What the caller of the run asked of its trace."""
+    execution: int = 0
+    """Which execution of the run it belongs to."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -378,6 +392,7 @@ class Asks:
             "crashes_left": self.crashes_left,
             "asks": [_ask_to_json(each) for each in self.asks],
             **_tracing_to_json(self.tracing),
+            **({"execution": self.execution} if self.execution else {}),
         }
         return pack(header, self.state, self.request_context, *self.values)
 
@@ -400,6 +415,7 @@ class Asks:
             asks=[Ask(**cast("dict[str, JsonValue]", each)) for each in cast("list[JsonValue]", header["asks"])],  # type: ignore[arg-type]
             values=raws[2:],
             tracing=tracing_from_json(header.get("tracing")),
+            execution=cast("int", header.get("execution", 0)),
         )
 
 

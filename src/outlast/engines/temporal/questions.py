@@ -59,6 +59,7 @@ def make_asks(run: Source, questions: Sequence[Question]) -> bytes:
         asks=asks,
         values=table.values,
         tracing=run.start.tracing,
+        execution=run.state.execution,
     ).to_bytes()
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 from typing import Any, Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType
@@ -19,8 +20,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
 from outlast.core.record import Record
-from outlast.engines.temporal.flow import REQUEST, RUN_CANCELED, RUN_FAILED, SAID, TAKE, TELL
-from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told
+from outlast.engines.temporal.flow import REOPEN, REQUEST, RUN_CANCELED, RUN_FAILED, SAID, TAKE, TELL
+from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told, carried_of
 from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
@@ -33,8 +34,12 @@ from outlast.storage.keys import DeliveryKey
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import encode
 
-__all__ = ["Reading", "is_cut_off", "is_missing"]
+__all__ = ["EARLIER", "Reading", "is_cut_off", "is_missing"]
 
+EARLIER: Final = "outlast-earlier"
+"""Entry of the memo of a workflow that was started for a later execution: what `firsts` was before."""
+
+_RPC: Final = timedelta(seconds=10)
 _LOST: Final = frozenset(
     {
         EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
@@ -88,18 +93,23 @@ class Reading:
         """What outsiders asked of it, in order."""
         self.parts: list[str] = []
         """Ids that Temporal gave the workflows in which the run went on one after the other."""
+        self.firsts: list[str] = []
+        """Those of them that did not begin because the one before went on: the first one, and later executions."""
         self._pending: list[Inbound] = []
         self._cut = 0
         self._task_at_ms = 0
         self._is_full = False
         self._is_moving = False
+        self._is_next = True
+        self._carried: list[Inbound] = []
         self._next_run: str | None = None
         self._batches: deque[_Batch] = deque()
         self._answers: deque[Sequence[Reply]] = deque()
         self._paths: dict[int, str] = {}
         self._closing: HistoryEvent | None = None
-        self._tellings: list[int] = []
-        self._tellings_ended: dict[int, FailureInfo | None] = {}
+        self._tellings: list[tuple[int, int] | None] = []
+        self._tellings_ended: dict[tuple[int, int] | None, FailureInfo | None] = {}
+        self._abandoned = 0
 
     @property
     def records(self) -> Sequence[Record]:
@@ -123,7 +133,7 @@ class Reading:
     def untold(self) -> Sequence[Tiding]:
         """What is still to be told beside the run."""
         tidings = [] if self.ledger is None or self.is_closed else self.ledger.tidings.all
-        told = [event in self._tellings_ended for event in self._tellings]
+        told = [place is None or place in self._tellings_ended for place in self._tellings]
         return [each for number, each in enumerate(tidings) if number >= len(told) or not told[number]]
 
     def deliveries(self) -> list[DeliveryRow]:
@@ -132,8 +142,8 @@ class Reading:
         rows: list[DeliveryRow] = []
         for number, tiding in enumerate(tidings):
             place = self._tellings[number] if number < len(self._tellings) else None
-            is_over = place in self._tellings_ended or self.is_closed
-            failure = None if place is None else self._tellings_ended.get(place)
+            is_over = place in self._tellings_ended or self.is_closed or number < self._abandoned
+            failure = self._tellings_ended.get(place)
             if tiding.kind == SPANS or (is_over and failure is None and place in self._tellings_ended):
                 continue
             if is_over and failure is None:
@@ -179,7 +189,7 @@ class Reading:
             run_id=ledger.run_id,
             workflow_id=ledger.state.graph.workflow_id,
             resource_id=ledger.start.resource_id,
-            execution=0,
+            execution=ledger.state.execution,
             status=ledger.status,
             created_at_ms=ledger.created_at_ms,
             graph=ledger.state.graph,
@@ -188,44 +198,48 @@ class Reading:
         )
 
     async def _pages(self, *, wait: bool) -> AsyncGenerator[None, None]:
-        pages = self._fetch(await self._find_first(), wait=wait)
-        while True:
-            await pages.fetch_next_page()
-            for event in pages.current_page or ():
-                await self._feed(event)
-            self._pump()
-            self._close()
-            yield
-            if pages.next_page_token:
-                continue
-            if self._next_run is None:
-                return
-            pages = self._fetch(self._next_run, wait=wait)
-            self._next_run = None
+        firsts = await self._find_firsts()
+        while firsts:
+            self._next_run = firsts.pop(0)
+            self._is_next = True
+            while self._next_run is not None:
+                pages = self._fetch(self._next_run, wait=wait)
+                self._next_run = None
+                while True:
+                    await pages.fetch_next_page()
+                    for event in pages.current_page or ():
+                        await self._feed(event)
+                    self._pump()
+                    self._close()
+                    yield
+                    if not pages.next_page_token:
+                        break
 
     def _fetch(self, run_id: str | None, *, wait: bool) -> WorkflowHistoryEventAsyncIterator:
         handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(self._workflow_id, run_id=run_id)
         return handle.fetch_history_events(wait_new_event=wait)
 
-    async def _find_first(self) -> str | None:
-        """Return the first of the workflows in which the run went on one after the other; None if there is one only."""
-        latest = self._client.get_workflow_handle(self._workflow_id).fetch_history_events(page_size=1)
-        await latest.fetch_next_page()
-        for event in latest.current_page or ():
-            attributes = event.workflow_execution_started_event_attributes
-            if attributes.continued_execution_run_id:
-                return attributes.first_execution_run_id
-        return None
+    async def _find_firsts(self) -> list[str]:
+        """Return the workflows to read from: those that did not begin because the one before went on."""
+        latest = await self._client.get_workflow_handle(self._workflow_id).describe(rpc_timeout=_RPC)
+        earlier = await latest.memo_value(EARLIER, list[str](), type_hint=list[str])
+        first = latest.run_id
+        if latest.raw_info.first_run_id != first:
+            pages = self._fetch(first, wait=False)
+            await pages.fetch_next_page()
+            for event in list(pages.current_page or ())[:1]:
+                attributes = event.workflow_execution_started_event_attributes
+                if attributes.continued_execution_run_id:  # else somebody has reset it: its history is whole
+                    first = attributes.first_execution_run_id
+        return [*earlier, first]
 
     async def _feed(self, event: HistoryEvent) -> None:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
                 attributes = event.workflow_execution_started_event_attributes
                 self.parts.append(attributes.original_execution_run_id)
-                if self.ledger is None:  # else the run goes on here, and all that counts is known
-                    [message] = await self._messages(attributes.input.payloads[:1])
-                    self.ledger = Ledger(Start.from_bytes(message), is_read=True)
-                    self.ledger.open(_time_of(event))
+                if self._is_next:  # else the run goes on here, and all that counts is known
+                    await self._feed_start(event)
             case EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
                 self._task_at_ms = _time_of(event)
                 self._is_full = event.workflow_task_started_event_attributes.suggest_continue_as_new
@@ -249,6 +263,19 @@ class Reading:
             case _:
                 await self._feed_inbound(event)
 
+    async def _feed_start(self, event: HistoryEvent) -> None:
+        """Begin with the run, or with the next execution that was opened when the workflow before was closed."""
+        [message] = await self._messages(event.workflow_execution_started_event_attributes.input.payloads[:1])
+        start = Start.from_bytes(message)
+        self._is_next = False
+        self.firsts.append(self.parts[-1])
+        if self.ledger is None:
+            self.ledger = Ledger(replace(start, snapshot=None), is_read=True)
+            self.ledger.open(_time_of(event))
+        else:
+            self._leave()
+            self.ledger.reopen(start.opening)
+
     async def _feed_answers(self, event: HistoryEvent) -> None:
         attributes = event.marker_recorded_event_attributes
         if attributes.marker_name == _ANSWERS:
@@ -258,9 +285,17 @@ class Reading:
     async def _feed_update(self, event: HistoryEvent) -> None:
         """Take an update to what its task covers: histories mention it only when that task has completed."""
         asked = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+        if asked.name not in (TAKE, REOPEN):
+            return
+        [message] = await self._messages(asked.args.payloads)
         if asked.name == TAKE:
-            [message] = await self._messages(asked.args.payloads)
             self._take_request(message, self._batches[-1].inbound)
+        elif self.ledger is not None:
+            last = self._batches.pop()
+            self._pump()
+            self.ledger.reopen(Start.from_bytes(message).opening)
+            self._is_moving = True
+            self._batches.append(last)  # what came with it is taken along
 
     def _take_request(self, message: bytes, inbound: list[Inbound]) -> None:
         request = Request.read(message)
@@ -273,13 +308,14 @@ class Reading:
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 attributes = event.activity_task_scheduled_event_attributes
                 if attributes.activity_type.name == TELL:
-                    self._tellings.append(event.event_id)
+                    self._tellings.append((len(self.parts), event.event_id))
                 else:
                     self._paths[event.event_id] = attributes.activity_id.partition(":")[0]
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 completed = event.activity_task_completed_event_attributes
-                if completed.scheduled_event_id in self._tellings:
-                    self._tellings_ended[completed.scheduled_event_id] = None
+                telling = (len(self.parts), completed.scheduled_event_id)
+                if telling in self._tellings:
+                    self._tellings_ended[telling] = None
                     return
                 [message] = await self._messages(completed.result.payloads)
                 path = self._paths.pop(completed.scheduled_event_id)
@@ -308,10 +344,11 @@ class Reading:
 
     def _lose(self, event: HistoryEvent) -> None:
         scheduled = _scheduled_by(event)
-        if scheduled in self._tellings:
+        telling = (len(self.parts), scheduled)
+        if telling in self._tellings:
             failure = event.activity_task_failed_event_attributes.failure
             known = failure.application_failure_info.type or "CallLostError"
-            self._tellings_ended[scheduled] = FailureInfo(type=known, message=failure.message)
+            self._tellings_ended[telling] = FailureInfo(type=known, message=failure.message)
         else:
             self._pending.append(Lost(self._paths.pop(scheduled)))
 
@@ -338,24 +375,42 @@ class Reading:
 
     def _move(self) -> None:
         """The run goes on in another workflow, whose events come next."""
+        left = [*(each for batch in self._batches for each in batch.inbound), *self._pending]
         if self.ledger is not None:
             self.ledger.move()
+        self._clear()
+        self._carried = list(carried_of(left))
+
+    def _leave(self) -> None:
+        """The next execution was opened when the last workflow of this one was closed: what it left is not folded."""
+        self._clear()
+        self._closing = None
+        tidings = [] if self.ledger is None else self.ledger.tidings.all
+        self._tellings += [None] * (len(tidings) - len(self._tellings))
+        self._abandoned = len(tidings)
+
+    def _clear(self) -> None:
         self._is_moving = False
         self._paths.clear()
-        for batch in self._batches:  # timers do not move along
-            batch.inbound[:] = [each for each in batch.inbound if isinstance(each, Requested | Canceled)]
+        self._pending.clear()
+        self._batches.clear()
+        self._answers.clear()
+        self._cut = 0
 
     def _absorb(self, ledger: Ledger, batch: _Batch) -> None:
         if ledger.is_over:
             return
         if not ledger.has_begun:
             if any(isinstance(each, Canceled) for each in batch.inbound):
-                ledger.has_begun = True  # the SDK does not even begin a workflow that is canceled by then
+                ledger.take()  # the SDK does not even begin a workflow that is canceled by then
                 ledger.absorb([each for each in batch.inbound if isinstance(each, Canceled)], batch.at_ms)
                 return
             ledger.begin(batch.at_ms, is_full=batch.is_full)
             if batch.inbound:
                 self._batches.appendleft(batch)
+            if self._carried:
+                self._batches.appendleft(_Batch(0, is_full=False, inbound=self._carried))
+                self._carried = []
         elif batch.inbound:
             ledger.absorb(batch.inbound, batch.at_ms, is_full=batch.is_full)
 
@@ -363,7 +418,7 @@ class Reading:
         """Let the journal of a workflow that is closed end, also if it was not its own code that closed it."""
         if self._closing is None or self.ledger is None or self.ledger.is_over:
             return
-        self.ledger.has_begun = True
+        self.ledger.take()
         self.ledger.close(_failure_of(self._closing), _time_of(self._closing))
 
 

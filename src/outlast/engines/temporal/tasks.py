@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from outlast.core.commands import RunHook, RunStep
@@ -12,9 +13,9 @@ from outlast.core.state import RunState
 from outlast.engines.temporal.hearing import Hearing
 from outlast.engines.temporal.messages import Start, Task
 from outlast.graph.nodes import StepNode
-from outlast.values import encode
+from outlast.values import JsonValue, decode, encode
 
-__all__ = ["Source", "crashes_left", "make_hook_task", "make_task", "start_event"]
+__all__ = ["Source", "crashes_left", "make_hook_task", "make_task", "start_event", "with_entries"]
 
 
 class Source(Protocol):
@@ -37,6 +38,14 @@ class Source(Protocol):
 def crashes_left(run: Source) -> int:
     """Return how often a process may still end by itself while it calls a function of the run."""
     return max(0, run.start.max_recoveries - run.state.crashes)
+
+
+def with_entries(request_context: bytes, entries: Mapping[str, JsonValue]) -> bytes:
+    """Return what all steps are told when entries win over what they were told before."""
+    if not entries:
+        return request_context
+    known = decode(request_context)
+    return encode({**(known if isinstance(known, dict) else {}), **entries})
 
 
 def start_event(start: Start, timeout_ms: int | None, at_ms: int) -> RunStarted:
@@ -79,6 +88,7 @@ def make_task(run: Source, command: RunStep) -> bytes:
         suspensions=frame.suspensions if isinstance(frame, LeafFrame) else 0,
         said=run.hearing.said,
         tracing=run.start.tracing,
+        execution=run.state.execution,
     ).to_bytes()
 
 
@@ -100,4 +110,5 @@ def make_hook_task(run: Source, command: RunHook) -> bytes:
         state=encode(dict(run.state.data)),
         request_context=run.request_context,
         tracing=run.start.tracing,
+        execution=run.state.execution,
     ).to_bytes()
