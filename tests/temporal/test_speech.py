@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 
 from behaviour.bench import begin
 from behaviour.test_streams import read
@@ -210,6 +211,26 @@ async def test_history_that_takes_no_more_is_told_to_the_body(place: Place, monk
     assert (result.status, result.error.type) == ("failed", "StreamWriteError")
     assert said(events) == list(range(len(said(events))))
     assert 0 < len(said(events)) < 5_000
+
+
+async def test_words_that_the_server_refuses_fail_their_step(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """19: nothing is lost silently, also if the body does not listen."""
+    send = WorkflowHandle.signal
+
+    async def refuse(handle: Any, name: Any, *arguments: Any, **options: Any) -> None:
+        if name == SAID:
+            raise RPCError("exceeded workflow execution limit for signal events", RPCStatusCode.INVALID_ARGUMENT, b"")
+        await send(handle, name, *arguments, **options)
+
+    monkeypatch.setattr(WorkflowHandle, "signal", refuse)
+    monkeypatch.setattr(mouth, "_BATCH_EVENTS", 10)
+    workflow = Workflow("w", input=int).then(talk).commit()
+    async with place.app(workflow) as app:
+        result = await (await begin(app, workflow, 20)).result(timeout=60)
+
+    assert result.error is not None
+    assert (result.status, result.error.type) == ("failed", "StreamWriteError")
+    assert "limit for signal events" in result.error.message
 
 
 @pytest.mark.timeout(240)

@@ -31,7 +31,7 @@ from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.said import Uttered
 from outlast.engines.threads import BodyThreads
-from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError
+from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError, StreamWriteError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.compose import WorkflowTypes
@@ -175,7 +175,11 @@ class Activities:
         try:
             attempt.start(call)
             outcome = await _until_over(attempt, past)
-            uttered = [] if attempt.speaker is None else await attempt.speaker.finish()
+            uttered: Sequence[Uttered] = ()
+            try:
+                uttered = () if attempt.speaker is None else await attempt.speaker.finish()
+            except StreamWriteError as error:  # nothing that was said is lost silently
+                outcome = Raised(describe_exception(error, is_retryable=False))
             return await self._carrier.insist(self._reply("canceled" if outcome is None else outcome, past, uttered))
         finally:
             if attempt.speaker is not None:

@@ -25,7 +25,7 @@ from outlast.engines.temporal.past import Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.said import Said, Uttered
 from outlast.engines.voice import Voice, entry_of
-from outlast.errors import RunNotFoundError, StoreError, StoreUnavailableError, StreamWriteError
+from outlast.errors import RunNotFoundError, StoreUnavailableError, StreamWriteError
 from outlast.graph.saying import Saying
 
 __all__ = ["Mouths", "Speaker"]
@@ -161,6 +161,7 @@ class Mouth:
         self._waiting: list[tuple[int, Uttered]] = []
         self._sending: asyncio.Task[None] | None = None
         self._turn = asyncio.Event()
+        self._refusal: str | None = None
         self._voice = Voice(loop, record=self._record, flush=self._flush, flush_after=self._pause, said=said, most=most)
 
     def say(self, speaker: Speaker, entry: StreamEntry, payload: bytes | None) -> Awaitable[None]:
@@ -169,12 +170,18 @@ class Mouth:
         Raises:
             StreamWriteError: It cannot be taken; the reason says why.
         """
+        if self._refusal is not None:
+            raise StreamWriteError(entry.path, self._refusal)
         if self._signals >= _MOST_SIGNALS or self._bytes >= _MOST_BYTES:
             raise StreamWriteError(entry.path, "the history of the run takes no more of what its bodies say")
         return self._voice.put(speaker, entry, payload)
 
     async def finish(self, speaker: Speaker) -> list[Uttered]:
-        """Send what waits, or return it if nothing is on its way, nobody else said any of it, and it is little."""
+        """Send what waits, or return it if nothing is on its way, nobody else said any of it, and it is little.
+
+        Raises:
+            StreamWriteError: Something that was said is not taken.
+        """
         self._voice.hand_over()
         waiting = [each for _, each in self._waiting]
         is_little = len(waiting) <= _BATCH_EVENTS and sum(each.size for each in waiting) <= _BATCH_BYTES
@@ -187,6 +194,8 @@ class Mouth:
         self._send()
         while self._sent < last:
             await self._turn.wait()
+        if self._refusal is not None:
+            raise StreamWriteError(speaker.task.path, self._refusal)
         return []
 
     def close(self) -> None:
@@ -250,8 +259,10 @@ class Mouth:
             except StoreUnavailableError as error:
                 _log.warning("what bodies of '%s' say waits: %s", self._handle.id, error)
                 await asyncio.sleep(_AGAIN)
-            except (StoreError, RunNotFoundError) as error:
-                _log.warning("what bodies of '%s' say is not taken any more: %s", self._handle.id, error)
+            except RunNotFoundError:  # it has ended, or was ended: nobody waits for what becomes of its bodies
+                return False
+            except Exception as error:  # noqa: BLE001 - also what a data converter of the caller's raises
+                self._refusal = f"what the bodies of the run say is not taken any more: {error}"
                 return False
             else:
                 return True
