@@ -6,6 +6,7 @@ workflows and steps, and statuses; never the id of a run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,7 @@ __all__ = [
     "InstrumentKind",
     "Meter",
     "Observation",
+    "without_positions",
 ]
 
 
@@ -180,6 +182,14 @@ INSTRUMENTS: Final = (
     WORKER_STEPS_WAITING,
 )
 """All there are."""
+
+
+_POSITION: Final = re.compile(r"\[\d+\]|#\d+")
+
+
+def without_positions(path: str) -> str:
+    """Return the path of a step as a label: items of a foreach and passes of a loop are left out."""
+    return _POSITION.sub("", path) if "[" in path or "#" in path else path
 
 
 class Meter(Protocol):

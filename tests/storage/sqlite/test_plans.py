@@ -41,6 +41,8 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         ("list_inbox", "SEARCH runs USING INTEGER PRIMARY KEY"),
         ("select_claimable", "SEARCH runs USING INDEX runs_claimable (graph=? AND ready_at_ms<?)"),
         ("next_ready_at", "SEARCH runs USING INDEX runs_claimable (graph=?"),
+        ("measure_queue", "SEARCH runs USING INDEX runs_claimable (graph=? AND ready_at_ms<?)"),
+        ("measure_lanes", "SEARCH runs USING INDEX runs_in_lane (lane>?)"),
         ("free_runs_of_retired", "SEARCH runs USING INDEX runs_owned (owner=?)"),
         ("free_runs_of_dead", "SEARCH runs USING INDEX runs_owned (owner=?)"),
     ],

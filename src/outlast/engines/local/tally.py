@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Final, NamedTuple, TypeAlias
@@ -19,13 +18,10 @@ from outlast.core.events import (
 )
 from outlast.core.frames import LeafFrame
 from outlast.core.state import RunState
-from outlast.engines.metrics import RUNS_ENDED, RUNS_STARTED, STEP_DURATION, Instrument, Meter
+from outlast.engines.metrics import RUNS_ENDED, RUNS_STARTED, STEP_DURATION, Instrument, Meter, without_positions
 from outlast.graph.nodes import StepNode
 
 __all__ = ["Tally"]
-
-_POSITION: Final = re.compile(r"\[\d+\]|#\d+")
-"""Items of a foreach and passes of a loop: left out, because there is no end of them."""
 
 
 _Outcome: TypeAlias = StepSucceeded | StepFailed | StepSuspended | StepCanceled
@@ -99,8 +95,7 @@ class Tally:
             self._starting = [each for each in self._starting if each[1] != path]
         seconds = 0.0 if begun is None else perf_counter() - begun
         status = "bailed" if isinstance(event, StepSucceeded) and event.is_bail else _ENDS[type(event)]
-        step = _POSITION.sub("", path) if "[" in path or "#" in path else path
-        self._add(seq, STEP_DURATION, seconds, step, status)
+        self._add(seq, STEP_DURATION, seconds, without_positions(path), status)
 
     def _add(self, seq: int, instrument: Instrument, value: float, *labels: str) -> None:
         self._entries.append(_Entry(seq, instrument, value, (self._state.graph.workflow_id, *labels)))

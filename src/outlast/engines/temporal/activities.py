@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from time import perf_counter
 from typing import Any, Final, NoReturn
 
 from temporalio import activity
@@ -18,6 +19,7 @@ from temporalio.exceptions import ApplicationError
 
 from outlast.core.flow.hook import ON_START_PATH
 from outlast.engines.answers import converter
+from outlast.engines.metrics import STEP_DURATION, Meter, without_positions
 from outlast.engines.perform import Call, Outcome, Raised, check_value, is_done, perform_async, perform_sync
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.attempt import Attempt
@@ -69,6 +71,7 @@ class Activities:
         threads: BodyThreads,
         sealers: Mapping[str, Sealer],
         tracer: Tracer | None,
+        meter: Meter | None,
         most_said: int,
     ) -> None:
         self._client = client
@@ -77,6 +80,7 @@ class Activities:
         self._threads = threads
         self._sealers = sealers
         self._tracer = tracer
+        self._meter = meter
         self._carrier = Carrier(client.data_converter)
         self._most_said = most_said
         self._mouths: Mouths | None = None
@@ -105,7 +109,12 @@ class Activities:
             call = self._call_of_hook(task, function)
         else:
             call = self._call_of(task, function, attempt, is_recovered=past.restarts > 0)
-        return await self._attend(attempt, call, past, crashes_left=task.crashes_left)
+        begun = perf_counter()
+        reply = await self._attend(attempt, call, past, crashes_left=task.crashes_left)
+        if self._meter is not None and attempt.how is not None and task.path != ON_START_PATH:
+            labels = (task.workflow, without_positions(task.path), attempt.how)
+            self._meter.record(STEP_DURATION, perf_counter() - begun, *labels)
+        return reply
 
     @activity.defn(name=ASK)
     async def ask(self, message: RawValue) -> RawValue:

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
-from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
+from outlast.engines.perform import (
+    Bailed,
+    Call,
+    Outcome,
+    Raised,
+    Returned,
+    Suspended,
+    perform_async,
+    perform_sync,
+)
 from outlast.engines.temporal.mouth import Speaker
 from outlast.engines.threads import BodyThreads
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 
 __all__ = ["Attempt"]
+
+_WORDS: Final[Mapping[type[object], str]] = {
+    Returned: "success",
+    Bailed: "bailed",
+    Raised: "failed",
+    Suspended: "suspended",
+}
+"""The outcomes as metrics call them; a body that aborted its run, or that was left, was canceled."""
 
 
 class Attempt:
@@ -61,6 +79,13 @@ class Attempt:
     async def outcome(self) -> Outcome | None:
         """Wait until the body has ended or is left behind; None if it was stopped."""
         return await asyncio.shield(self._outcome)
+
+    @property
+    def how(self) -> str | None:
+        """How the body ended, in the words of metrics; None if it was not called or has not ended."""
+        if not self._outcome.done():
+            return None
+        return _WORDS.get(type(self._outcome.result()), "canceled")
 
     def cancel(self) -> None:
         """Tell the body that the run ends, and leave it when its grace period is over."""

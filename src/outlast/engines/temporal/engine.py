@@ -25,6 +25,7 @@ from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededStart, Standing, StartRequest
 from outlast.engines.capability import Capability
+from outlast.engines.metrics import RUNS_STARTED, Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import ScheduleDesk
 from outlast.engines.telemetry import Tracer
@@ -96,6 +97,7 @@ class BoundEngine:
         self._found: Lists | None = None
         self._asker = Asker()
         self._tracer: Tracer | None = None
+        self._meter: Meter | None = None
 
     @property
     def sealers(self) -> Mapping[str, Sealer]:
@@ -109,7 +111,7 @@ class BoundEngine:
 
     async def open(self) -> None:
         """Connect, and begin to work unless told otherwise."""
-        self._tracer = self._options.find_tracer()
+        self._tracer, self._meter = self._options.find_tracer(), self._options.find_meter()
         self._client = await self._place.connect()
         self._found = Lists(self._client, self._place.prefix)
         await self._found.prepare()
@@ -135,6 +137,8 @@ class BoundEngine:
                 attributes=self._lists.attributes_of(request, is_delayed=bool(start.delay_ms)),
                 memo={_STARTS_AT: ready_at_ms} if start.delay_ms else None,
             )
+        if self._meter is not None:
+            self._meter.add(RUNS_STARTED, 1, request.workflow.id)
 
     def _check(self, request: StartRequest) -> None:
         """Refuse what cannot be started, before anything is recorded.

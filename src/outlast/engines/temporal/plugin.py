@@ -76,6 +76,7 @@ class OutlastPlugin(SimplePlugin):
             threads=self._threads,
             sealers=sealers,
             tracer=None,
+            meter=None,
             most_said=DriveOptions().max_stream_events,
         )
         timeout = self._hook_timeout

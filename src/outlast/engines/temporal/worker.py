@@ -48,6 +48,7 @@ class TemporalWorker:
             threads=self._threads,
             sealers=sealers,
             tracer=tracer,
+            meter=options.find_meter(),
             most_said=options.max_stream_events,
         )
         self._telling = Telling(client, workflows, hook_timeout=timeout, sealers=sealers, tracer=tracer)

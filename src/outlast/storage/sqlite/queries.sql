@@ -203,7 +203,7 @@ WHERE status <> 'deleted' AND workflow_id = coalesce(?, workflow_id) GROUP BY wo
 SELECT graph, count(*) FROM runs WHERE status NOT IN ('success', 'failed', 'canceled', 'deleted')
 GROUP BY graph ORDER BY graph
 
--- Values: now and the most that is counted; then now. The index has all that is read, and in it what is ready comes first.
+-- Values: now and the most that is counted; then now. In the index what is ready comes first.
 -- name: measure_queue
 SELECT workflow_id, sum(runs), min(ready_at_ms) FROM (
   SELECT
