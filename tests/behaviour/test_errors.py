@@ -535,7 +535,7 @@ async def test_suspension_timeout_that_is_none_fails_the_step(
 
     workflow = Workflow("w").then(ask).commit()
     async with bench.app(workflow, drain=timedelta()) as app:
-        result = await (await begin(app, workflow)).result(timeout=2)
+        result = await (await begin(app, workflow)).result(timeout=15)
 
     assert result.status in ("failed", "suspended")
     assert result.status == "suspended" or result.error_path == "ask"

@@ -392,7 +392,7 @@ async def test_restarted_run_has_its_whole_time_again(bench: Bench) -> None:
             await ctx.canceled
         return x
 
-    workflow = Workflow("w", input=int, timeout=0.2).then(linger).commit()
+    workflow = Workflow("w", input=int, timeout=1).then(linger).commit()
     async with bench.app(workflow) as app:
         started = await begin(app, workflow, 1)
         late = await started.result()

@@ -205,7 +205,7 @@ async def test_sync_body_that_goes_on_past_the_grace_period_fails(bench: Bench, 
     workflow = Workflow("w", input=int).then(swallow).commit()
     try:
         async with bench.app(workflow, grace=SHORT, drain=SHORT) as app:
-            result = await (await begin(app, workflow, 1)).result(timeout=1)
+            result = await (await begin(app, workflow, 1)).result(timeout=15)
     finally:
         release.set()
 
