@@ -43,7 +43,7 @@ test: lint types pyright imports
 	$(PYTEST) $(ALONE)
 
 quick: lint types
-	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist worksteal
+	$(PYTEST) -m "not slow" --hypothesis-profile=quick --numprocesses $(JOBS) --dist worksteal
 
 bench-peers: $(CORE) .venv-peers/.ready
 	.venv-peers/bin/python -m benchmarks --peers

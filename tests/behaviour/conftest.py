@@ -10,7 +10,8 @@ from behaviour.bench import Bench
 from behaviour.temporal_bench import TemporalBench
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("temporal", marks=pytest.mark.slow)])
+# Both stores keep one contract, which the conformance suite holds each of them to: quick tests need only one here.
+@pytest.fixture(params=["memory", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sqlite", "temporal"))])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     if request.param != "temporal":
         return Bench(request.param, tmp_path)

@@ -74,6 +74,7 @@ async def test_body_sees_that_the_run_is_out_of_time_and_may_end(bench: Bench) -
     assert result.error.type == "RunTimedOutError"
 
 
+@pytest.mark.slow
 async def test_body_that_ignores_the_flag_is_ended_after_the_grace_period(bench: Bench) -> None:
     """9.3, 10: async bodies get `CancelledError` after the grace period."""
     ended: list[str] = []
@@ -93,6 +94,7 @@ async def test_body_that_ignores_the_flag_is_ended_after_the_grace_period(bench:
     assert (result.status, result.steps["deaf"].status, ended) == ("failed", "canceled", ["canceled"])
 
 
+@pytest.mark.slow
 async def test_thread_that_ignores_the_flag_is_left_behind(bench: Bench) -> None:
     """9.3: a timed-out thread is abandoned, and its late result refused."""
     gate = threading.Event()
@@ -166,6 +168,7 @@ async def test_evicted_run_ends_when_somebody_looks_although_no_worker_lives(
     assert [record.type for record in await bench.journal("run")][-2:] == ["run-timed-out", "run-finished"]
 
 
+@pytest.mark.slow
 @resting
 async def test_waiter_sees_the_run_time_out_although_no_worker_lives(bench: Bench, kind: str) -> None:
     """9.3, 2.6: who waits need not look again by himself."""

@@ -395,6 +395,7 @@ async def test_of_several_that_travel_one_wins(bench: Bench) -> None:
     assert result.execution == 1
 
 
+@pytest.mark.slow
 async def test_race_of_a_resumption_and_a_time_travel_loses_neither(bench: Bench) -> None:
     """3.1, 7.2: whoever gets no error is obeyed: a resumption before the time travel, or a run that went on."""
     async with bench.app(ASKING) as app, bench.app(ASKING) as other:

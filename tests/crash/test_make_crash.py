@@ -29,6 +29,7 @@ def crash(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_it_crashes_workflows_in_one_process_and_kills_real_ones() -> None:
     """12.1: simulated and by the kernel, the run ends as it would have undisturbed."""

@@ -129,6 +129,7 @@ async def test_drain_is_not_counted_as_a_crash(place: Place) -> None:
     assert await crashes_of(place, "run") == 0
 
 
+@pytest.mark.slow
 async def test_lost_lease_is_not_counted_as_a_crash(place: Place) -> None:
     """9.6: nor is a process that was stopped for longer than its lease; it may be killed then."""
     async with place.open(lease=1) as stopped:

@@ -137,6 +137,7 @@ async def test_body_that_a_killed_process_had_started_runs_again_as_recovered(pl
         assert (first["path"], first["attempt"]) == (second["path"], second["attempt"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workflow", "gate", "ends_late"),
     [

@@ -58,6 +58,7 @@ class Refusing(MemoryStore):
         return await super().next_ready_at(*args)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["refuses_outcomes", "refuses_deliveries", "refuses_reads"])
 async def test_finishing_gives_up_when_the_store_refuses_for_longer_than_the_drain(
     what: str, caplog: pytest.LogCaptureFixture

@@ -45,6 +45,7 @@ class Counting(MemoryStore):
         return super().has_changed()
 
 
+@pytest.mark.slow
 async def test_app_without_schedules_does_not_ask_for_them_while_nothing_changes():
     """16.2: no polling; when somebody writes, a few times a second at most."""
     store = Counting()

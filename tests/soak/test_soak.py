@@ -18,10 +18,10 @@ from soak.gauge import Gauge
 from soak.notes import Notes
 from soak.verdict import Check, judge
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_while_processes_are_killed_and_stopped_at_random() -> None:
     command = [sys.executable, "-m", "soak", "--minutes", "1"]
