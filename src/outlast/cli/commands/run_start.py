@@ -58,14 +58,12 @@ async def start(  # noqa: PLR0913 - one parameter for each option
     Writes the id of the run; with --wait how the run ended.
     """
     async with place.connect(worker=work, purpose="starting a run") as app:
-        run: Any
         given: Any = None if input_data is None else parse_json(input_data, "--input")
+        workflow: Any = workflow_id
         if isinstance(app, Outlast):
             workflow = find_workflow(app, workflow_id)
             given = given if given is None else decode_as(workflow.input, given, "input_data")
-            run = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
-        else:
-            run = await app.create_run(workflow_id, run_id=run_id, resource_id=resource_id)
+        run: Any = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
         started = await run.start_async(
             input_data=given,
             initial_state=parse_object(state, "--state"),
