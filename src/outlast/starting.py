@@ -34,6 +34,7 @@ __all__ = [
     "flow_of",
     "make_request",
     "make_requests",
+    "milliseconds_of",
     "without",
 ]
 
@@ -335,17 +336,22 @@ def _when(delay: object, start_at: object) -> tuple[int | None, int | None]:
             reason = f"a datetime with a time zone is needed, as datetime.now(UTC), not {start_at!r:.60}"
             raise InputError("start_at", (Problem("", reason),))
         return None, to_ms(start_at)
-    return _milliseconds(delay, "delay"), None
+    return milliseconds_of(delay, "delay"), None
 
 
 def _start_within_ms(value: object) -> int:
-    milliseconds = _milliseconds(value, "start_within")
+    milliseconds = milliseconds_of(value, "start_within")
     if not milliseconds:
         raise InputError("start_within", (Problem("", "no worker can begin a run within no time; give it some"),))
     return milliseconds
 
 
-def _milliseconds(value: object, name: str) -> int:
+def milliseconds_of(value: object, name: str) -> int:
+    """Return a length of time that a caller gives, as a timedelta or in seconds.
+
+    Raises:
+        InputError: It is none, is negative, or longer than 3,000 years.
+    """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     longest = _LONGEST.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= longest:

@@ -8,12 +8,11 @@ from typing import Any, TypeAlias, cast
 
 from outlast.addressing import path_of
 from outlast.beginning import OutputOptions
-from outlast.errors import InputError, Problem
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
 from outlast.sealing import IN_CLEAR, disclosing
-from outlast.starting import Idempotency, encode_value
+from outlast.starting import Idempotency, encode_value, milliseconds_of
 from outlast.trace import Tracing
 from outlast.tracing import TracingOptions, check_tracing
 from outlast.values import JsonValue, decode
@@ -52,10 +51,10 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
         "resourceId": resource_id,
         "tags": list(tags) or None,
         "includeState": True if output_options is not None and output_options.include_state else None,
-        "delayMs": _milliseconds(delay, "delay"),
+        "delayMs": None if delay is None else milliseconds_of(delay, "delay"),
         "perStep": True if per_step else None,
         "startAt": None if start_at is None else start_at.isoformat(),
-        "startWithinMs": _milliseconds(start_within, "start_within"),
+        "startWithinMs": None if start_within is None else milliseconds_of(start_within, "start_within"),
         "priority": priority or None,
     }
     if initial_state is not None:
@@ -160,19 +159,6 @@ def _as_json(schema: Schema[Any], value: object, subject: str) -> JsonValue:
     """
     with disclosing(IN_CLEAR):  # the server seals what is sensitive
         return decode(encode_value(schema, value, subject))
-
-
-def _milliseconds(given: object, name: str) -> int | None:
-    if given is None:
-        return None
-    seconds = given.total_seconds() if isinstance(given, timedelta) else given
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _LONGEST_S:
-        reason = f"seconds or a timedelta are needed, at least 0 and below 3,000 years, not {given!r:.60}"
-        raise InputError(name, (Problem("", reason),))
-    return round(seconds * 1000)
-
-
-_LONGEST_S = 1e11
 
 
 def query_of(**fields: str | Sequence[str] | datetime | float | None) -> Mapping[str, str | list[str]]:
