@@ -34,6 +34,8 @@ def test_server_answers_until_it_is_told_to_stop_and_ends_well(terminal: Termina
     with serving(terminal) as (process, url):
         with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
             assert answer.status == 200
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+            assert b"outlast_worker_runs 0.0" in answer.read(), "the numbers of the app, too"
 
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=50)
