@@ -18,7 +18,7 @@ from temporalio.client import Client
 
 from outlast import Outlast
 from outlast.engines.temporal import TemporalEngine
-from temporal.scenarios import INPUTS, RESUMED, SCENARIOS
+from temporal.scenarios import INPUTS, LEFT, RESTARTED, RESUMED, SCENARIOS, TRAVELLED
 from temporal_server import TemporalServer, running_server
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -33,10 +33,18 @@ async def play(server: TemporalServer, name: str, *, prefix: str = "") -> Any:
         await run.start(input_data=INPUTS.get(name, 1))
         if name in RESUMED:
             await app.run(name).resume_async(7)
+        if name in TRAVELLED:
+            await app.run(name).time_travel_async("ask", resume_data=7)
+        if name in RESTARTED:
+            await app.run(name).restart_async()
         result = await app.run(name).result(timeout=20, until="end")
         assert result.status.is_terminal, result
     client = await Client.connect(server.address)
-    return await client.get_workflow_handle(prefix + name).fetch_history()
+    handle = client.get_workflow_handle(prefix + name)
+    if name in LEFT:
+        first = (await handle.describe()).raw_info.first_run_id
+        handle = client.get_workflow_handle(prefix + name, run_id=first)
+    return await handle.fetch_history()
 
 
 def main() -> None:

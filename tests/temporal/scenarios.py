@@ -9,7 +9,7 @@ from typing import Any
 
 from outlast import CommittedWorkflow, NonRetryableError, ReadContext, Retry, StepContext, Workflow, from_input, step
 
-__all__ = ["EVENTS", "INPUTS", "RESUMED", "SCENARIOS"]
+__all__ = ["EVENTS", "INPUTS", "LEFT", "RESTARTED", "RESUMED", "SCENARIOS", "TRAVELLED"]
 
 
 @step
@@ -97,6 +97,9 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
         Workflow("hooks", input=int, on_start=pass_by, on_finish=pass_by).then(add_one).commit(),
         start("suspend-listed").then(ask).then(add_one).commit(),
         start("suspend-updated").then(ask).then(add_one).commit(),
+        start("travelled-from").then(add_one).then(ask).commit(),
+        start("travelled-to").then(add_one).then(ask).commit(),
+        start("restarted").then(add_one).then(fail).commit(),
         start("saying").then(say).commit(),
         start("saying-before").then(say_before).commit(),
         Workflow("run-timeout", input=int, timeout=0.2).wait_for("approval").commit(),
@@ -108,6 +111,15 @@ INPUTS: Mapping[str, Any] = {"foreach": [1, 2, 3, 4, 5]}
 
 RESUMED = frozenset({"suspend", "suspend-listed", "suspend-updated", "wait"})
 """Those that are resumed once."""
+
+TRAVELLED = frozenset({"travelled-from", "travelled-to"})
+"""Those that go back to `ask` when they are suspended."""
+
+LEFT = frozenset({"travelled-from"})
+"""Those whose first workflow is shown, which the run left; of the others it is the last one."""
+
+RESTARTED = frozenset({"restarted"})
+"""Those that are restarted once."""
 
 EVENTS: Mapping[str, int] = {
     "one": 11,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
+from temporalio.worker import Replayer
 
 from behaviour.bench import begin
 from eventually import eventually
 from outlast import Idempotency, IdempotencyConflictError, RunExistsError, StoreUnavailableError, Workflow, step
 from outlast.engines.base import StartRequest
+from outlast.engines.temporal.holding import HeldKey
 from temporal.place import Place
 
 pytestmark = pytest.mark.slow
@@ -100,6 +104,15 @@ async def test_key_is_let_go_when_its_time_is_over_and_its_run_has_ended(place: 
         second = await begin(app, ONE, 2, idempotency_key=key)
 
         assert second.run_id != first.run_id
+
+
+async def test_history_of_a_held_key_is_replayed() -> None:
+    """2.5: keys that one version holds, the next one lets go. Recorded for a run that had ended in time."""
+    file = Path(__file__).parent / "histories" / "keys" / "held.json"
+    history = WorkflowHistory.from_json("held", file.read_text())
+
+    with ThreadPoolExecutor(1) as executor:
+        await Replayer(workflows=[HeldKey], workflow_task_executor=executor).replay_workflow(history)
 
 
 async def test_key_is_held_beyond_its_time_while_its_run_goes_on(place: Place) -> None:
