@@ -102,7 +102,7 @@ class WorkerProcess:
     async def _next(self) -> Event | None:
         try:
             line = await self._reader.readline()
-        except ConnectionResetError:
+        except ConnectionError:  # it died, perhaps before it was told something
             return None
         return json.loads(line) if line.endswith(b"\n") else None
 
