@@ -38,7 +38,7 @@ from outlast.storage.memory import listing
 from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
 from outlast.storage.memory.database import MemoryDatabase
 from outlast.storage.memory.scheduling import MemorySchedules
-from outlast.storage.memory.table import Life
+from outlast.storage.memory.table import Life, cut
 from outlast.storage.outbox import Delivery, DeliveryRow
 
 __all__ = ["MemoryStore"]
@@ -180,7 +180,7 @@ class MemoryStore:
             if found is None:
                 return []
             records = found.load(after=after, until=until, limit=limit, facts_only=facts_only)
-        return records if most_bytes is None else _cut(records, most_bytes)
+        return records if most_bytes is None else cut(records, most_bytes)
 
     async def load_heads(self, runs: Sequence[RunKey]) -> dict[RunKey, Head]:
         """Return how far the journals of several runs go; an unknown one is left out."""
@@ -470,15 +470,6 @@ class MemoryStore:
         self._let_turn_go()
         if self._database.sweeper is self:
             self._database.sweeper = None
-
-
-def _cut(records: list[Record], most_bytes: int) -> list[Record]:
-    """Return the records up to the one with which they reach this size."""
-    for index, record in enumerate(records, start=1):
-        most_bytes -= len(record.body or b"") + len(record.payload or b"")
-        if most_bytes <= 0:
-            return records[:index]
-    return records
 
 
 def _always(*_args: object) -> bool:

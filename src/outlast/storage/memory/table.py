@@ -17,7 +17,7 @@ from outlast.storage.base import ClaimedRun, GraphKey, InboxKey, InboxRow, Recei
 from outlast.storage.flow import Flow
 from outlast.storage.listing import RunSummary
 
-__all__ = ["Life", "ReadyQueue", "Row", "Run"]
+__all__ = ["Life", "ReadyQueue", "Row", "Run", "cut"]
 
 Row: TypeAlias = tuple[int | str | bytes | None, ...]
 """A `Record` as a plain tuple. Plain tuples of plain values drop out of the garbage collector's rounds; named tuples
@@ -159,6 +159,15 @@ class Run:
             updated_at_ms=self.updated_at_ms,
             is_limited=self.flow is not None,
         )
+
+
+def cut(records: list[Record], most_bytes: int) -> list[Record]:
+    """Return the records up to the one with which they reach this size."""
+    for index, record in enumerate(records, start=1):
+        most_bytes -= len(record.body or b"") + len(record.payload or b"")
+        if most_bytes <= 0:
+            return records[:index]
+    return records
 
 
 def _between(rows: Sequence[Row], after: int, until: int | None, limit: int | None) -> Sequence[Row]:
