@@ -57,6 +57,9 @@ def make_real(case: Any, data: st.DataObject) -> None:
                 part[name] = data.draw(st.sampled_from([part[name], *known]))
     if case.operation.path.endswith("/events"):
         case.query = {**(case.query or {}), "follow": False, "wait": False}  # these wait for ever, as they are to
+    run_id = (case.query or {}).get("runId")
+    if case.operation.path.endswith("/observe") and run_id is not None and run_id not in KNOWN["runId"]:
+        case.query["runId"] = f"unknown-{run_id}"  # as above: another request may have created that run, to be started
     if isinstance(case.body, dict) and "closeOnSuspend" in case.body:
         case.body["closeOnSuspend"] = True  # as above
 
