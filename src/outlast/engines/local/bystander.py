@@ -61,13 +61,13 @@ class Bystander:
         row = await self._store.find_run(run_id)
         if row is None or row.owner is not None or row.status.is_terminal:
             return False
-        return await self._end(row, await self._store.list_requests(row.key), [("cancel", body)])
+        return bool(await self._end(row, await self._store.list_requests(row.key), [("cancel", body)]))
 
     async def settle(self, row: RunRow) -> bool:
-        """End a run that nobody owns if it was canceled or its time is over; say whether it was ended.
+        """End a run that nobody owns if it was canceled or its time is over; say whether the row is out of date now.
 
-        A run whose inbox holds something, or one of whose times has come, is claimable: one that is not yet claimable
-        is left alone.
+        It is, too, if somebody else ended or claimed the run at this moment. A run whose inbox holds something, or one
+        of whose times has come, is claimable: one that is not yet claimable is left alone.
         """
         if row.owner is not None or row.status.is_terminal:
             return False
@@ -76,7 +76,7 @@ class Bystander:
         requests = await self._store.list_requests(row.key)
         is_asked = any(request.kind == "cancel" for request in requests)
         if row.status is RunStatus.PENDING or is_asked or await self._has_time_limit(row):
-            return await self._end(row, requests)
+            return await self._end(row, requests) is not None
         return False
 
     async def take_left_cancels(self) -> None:
@@ -134,9 +134,10 @@ class Bystander:
         ]
         return any(ended)
 
-    async def _end(self, row: RunRow, requests: Sequence[InboxRow], more: Sequence[_Asked] = ()) -> bool:
+    async def _end(self, row: RunRow, requests: Sequence[InboxRow], more: Sequence[_Asked] = ()) -> bool | None:
+        """End a run; say whether it was done, and not refused because the run has changed. None: it is not to end."""
         if self._unreadable.get(row.run_id) == row.head:
-            return False
+            return None
         asked = [*((request.kind, request.body) for request in requests), *more]
         try:
             graph = await self._shelf.load_graph(row.graph)
@@ -145,9 +146,9 @@ class Bystander:
             facts = end_from_outside(state, _facts_of(state, asked, self._now_ms()))
         except (UnknownEventError, UnknownGraphError, JournalMismatchError) as error:
             self._leave(row, error)
-            return False
+            return None
         if facts is None:
-            return False
+            return None
         status, now, execution = state.status(), self._now_ms(), row.execution
         records = [
             encode_event(event, seq=seq, execution=execution, payload=payload)

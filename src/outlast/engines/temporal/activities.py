@@ -16,6 +16,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from outlast.core.flow.hook import ON_START_PATH
 from outlast.engines.answers import converter
@@ -97,6 +98,8 @@ class Activities:
         function = self._find_function(task.workflow, task.function)
         if function is None:
             return self._leave_to_another(task.function, task.workflow)
+        if past.restarts and await _is_cancel_requested(self._client):
+            return await self._carrier.insist(self._reply("canceled", past))
         attempt = Attempt(
             task.path,
             timeout_ms=task.timeout_ms,
@@ -397,6 +400,20 @@ async def _until_over(attempt: Attempt, past: Past) -> Outcome | None:
 
 def _no_watch(context: StepContext) -> None:
     """Questions get no context of a step."""
+
+
+async def _is_cancel_requested(client: Client) -> bool:
+    """Ask whether the run is to be canceled, before a body is called again: its workflow may not have learned it yet.
+
+    If the server does not answer the body is called, and heartbeats tell of the cancel.
+    """
+    info = activity.info()
+    workflow = client.get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
+    try:
+        return (await workflow.describe()).raw_description.workflow_extended_info.cancel_requested
+    except RPCError as error:
+        _log.warning("'%s' is called again without knowing whether it is canceled: %s", info.activity_id, error)
+        return False
 
 
 def _past() -> Past:
