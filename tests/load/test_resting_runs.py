@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -99,7 +100,11 @@ def live_runs(app: Outlast) -> list[str]:
 
 
 async def idle_share() -> float:
-    """Return the share of a CPU that the process takes while it waits for a second."""
+    """Return the share of a CPU that the process takes in most seconds; in the first one it may still tidy up."""
+    return median([await share_of_a_second() for _ in range(5)])
+
+
+async def share_of_a_second() -> float:
     wall, spent = time.perf_counter(), time.process_time()
     await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=1)
     return (time.process_time() - spent) / (time.perf_counter() - wall)
