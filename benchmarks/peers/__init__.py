@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.dbos_sqlite import DBOS_SYSTEMS
+from benchmarks.peers.dbos import DBOS_SYSTEMS
 from benchmarks.peers.langgraph_sqlite import LANGGRAPH_SYSTEMS
 from benchmarks.peers.temporal_server import TEMPORAL_SYSTEMS
 from benchmarks.subject import Open, System

@@ -53,6 +53,7 @@ async def open_temporal(directory: Path, _: Sizes) -> AsyncIterator[Subject]:
         dev_server_existing_path=_server(),
         dev_server_database_filename=str(directory / "temporal.db"),
         dev_server_log_level="error",
+        dev_server_extra_args=["--output", "none"],  # no banner in the middle of the table
     )
     async with (
         environment,

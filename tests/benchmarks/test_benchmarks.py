@@ -56,8 +56,8 @@ def test_table_shows_each_system_with_its_disk_policy_and_target():
     rows = [line for line in run.stdout.splitlines() if line.startswith(("  outlast, ", "  floor: "))]
     assert [row[2:30].strip() for row in rows] == [system.label for system in (*OURS, *FLOORS)]
     assert [row[31:40].strip() for row in rows] == [system.disk for system in (*OURS, *FLOORS)]
-    assert [row.split()[-1] in ("reached", "missed") for row in rows] == [True] * 3 + [False] * len(FLOORS)
-    assert rows[2].split()[-2] == "12,000"
+    assert [row.split()[-1] in ("reached", "first", "missed") for row in rows] == [True] * 3 + [False] * len(FLOORS)
+    assert rows[2].split()[-2] == "25,000"
 
 
 @pytest.mark.slow

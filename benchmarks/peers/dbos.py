@@ -1,4 +1,4 @@
-"""DBOS on SQLite: as it comes, and with the journal mode and the disk policies of Outlast.
+"""DBOS on SQLite, as it comes and with the journal mode and disk policies of Outlast, and on PostgreSQL if it is there.
 
 A run is a workflow, and each step and each item a `run_step_async`.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy
 from dbos import DBOS, WorkflowHandleAsync
 
+from benchmarks.peers.postgres import find_programs, serve
 from benchmarks.subject import Open, Sizes, Subject, System
 
 __all__ = ["DBOS_SYSTEMS"]
@@ -67,8 +68,7 @@ class DbosSubject:
 
 
 @asynccontextmanager
-async def open_dbos(pragmas: Sequence[str], directory: Path, _: Sizes) -> AsyncIterator[Subject]:
-    logging.getLogger("dbos").setLevel(logging.ERROR)
+async def open_on_sqlite(pragmas: Sequence[str], directory: Path, _: Sizes) -> AsyncIterator[Subject]:
     url = f"sqlite:///{directory / 'dbos.db'}"
     engine = sqlalchemy.create_engine(url, connect_args={"timeout": 30})
 
@@ -77,22 +77,43 @@ async def open_dbos(pragmas: Sequence[str], directory: Path, _: Sizes) -> AsyncI
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
-    config: Any = {"name": "benchmarks", "system_database_url": url, "log_level": "ERROR", "run_admin_server": False}
-    DBOS(config={**config, "system_database_engine": engine} if pragmas else config)
-    DBOS.launch()
     try:
-        yield DbosSubject()
+        with launch(url, {"system_database_engine": engine} if pragmas else {}):
+            yield DbosSubject()
     finally:
-        DBOS.destroy()
         engine.dispose()
 
 
+@asynccontextmanager
+async def open_on_postgres(programs: Path, directory: Path, _: Sizes) -> AsyncIterator[Subject]:
+    with serve(programs, directory) as url, launch(url, {}):
+        yield DbosSubject()
+
+
+@contextmanager
+def launch(url: str, options: dict[str, Any]) -> Iterator[None]:
+    logging.getLogger("dbos").setLevel(logging.ERROR)
+    config: Any = {"name": "benchmarks", "system_database_url": url, "log_level": "ERROR", "run_admin_server": False}
+    DBOS(config={**config, **options})
+    DBOS.launch()
+    try:
+        yield
+    finally:
+        DBOS.destroy()
+
+
 DBOS_SYSTEMS: dict[System, Open] = {
-    System(key="dbos", label="DBOS, SQLite as it comes", disk="fsync", is_peer=True): partial(open_dbos, []),
+    System(key="dbos", label="DBOS, SQLite as it comes", disk="fsync", is_peer=True): partial(open_on_sqlite, []),
     System(key="dbos-wal", label="DBOS, SQLite WAL", disk="fsync", is_peer=True): partial(
-        open_dbos, ["journal_mode = wal", "synchronous = full"]
+        open_on_sqlite, ["journal_mode = wal", "synchronous = full"]
     ),
     System(key="dbos-wal-normal", label="DBOS, SQLite WAL", disk="no fsync", is_peer=True): partial(
-        open_dbos, ["journal_mode = wal", "synchronous = normal"]
+        open_on_sqlite, ["journal_mode = wal", "synchronous = normal"]
     ),
 }
+
+POSTGRES = find_programs()
+if POSTGRES is not None:
+    DBOS_SYSTEMS[System(key="dbos-postgres", label="DBOS, PostgreSQL", disk="fsync", is_peer=True)] = partial(
+        open_on_postgres, POSTGRES
+    )
