@@ -52,6 +52,7 @@ def test_verbs_of_run_work_on_a_server(terminal: Terminal, url: str):
     assert (canceled.exit, deleted.exit, unknown.exit) == (Exit.REFUSED, Exit.DONE, Exit.NOT_FOUND)
 
 
+@pytest.mark.slow
 def test_workflow_of_a_server_is_shown_as_that_of_the_app(terminal: Terminal):
     local = {verb: terminal.type("workflow", verb, "order", "--app", "shop") for verb in ("show", "graph")}
     local_json = terminal.type("workflow", "show", "order", "--app", "shop", "--json").json

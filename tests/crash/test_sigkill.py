@@ -148,6 +148,7 @@ async def kill_at_random(nursery: Nursery, directory: Path, *, runs: int, rounds
     await check_all(path, effects, run_ids, crashes=rounds)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_runs_killed_at_random_moments_all_finish(nursery: Nursery, tmp_path: Path) -> None:
     """12.1: runs go on from the journal: a recorded outcome is never produced again."""

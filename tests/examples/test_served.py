@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,7 @@ def lines_of_the_readme() -> list[str]:
     return match[1].replace("\\\n", "").splitlines()
 
 
+@pytest.mark.slow
 def test_app_of_the_readme_is_served_and_answers(tmp_path: Path):
     _, serve, curl = lines_of_the_readme()
     arguments = shlex.split(serve.removesuffix("&"))

@@ -293,7 +293,10 @@ class SqliteMachine(FlowMachine):
         self.folder.cleanup()
 
 
-@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine], ids=["memory", "sqlite"])
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param(MemoryMachine, id="memory"), pytest.param(SqliteMachine, id="sqlite", marks=pytest.mark.slow)],
+)
 def test_limits_hold_and_nobody_is_forgotten(machine: type[FlowMachine]):
     """19: never more than the limit, whoever dies; and whoever may go on is given to the next claim."""
     run_state_machine_as_test(

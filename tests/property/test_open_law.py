@@ -72,7 +72,7 @@ from property.graphs import graphs
 from property.meaning import Ended, HealedWorld, Meaning, Nature, World, slot_of
 from simulated import SimulatedJournal
 
-EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", settings().max_examples))
 MANY_EXAMPLES = max(EXAMPLES, 500)
 _MOST_EXECUTIONS = 3
 MANY = 120

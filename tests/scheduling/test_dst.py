@@ -85,6 +85,7 @@ def test_cron_where_clocks_change(cron: str, zone: str, start: str, expected: li
     assert _times(cron, zone, start, len(expected)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"])
 @pytest.mark.parametrize("minute", range(0, 60, 20))
 @pytest.mark.parametrize("hour", range(5))
