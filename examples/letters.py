@@ -16,4 +16,4 @@ async def send(address: str, ctx: StepContext) -> str:
 
 
 letter = Workflow("letter", input=str, output=list[str]).then(find_readers).foreach(send, concurrency=2).commit()
-app = Outlast([letter], store="letters.db")
+app = Outlast([letter], store="served.db")

@@ -15,7 +15,7 @@ def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full"
     """Return the store at a place: a path, `sqlite:///path`, `memory`, or a store itself.
 
     Raises:
-        ConfigurationError: There is no such durability.
+        ConfigurationError: There is no such durability, the text names no file, or this system has no locks for one.
     """
     if durability not in ("full", "normal"):
         message = f"durability={durability!r}: use 'full' (survives power loss) or 'normal' (survives a killed process)"
@@ -26,7 +26,27 @@ def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full"
             from outlast.storage.memory import MemoryStore  # noqa: PLC0415 - loaded where it is chosen
 
             return MemoryStore()
-        from outlast.storage.sqlite import SqliteStore  # noqa: PLC0415 - as above
-
-        return SqliteStore(location.removeprefix("sqlite:///"), durability=durability)
+        return _sqlite_store(_path_of(location), durability)
     return store
+
+
+def _path_of(location: str) -> str:
+    path = location.removeprefix("sqlite:///")
+    if path in ("", ":memory:"):  # SQLite takes both for a database that only one connection sees
+        message = f"store={location!r} names no file; give a path, or 'memory' for runs that end with the process"
+        raise ConfigurationError(message)
+    if "://" in path:
+        message = f"store={location!r} is not the path of a file; give one, 'sqlite:///path', or 'memory'"
+        raise ConfigurationError(message)
+    return path
+
+
+def _sqlite_store(path: str, durability: Literal["full", "normal"]) -> Store:
+    try:
+        from outlast.storage.sqlite import SqliteStore  # noqa: PLC0415 - loaded where it is chosen
+    except ModuleNotFoundError as error:
+        if error.name != "fcntl":
+            raise
+        message = f"store={path!r}: a file needs the locks of Linux or macOS; on Windows use WSL, or store='memory'"
+        raise ConfigurationError(message) from error
+    return SqliteStore(path, durability=durability)

@@ -67,7 +67,7 @@ def test_graph_of_a_file_is_that_of_the_latest_run(terminal: Terminal):
     document = terminal.type("workflow", "graph", "order", "--json", "--store", "shop.db")
     unknown = terminal.type("workflow", "graph", "nope", "--store", "shop.db")
 
-    assert text.out == "order  workflow\n├── price  step\n└── pack  step, tried again up to 1 times\n"
+    assert text.out == "order  workflow\n├── price  step\n└── pack  step, tried again once\n"
     assert mermaid.out.startswith("flowchart TD\n")
     assert document.json["root"]["id"] == "order"
     assert (unknown.exit, unknown.err.splitlines()[0]) == (
@@ -97,6 +97,48 @@ def test_list_of_a_file_counts_runs_by_status(terminal: Terminal):
 
     assert text.out == "WORKFLOW  RUNS\norder     1 pending, 1 success\n"
     assert data.json == {"workflows": [{"workflowId": "order", "runs": {"pending": 1, "success": 1}}]}
+
+
+LIMITED = """
+from outlast import Concurrency, Outlast, RateLimit, Workflow, step
+
+@step(retries=1)
+async def write(customer: str) -> str: ...
+
+reports = (
+    Workflow(
+        "reports",
+        input=str,
+        timeout=3600,
+        max_recoveries=1,
+        concurrency=[Concurrency(limit=1500), Concurrency(limit=3, key=lambda customer: customer, name="printer")],
+        rate_limit=[RateLimit(limit=10, per=60, burst=5), RateLimit(limit=2, per=1, name="mail")],
+    )
+    .dountil(write, lambda ctx: True, max_iterations=10)
+    .commit()
+)
+app = Outlast([reports], store="reports.db")
+"""
+
+
+def test_show_says_what_limits_the_runs_of_a_workflow(terminal: Terminal):
+    (terminal.directory / "limited.py").write_text(LIMITED)
+
+    answer = terminal.type("workflow", "show", "reports", "--app", "limited")
+
+    assert answer.out.startswith(
+        "workflow  reports\n"
+        "input     str\n"
+        "output    JSON\n"
+        "limits    runs of workflow 'reports': 1,500 at a time\n"
+        "          runs under 'printer' by a function: 3 at a time\n"
+        "          rate of workflow 'reports': 10 begin in 1m00s, up to 5 at once\n"
+        "          rate under 'mail': 2 begin in 1.0s\n"
+        "\n"
+        "reports  workflow, at most 1h00m, recovered once\n"
+        "└── write  again until condition, up to 10 times\n"
+        "    └── write  step, tried again once\n"
+    )
 
 
 def test_show_says_what_the_input_may_be(terminal: Terminal):

@@ -80,7 +80,5 @@ def _python_files(folder: Path) -> Iterator[Path]:
     for child in children:
         if child.suffix == ".py":
             yield child
-        elif (
-            child.is_dir() and not child.is_symlink() and not child.name.startswith((".", "__", "node_modules", "venv"))
-        ):
+        elif child.is_dir() and not child.is_symlink() and not child.name.startswith(_LEFT_OUT):
             yield from _python_files(child)

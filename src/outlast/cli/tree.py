@@ -29,8 +29,10 @@ __all__ = ["draw_tree"]
 
 def draw_tree(graph: Graph) -> Tree:
     """Return the nodes of a graph in the order in which they run, those in others indented."""
-    tree = Tree(_label(graph.root.workflow, "workflow"), guide_style="dim")
-    for node in graph.root.nodes:
+    root = graph.root
+    recoveries = "" if root.max_recoveries is None else f", recovered {_times(root.max_recoveries)}"
+    tree = Tree(_label(root.workflow, f"workflow{_within(root.timeout_ms)}{recoveries}"), guide_style="dim")
+    for node in root.nodes:
         _add(tree, node)
     return tree
 
@@ -59,7 +61,7 @@ def _label(node_id: str, what: str) -> Text:
 def _describe(node: Node) -> str:  # one case for each kind of node
     match node:
         case StepNode():
-            retries = f", tried again up to {node.retry.limit} times" if node.retry.limit else ""
+            retries = f", tried again {_times(node.retry.limit)}" if node.retry.limit else ""
             return f"step{retries}{_within(node.timeout_ms)}"
         case MapNode():
             return "map"
@@ -73,7 +75,7 @@ def _describe(node: Node) -> str:  # one case for each kind of node
         case BranchNode():
             return f"branch, {'the first true one' if node.is_first_only else 'all that are true'}"
         case LoopNode():
-            most = f", at most {node.max_iterations} times" if node.max_iterations else ""
+            most = f", {_times(node.max_iterations)}" if node.max_iterations else ""
             return f"again {'until' if node.is_until else 'while'} {node.condition.partition('?')[2]}{most}"
         case SleepNode():
             return f"sleep{_how_long(node)}"
@@ -81,6 +83,10 @@ def _describe(node: Node) -> str:  # one case for each kind of node
             return f"waits to be resumed{_within(node.timeout_ms)}"
         case _:
             assert_never(node)
+
+
+def _times(most: int) -> str:
+    return "once" if most == 1 else f"up to {most:,} times"
 
 
 def _within(timeout_ms: int | None) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -13,7 +14,7 @@ from outlast.cli.command import command, make_group
 from outlast.cli.complaint import Complaint
 from outlast.cli.exits import Exit
 from outlast.cli.place import Place, find_workflow
-from outlast.cli.screen import Screen, plain
+from outlast.cli.screen import Screen, plain, span
 from outlast.cli.tree import draw_tree
 from outlast.graph.definition import definition_of, summary_of
 from outlast.graph.document import graph_from_json, graph_to_json
@@ -75,7 +76,9 @@ async def show(screen: Screen, place: Place, workflow_id: WorkflowId) -> None:
         return
     names = (("workflow", "workflowId"), ("description", "description"), ("input", "input"), ("output", "output"))
     named = (*names, ("state", "state"), ("context", "requestContext"))
-    screen.fields([(label, str(definition.get(key, ""))) for label, key in named])
+    fields = [(label, str(definition.get(key, ""))) for label, key in named]
+    rules = cast("list[Mapping[str, Any]]", definition.get("limits", []))
+    screen.fields([*fields, ("limits", "\n".join(_describe_limit(rule) for rule in rules))])
     screen.say()
     screen.draw(draw_tree(graph_from_json(definition["graph"])))
     for name, heading in _HEADINGS.items():
@@ -91,7 +94,19 @@ async def _find_definition(place: Place, workflow_id: str) -> Mapping[str, JsonV
         return await client.definition(workflow_id)
 
 
-_HEADINGS: Final = {"inputSchema": "What the input may be:", "stateSchema": "What the initial state may be:"}
+_HEADINGS: Final = {
+    "inputSchema": "What the input may be:",
+    "stateSchema": "What the initial state may be:",
+    "requestContextSchema": "What the request context may be:",
+}
+
+
+def _describe_limit(rule: Mapping[str, Any]) -> str:
+    """Say what `LimitRule.to_dict` tells, under the name that `why` gives the limit."""
+    if (per_ms := rule.get("perMs")) is None:
+        return f"{rule['name']}: {rule['limit']:,} at a time"
+    burst = f", up to {rule['burst']:,} at once" if rule["burst"] > 1 else ""
+    return f"{rule['name']}: {rule['limit']:,} begin in {span(timedelta(milliseconds=per_ms))}{burst}"
 
 
 async def graph(
