@@ -224,6 +224,30 @@ async def test_another_way_to_find_out_who_asks():
         assert (await app.run("r").snapshot()).resource_id == "ada"
 
 
+@pytest.mark.parametrize("resource_id", ["", "a\nb", "x" * 1_000])
+def test_nobody_is_bound_to_a_resource_that_no_run_can_have(resource_id: str):
+    """An empty one must not pass for none: who is bound to nothing sees everything."""
+    with pytest.raises(ConfigurationError, match="is bound to the resource"):
+        Principal(name="u", scope=Scope.RUN, resource_id=resource_id)
+    with pytest.raises(ConfigurationError, match="is bound to the resource"):
+        Token.of(new_secret(), name="t", resource_id=resource_id)
+
+
+async def test_user_with_an_empty_name_is_not_taken_for_everybody():
+    async def by_header(connection: HTTPConnection) -> Principal | None:
+        return Principal(name="user", scope=Scope.RUN, resource_id=connection.headers.get("x-user", ""))
+
+    import httpx  # noqa: PLC0415 - as above
+
+    async with Outlast([GREET], store="memory") as app:
+        transport = httpx.ASGITransport(create_app(app, authenticate=by_header), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://flows.example.org") as client:
+            refused = await client.post("/api/workflows/greet/start-async", json={"inputData": "x"})
+
+        assert refused.status_code == 500
+        assert (await app.list_runs()).total == 0
+
+
 def test_secrets_are_long_and_never_kept():
     secret = new_secret()
     token = Token.of(secret, name="t")
@@ -261,6 +285,17 @@ def test_tokens_are_read_from_a_file(tmp_path: Path):
         (
             f'[[token]]\nname = "a"\nscope = "run"\ndigest = "{"0" * 64}"\nexpires_at = 2030-01-01T00:00:00',
             "without a zone",
+        ),
+        ('token = "a"', "has no \\[\\[token\\]\\] in it"),
+        ('token = ["a"]', "token 1 in .* is a str; write each token as a table"),
+        ('[[token]]\nname = 1\nscope = "read"\ndigest = "x"', "token 1 in .* has an int as name; it needs a text"),
+        (
+            f'[[token]]\nname = "a"\nscope = "run"\ndigest = "{"0" * 64}"\nexpires_at = "2030-01-01"',
+            "has a str as expires_at; it needs a time with a zone",
+        ),
+        (
+            f'[[token]]\nname = "a"\nscope = "run"\ndigest = "{"0" * 64}"\nresource_id = ""',
+            "'a' is bound to the resource '', which needs 1 to",
         ),
     ],
 )

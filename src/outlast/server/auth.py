@@ -13,8 +13,10 @@ from typing import Any, Final, TypeAlias, cast
 
 from starlette.requests import HTTPConnection
 
-from outlast.errors import ConfigurationError
+from outlast.errors import ConfigurationError, InputError
 from outlast.immutable import frozen, immutable
+from outlast.starting import check_text
+from outlast.values import kind_of
 
 __all__ = ["ANYBODY", "Authenticate", "Principal", "Scope", "Token", "Tokens", "load_tokens", "new_secret"]
 
@@ -39,6 +41,16 @@ class Scope(StrEnum):
 _RANKS: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
+def _check_resource(name: str, resource_id: str | None) -> None:
+    if resource_id is None:
+        return
+    try:
+        check_text(resource_id, "resource_id")
+    except InputError as error:
+        message = f"'{name}' is bound to the resource {resource_id!r:.60}, which {error.problems[0].reason}"
+        raise ConfigurationError(message) from None
+
+
 @immutable(kw_only=True)
 class Principal:
     """Somebody who is known."""
@@ -48,7 +60,19 @@ class Principal:
     scope: Scope
     """What they may do."""
     resource_id: str | None = None
-    """If set: they see and touch only the runs of this resource, and what they start belongs to it."""
+    """If not None: they see and touch only the runs of this resource, and what they start belongs to it."""
+
+    def __post_init__(self) -> None:
+        """Refuse a resource that no run can belong to: an empty one must not pass for none.
+
+        Raises:
+            ConfigurationError: The resource id is not a usable text.
+        """
+        _check_resource(self.name, self.resource_id)
+
+    def owner_of(self, named: str | None) -> str | None:
+        """Return whose runs are meant where somebody named a resource: who is bound to one means that one."""
+        return named if self.resource_id is None else self.resource_id
 
 
 ANYBODY: Final = Principal(name="anybody", scope=Scope.ADMIN)
@@ -85,7 +109,8 @@ class Token:
         """Make a token of its secret.
 
         Raises:
-            ConfigurationError: The secret is too short to be safe, the scope is none, or the time has no zone.
+            ConfigurationError: The secret is too short to be safe, the scope or the resource is none, or the time has
+                no zone.
         """
         if len(secret) < _LEAST_CHARACTERS:
             message = f"the secret of token '{name}' is shorter than {_LEAST_CHARACTERS} characters; use new_secret()"
@@ -134,20 +159,41 @@ def load_tokens(path: str | os.PathLike[str]) -> list[Token]:
     except (OSError, ValueError) as error:
         message = f"tokens cannot be read from {os.fspath(path)}: {error}"
         raise ConfigurationError(message) from error
-    entries = cast("list[dict[str, Any]]", content.get("token", []))
-    if not entries:
+    entries: object = content.get("token", [])
+    if not isinstance(entries, list) or not entries:
         message = f"{os.fspath(path)} has no [[token]] in it"
         raise ConfigurationError(message)
-    return [_read(entry, f"token {number} in {os.fspath(path)}") for number, entry in enumerate(entries, 1)]
+    return [
+        _read(entry, f"token {number} in {os.fspath(path)}")
+        for number, entry in enumerate(cast("list[object]", entries), 1)
+    ]
 
 
-def _read(entry: dict[str, Any], place: str) -> Token:
-    unknown = set(entry) - {"name", "digest", "scope", "resource_id", "expires_at"}
+_KINDS: Final[dict[str, type]] = {
+    "name": str,
+    "digest": str,
+    "scope": str,
+    "resource_id": str,
+    "expires_at": datetime,
+}
+
+
+def _read(given: object, place: str) -> Token:
+    if not isinstance(given, dict):
+        message = f"{place} is {kind_of(given)}; write each token as a table of its own, [[token]]"
+        raise ConfigurationError(message)
+    entry = cast("dict[str, Any]", given)
+    unknown = set(entry) - set(_KINDS)
     missing = {"name", "digest", "scope"} - set(entry)
     if unknown or missing:
         problem = f"has no {', '.join(sorted(missing))}" if missing else f"has unknown {', '.join(sorted(unknown))}"
         message = f"{place} {problem}"
         raise ConfigurationError(message)
+    for key, kind in _KINDS.items():
+        if key in entry and not isinstance(entry[key], kind):
+            wanted = "a time with a zone, as 2027-01-01T00:00:00Z" if kind is datetime else "a text"
+            message = f"{place} has {kind_of(entry[key])} as {key}; it needs {wanted}"
+            raise ConfigurationError(message)
     name, digest, scope = entry["name"], entry["digest"], entry["scope"]
     return _token(name, digest, scope, entry.get("resource_id"), entry.get("expires_at"))
 
@@ -162,4 +208,5 @@ def _token(name: str, digest: str, scope: str, resource_id: str | None, expires_
     if expires_at is not None and expires_at.tzinfo is None:
         message = f"token '{name}' expires at a time without a zone; write it as 2027-01-01T00:00:00Z"
         raise ConfigurationError(message)
+    _check_resource(name, resource_id)
     return Token(name=name, digest=digest, scope=Scope(scope), resource_id=resource_id, expires_at=expires_at)

@@ -38,7 +38,7 @@ async def time_travel(
 async def fork(service: Service, run_id: str, principal: Principal, body: ForkBody) -> RunHandle[Any]:
     """Start a new run that goes on from a step of this one, and return a handle on it."""
     await service.find(run_id, principal)
-    resource_id = principal.resource_id or body.resource_id
+    resource_id = principal.owner_of(body.resource_id)
     return await service.outlast.run(run_id).fork_async(
         body.step, run_id=body.run_id, resource_id=resource_id, **_options(body)
     )

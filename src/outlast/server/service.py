@@ -127,12 +127,12 @@ class Service:
         """Record a run that somebody starts later; the same id or the same key again changes nothing."""
         workflow = self.workflow(workflow_id)
         if run_id is None and key is not None:
-            run_id = _id_of_key(workflow_id, principal.resource_id or resource_id, key)
+            run_id = _id_of_key(workflow_id, principal.owner_of(resource_id), key)
         try:
             run = await self.outlast.record_run(
                 workflow,
                 run_id=run_id,
-                resource_id=principal.resource_id or resource_id,
+                resource_id=principal.owner_of(resource_id),
                 start_within=self.limits.start,
             )
         except RunExistsError as error:
@@ -165,7 +165,7 @@ class Service:
             traceparent: The trace that the request belongs to.
         """
         workflow = self.workflow(workflow_id)
-        resource_id = principal.resource_id or body.resource_id
+        resource_id = principal.owner_of(body.resource_id)
         if run_id is not None and not is_new:
             await self.find(run_id, principal, workflow_id=workflow_id)
         elif run_id is not None and principal.resource_id is not None:

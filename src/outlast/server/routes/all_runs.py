@@ -47,7 +47,7 @@ async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
     page = await service.outlast.list_runs(
         workflow_id,
         status=status,
-        resource_id=principal.resource_id or resource_id,
+        resource_id=principal.owner_of(resource_id),
         from_date=from_date,
         to_date=to_date,
         tags=tags or (),

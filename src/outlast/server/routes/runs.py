@@ -59,7 +59,7 @@ async def list_runs(  # noqa: PLR0913 - the conditions of a list, all by name
     query = make_query(
         workflow_id=workflow_id,
         status=status,
-        resource_id=principal.resource_id or resource_id,
+        resource_id=principal.owner_of(resource_id),
         from_date=from_date,
         to_date=to_date,
         per_page=size,

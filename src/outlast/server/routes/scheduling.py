@@ -52,7 +52,7 @@ async def list_schedules(
     page = await _schedules(service).list(
         workflow_id,
         status=status,
-        resource_id=principal.resource_id or resource_id,
+        resource_id=principal.owner_of(resource_id),
         after=after,
         per_page=per_page,
     )
@@ -65,7 +65,7 @@ async def create(service: ServiceOf, principal: Driver, body: ScheduleBody) -> R
     workflow = service.workflow(body.workflow_id)
     named = _named(body)
     named["input_data"] = typed(workflow.input, body.input_data, "input_data")
-    named["resource_id"] = principal.resource_id or body.resource_id
+    named["resource_id"] = principal.owner_of(body.resource_id)
     schedule = _valid(named)
     schedules = _schedules(service)
     made = await schedules.create(workflow, schedule, id=body.id)
