@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from outlast import ConfigurationError, Outlast
-from outlast.server import Principal, Scope, Token, create_app, load_tokens, new_secret, serve
+from outlast.server import Principal, Scope, ServerOptions, Token, create_app, load_tokens, new_secret, serve
 from server.site import APPROVAL, GREET, Site, site
 
 SECRETS = {name: f"secret-of-{name}-0123456789" for name in ("reader", "driver", "boss", "ada", "eve", "old")}
@@ -311,3 +311,17 @@ def test_wrong_token_file_is_refused(tmp_path: Path, content: str, problem: str)
 async def test_without_tokens_only_the_loopback_is_listened_on(host: str):
     with pytest.raises(ConfigurationError, match="without tokens lets anybody in"):
         await serve(Outlast([APPROVAL], store="memory"), host=host)
+
+
+@pytest.mark.parametrize("prefix", ["", "/flows/v1"])
+async def test_protection_follows_the_prefix(prefix: str):
+    """Whatever the prefix is, nothing below it is served without a token, and nothing is served elsewhere."""
+    async with site(tokens=TOKENS, options=ServerOptions(prefix=prefix)) as s:
+        path = f"{prefix}/workflows"
+        anonymous = await s.client.get(path)
+        posted = await s.client.post(f"{path}/greet/start", json={"inputData": "x"})
+        known = await s.client.get(path, headers=bearer("reader"))
+        elsewhere = await s.client.get("/api/workflows", headers=bearer("reader"))
+
+        assert [each.status_code for each in (anonymous, posted, known, elsewhere)] == [401, 401, 200, 404]
+        assert (await s.app.list_runs()).total == 0

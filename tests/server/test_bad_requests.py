@@ -88,6 +88,40 @@ async def test_body_of_the_wrong_shape_or_encoding_is_refused(body: bytes):
         await assert_nothing_is_stored(s)
 
 
+HALF = b'"\\ud800"'
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/workflows/approval/resume?runId=r", b'{"resumeData": true, "step": %s}'),
+        ("/workflows/approval/resume?runId=r", b'{"resumeData": true, "label": %s}'),
+        ("/workflows/approval/time-travel?runId=r", b'{"step": %s}'),
+        ("/workflows/approval/runs/r/cancel", b'{"reason": %s}'),
+        ("/workflows/greet/start", b'{"inputData": "x", "idempotency": {"scope": %s}}'),
+        ("/schedules", b'{"workflowId": "greet", "cron": "@daily", "timezone": %s, "inputData": "x"}'),
+        ("/schedules", b'{"workflowId": "greet", "cron": %s, "inputData": "x"}'),
+    ],
+)
+async def test_half_a_surrogate_pair_is_refused_wherever_it_stands(path: str, body: bytes):
+    """It is no text, so that no answer could quote it."""
+    async with site() as s:
+        await s.post("/workflows/approval/start-async?runId=r", {"inputData": "ada"})
+        response = await s.client.post(f"/api{path}", content=body % HALF, headers=JSON)
+
+        assert (response.status_code, response.json()["code"]) == (400, "invalid-request")
+        assert (await s.app.list_runs()).total == 1
+        assert await s.app.run("r").status() == "suspended"
+
+
+async def test_whole_surrogate_pair_is_a_text():
+    async with site() as s:
+        body = b'{"inputData": "\\ud83d\\ude00"}'
+        response = await s.client.post("/api/workflows/greet/start-async", content=body, headers=JSON)
+
+    assert response.json()["result"] == "hello \N{GRINNING FACE}"
+
+
 @pytest.mark.parametrize("run_id", ["", "a%00b", "x" * 201, "%0aid", "%ff"])
 async def test_run_id_that_is_no_usable_text_is_refused(run_id: str):
     async with site() as s:
@@ -133,7 +167,17 @@ async def test_wrong_method_is_answered_as_in_the_reference(method: str, path: s
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:4111", "", "[::1", "@"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "evil.example:4111",
+        "",
+        "[::1",
+        "@",
+        "evil.example@localhost",
+    ],
 )
 async def test_foreign_host_is_refused(host: str):
     """DNS rebinding: a foreign name that points to the loopback."""
@@ -141,6 +185,7 @@ async def test_foreign_host_is_refused(host: str):
         response = await s.post(START, {"inputData": "ada"}, headers={"host": host})
 
         assert (response.status_code, response.json()["code"]) == (403, "foreign-host")
+        assert response.headers["x-content-type-options"] == "nosniff"
         await assert_nothing_is_stored(s)
 
 
@@ -188,6 +233,8 @@ async def test_named_origin_may_call_and_is_told_so():
         asked = await s.client.options("/api/workflows/greet/start", headers={"origin": origin})
 
     assert response.headers["access-control-allow-origin"] == origin
+    assert response.headers["access-control-allow-credentials"] == "true", "some web interfaces always ask for it"
+    assert response.headers["access-control-expose-headers"] == "x-request-id"
     assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, origin)
     assert "POST" in asked.headers["access-control-allow-methods"]
     assert "Authorization" in asked.headers["access-control-allow-headers"]
@@ -207,6 +254,21 @@ async def test_fault_of_the_server_tells_nothing(monkeypatch: pytest.MonkeyPatch
     assert "hunter2" not in response.text
     assert response.headers["x-request-id"] in caplog.text
     assert "requestContext" not in caplog.text
+
+
+async def test_path_in_the_log_holds_nothing_that_a_terminal_would_obey(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async with site(APPROVAL) as s:
+
+        async def broken(*_args: object) -> None:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(s.app.engine, "summarize_run", broken)
+        await s.get("/workflows/approval/runs/r%1b%5B2J")
+
+    (record,) = [each for each in caplog.records if each.name == "outlast.server"]
+    assert "r\\x1b[2J" in record.getMessage()
 
 
 async def test_answers_are_not_sniffed_and_not_kept():

@@ -98,3 +98,57 @@ async def test_paused_run_is_led_step_by_step():
     assert paused.json()["status"] == "paused"
     assert result["status"] == "failed"
     assert (late.status_code, late.json()["code"]) == (409, "run-state")
+
+
+RESERVED = {"a": 1, "mastra__resourceId": "eve"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/workflows/tells/restart-async?runId=r", {}),
+        ("/workflows/tells/time-travel-async?runId=r", {"step": "tell"}),
+        ("/runs/r/restart", {}),
+        ("/runs/r/time-travel", {"step": "tell"}),
+        ("/runs/r/fork", {"step": "tell", "runId": "forked"}),
+    ],
+)
+async def test_request_context_of_a_repair_is_that_of_a_start(path: str, body: dict[str, object]):
+    """Reserved keys are dropped, and entries of the query win over those of the body."""
+
+    @step
+    async def tell(x: object, ctx: StepContext) -> dict[str, object]:
+        if ctx.execution == 0 and ctx.run_id == "r":
+            raise ValueError("not yet")
+        return dict(ctx.request_context)
+
+    workflow = Workflow("tells").then(tell).commit()
+    async with site(workflow) as s:
+        await s.post("/workflows/tells/start-async?runId=r")
+        query = {"requestContext": '{"b": 2, "mastra__x": 1}'}
+        url, _, given = path.partition("?")
+        if given:
+            query["runId"] = "r"
+        response = await s.post(url, {**body, "requestContext": {**RESERVED, "b": 0}}, params=query)
+        result = await s.app.run("forked" if "fork" in path else "r").result(timeout=30)
+
+    assert response.status_code == 200, response.text
+    assert result.unwrap() == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("is_stepping", [True, False])
+async def test_resume_may_say_how_the_run_goes_on_and_nothing_else(is_stepping: bool):
+    """12.6: whether a run pauses after each step is said at its start; no parameter is accepted and ignored."""
+    async with site() as s:
+        start = {"inputData": "ada", "perStep": is_stepping}
+        await s.post("/workflows/approval/start-async?runId=r", start)
+        if is_stepping:
+            await s.app.run("r").step()
+        path = "/workflows/approval/resume-async?runId=r"
+        refused = await s.post(path, {"resumeData": True, "perStep": not is_stepping})
+        before = await s.app.run("r").status()
+        taken = await s.post(path, {"resumeData": True, "perStep": is_stepping})
+
+    assert (refused.status_code, refused.json()["issues"][0]["field"]) == (400, "perStep")
+    assert before == "suspended"
+    assert (taken.status_code, taken.json()["status"]) == (200, "success")

@@ -24,6 +24,8 @@ _METHODS: Final = "GET,POST,PUT,PATCH,DELETE,OPTIONS"
 _HEADERS: Final = (
     "Content-Type,Authorization,Idempotency-Key,Last-Event-ID,A2A-Version,x-mastra-client-type,x-mastra-dev-playground"
 )
+_NO_HOST: Final = frozenset("@/?#\\")
+"""Signs of other parts of an address: what would be read as a name behind them is none."""
 _SAFE: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
@@ -46,10 +48,8 @@ class Guard:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         refusal = self._judge(headers, origin)
-        if refusal is not None:
-            await answer_problem(refusal)(scope, receive, send)
-            return
-        allowed = origin if origin is not None and origin.lower() in self._origins else None
+        is_named = origin is not None and origin.lower() in self._origins
+        allowed = origin if refusal is None and is_named else None
         request_id = token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         extra = [*_SAFE, (b"x-request-id", request_id.encode()), *_cors(allowed)]
@@ -59,6 +59,9 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
+        if refusal is not None:
+            await answer_problem(refusal)(scope, receive, send_with_headers)
+            return
         if allowed is not None and scope["method"] == "OPTIONS":
             await send_with_headers({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
@@ -102,6 +105,8 @@ def is_loopback(name: str) -> bool:
 
 def _name_of(host: str) -> str:
     """Return the name in a `Host` header, without port and brackets; empty if it is none."""
+    if not _NO_HOST.isdisjoint(host):
+        return ""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -113,6 +118,9 @@ def _cors(origin: str | None) -> list[tuple[bytes, bytes]]:
         return []
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
+        # Some web interfaces always ask with credentials; it is the named origins that are trusted, not cookies.
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"x-request-id"),
         (b"access-control-allow-methods", _METHODS.encode()),
         (b"access-control-allow-headers", _HEADERS.encode()),
         (b"access-control-max-age", b"600"),

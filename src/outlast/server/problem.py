@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -26,7 +27,7 @@ from outlast.errors import (
     UnsupportedByEngineError,
     code_of,
 )
-from outlast.values import JsonValue, encode
+from outlast.values import InvalidValueError, JsonValue, encode
 
 __all__ = ["Refusal", "answer_problem", "issues_of", "problem_of", "render_body"]
 
@@ -120,7 +121,10 @@ def render_body(refusal: Refusal) -> bytes:
         body["hint"] = refusal.hint
     if refusal.details is not None:
         body["details"] = refusal.details
-    return encode(body)
+    try:
+        return encode(body)
+    except InvalidValueError:  # it quotes what is no text; as escapes JSON can say even that
+        return json.dumps(body).encode()
 
 
 def issues_of(problems: Sequence[Problem]) -> list[JsonValue]:

@@ -11,8 +11,16 @@ from typing import Any, TypeVar
 from outlast.app import Outlast
 from outlast.beginning import OutputOptions, Run
 from outlast.core.status import RunStatus
+from outlast.core.view import fold_view
 from outlast.engines.base import History
-from outlast.errors import IdempotencyConflictError, InputError, RunExistsError, RunNotFoundError, RunStateError
+from outlast.errors import (
+    IdempotencyConflictError,
+    InputError,
+    Problem,
+    RunExistsError,
+    RunNotFoundError,
+    RunStateError,
+)
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.immutable import immutable
@@ -284,8 +292,14 @@ class Service:
     async def resume(
         self, workflow_id: str | None, run_id: str, principal: Principal, body: ResumeBody
     ) -> StartedRun[Any]:
-        """Resume a suspension and return a handle that waits for what comes of it."""
+        """Resume a suspension and return a handle that waits for what comes of it.
+
+        Raises:
+            Refusal: The request says that the run goes on step by step, and it does not, or the other way round.
+        """
         await self.find(run_id, principal, workflow_id=workflow_id)
+        if body.per_step is not None:
+            _check_stepping(await self.load(run_id), wanted=body.per_step)
         return await self.outlast.run(run_id).resume_async(
             body.resume_data,
             step=body.step,
@@ -342,6 +356,15 @@ def check_owner(run: RunSummary, principal: Principal) -> None:
     if principal.resource_id is not None and run.resource_id != principal.resource_id:
         text = "Access denied: workflow run belongs to a different resource"
         raise Refusal(403, text, code="foreign-run")
+
+
+def _check_stepping(history: History, *, wanted: bool) -> None:
+    is_stepping = fold_view(history.graph, history.records).state.is_stepping
+    if is_stepping is not wanted:
+        reason = "the run goes on step by step" if is_stepping else "the run was not started step by step"
+        hint = "leave perStep out; POST /runs/{run_id}/step lets a paused run go on to its end" if is_stepping else ""
+        issue = Problem("perStep", reason)
+        raise Refusal(400, "Invalid request body", code="invalid-request", issues=[issue], hint=hint)
 
 
 def _milliseconds(number: int | None) -> timedelta | None:

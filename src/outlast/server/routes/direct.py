@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.server.routes.route import NOT_JSON, JsonRequest, JsonRoute
-from outlast.server.wire.shape import invalid_request, read_shape
-from outlast.values import InvalidValueError, decode
+from outlast.server.wire.shape import decode_body, invalid_request, read_shape
+from outlast.values import InvalidValueError
 
 __all__ = ["DirectRoute", "Shortcut"]
 
@@ -95,7 +95,7 @@ async def _read_headers(kind: Any, names: Sequence[tuple[str, str]], request: Js
 
 async def _read_body(kind: Any, request: JsonRequest) -> object:  # noqa: ANN401
     try:
-        given = decode(raw) if (raw := await request.body()) else None
+        given = decode_body(raw) if (raw := await request.body()) else None
     except InvalidValueError:
         raise invalid_request([NOT_JSON], in_body=True) from None
     return kind() if given is None else read_shape(kind, given, is_body=True)

@@ -32,9 +32,10 @@ async def restart(
     workflow_id: WorkflowId,
     run_id: RunId,
     body: Annotated[RestartBody, _RESTART],
+    request_context: ContextQuery = None,
 ) -> Response:
     """Drive a failed or canceled run again from its unfinished nodes. Runs of a dead worker go on by themselves."""
-    await repair.restart(service, workflow_id, run_id, principal, body)
+    await repair.restart(service, workflow_id, run_id, principal, with_context(body, request_context))
     return answer({"message": "Workflow run restarted"})
 
 
@@ -50,9 +51,11 @@ async def restart_async(
     workflow_id: WorkflowId,
     run_id: RunId,
     body: Annotated[RestartBody, _RESTART],
+    request_context: ContextQuery = None,
 ) -> Response:
     """As `restart`, and answer when the run ends or rests again."""
-    return answer(run_result(await service.rest(await repair.restart(service, workflow_id, run_id, principal, body))))
+    handle = await repair.restart(service, workflow_id, run_id, principal, with_context(body, request_context))
+    return answer(run_result(await service.rest(handle)))
 
 
 @router.post(
@@ -115,26 +118,42 @@ async def time_travel_stream(
 
 @router.post("/runs/{run_id:path}/restart", response_model=Marked, responses=RESPONSES.drive, summary="Restart any run")
 async def restart_any(
-    service: ServiceOf, principal: Driver, run_id: AnyRunId, body: Annotated[RestartBody, _RESTART]
+    service: ServiceOf,
+    principal: Driver,
+    run_id: AnyRunId,
+    body: Annotated[RestartBody, _RESTART],
+    request_context: ContextQuery = None,
 ) -> Response:
     """Drive a failed or canceled run again from its unfinished nodes."""
-    handle = await repair.restart(service, None, run_id, principal, body)
+    handle = await repair.restart(service, None, run_id, principal, with_context(body, request_context))
     return answer({"runId": run_id, "mark": handle.mark.to_text()})
 
 
 @router.post(
     "/runs/{run_id:path}/time-travel", response_model=Marked, responses=RESPONSES.drive, summary="Time travel any run"
 )
-async def time_travel_any(service: ServiceOf, principal: Driver, run_id: AnyRunId, body: TimeTravelBody) -> Response:
+async def time_travel_any(
+    service: ServiceOf,
+    principal: Driver,
+    run_id: AnyRunId,
+    body: TimeTravelBody,
+    request_context: ContextQuery = None,
+) -> Response:
     """Let a run that rests go on from a step."""
-    handle = await repair.time_travel(service, None, run_id, principal, body)
+    handle = await repair.time_travel(service, None, run_id, principal, with_context(body, request_context))
     return answer({"runId": run_id, "mark": handle.mark.to_text()})
 
 
 @router.post("/runs/{run_id:path}/fork", response_model=Marked, responses=RESPONSES.drive, summary="Fork a run")
-async def fork(service: ServiceOf, principal: Driver, run_id: AnyRunId, body: ForkBody) -> Response:
+async def fork(
+    service: ServiceOf,
+    principal: Driver,
+    run_id: AnyRunId,
+    body: ForkBody,
+    request_context: ContextQuery = None,
+) -> Response:
     """Start a new run that goes on from a step of this one, which is left as it is."""
-    handle = await repair.fork(service, run_id, principal, body)
+    handle = await repair.fork(service, run_id, principal, with_context(body, request_context))
     return answer({"runId": handle.run_id, "mark": handle.mark.to_text()})
 
 

@@ -17,8 +17,8 @@ from outlast.errors import OutlastError, Problem
 from outlast.server.auth import Principal, Scope
 from outlast.server.problem import Refusal, answer_problem, problem_of
 from outlast.server.service import Service
-from outlast.server.wire.shape import invalid_request
-from outlast.values import InvalidValueError, JsonValue, decode, encode
+from outlast.server.wire.shape import decode_body, invalid_request
+from outlast.values import InvalidValueError, JsonValue, encode
 
 __all__ = [
     "NOT_JSON",
@@ -38,7 +38,7 @@ __all__ = [
 
 _log = logging.getLogger("outlast.server")
 
-NOT_JSON: Final = Problem("body", "it is not JSON, or nested too deeply")
+NOT_JSON: Final = Problem("body", "it is not JSON, or nested too deeply, or holds half a surrogate pair")
 """What is wrong with a body that cannot be read."""
 _INTERNAL: Final = Refusal(
     500,
@@ -83,7 +83,7 @@ class JsonRequest(Request):
     async def json(self) -> JsonValue:
         """Return the decoded body. As everywhere, NaN and the like are no JSON, and depth is limited."""
         try:
-            return decode(await self.body())
+            return decode_body(await self.body())
         except InvalidValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 
@@ -132,7 +132,8 @@ def _too_large(limit: int) -> Refusal:
 def _fault(request: Request, error: Exception) -> Refusal:
     """Log a fault of the server. The query is left out: it can hold what callers tell their steps."""
     request_id = getattr(request.state, "request_id", "-")
-    _log.error("request %s (%s %s) failed", request_id, request.method, request.url.path, exc_info=error)
+    path = ascii(request.scope["path"])  # decoded: it can hold what a terminal would obey
+    _log.error("request %s (%s %s) failed", request_id, request.method, path, exc_info=error)
     return _INTERNAL
 
 

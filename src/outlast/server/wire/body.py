@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 __all__ = [
@@ -22,11 +22,24 @@ __all__ = [
     "StreamBody",
     "TimeTravelBody",
     "TracingBody",
+    "without_reserved",
 ]
+
+V = TypeVar("V")
 
 Step: TypeAlias = str | Annotated[list[str], Field(min_length=1, max_length=64)]
 
 
+_RESERVED: Final = "mastra__"
+"""How keys of a request context begin that only a server of the reference sets."""
+
+
+def without_reserved(context: dict[str, V]) -> dict[str, V]:
+    """Leave out of a request context what no caller may set."""
+    return {key: value for key, value in context.items() if not key.startswith(_RESERVED)}
+
+
+Context: TypeAlias = Annotated[dict[str, Any], AfterValidator(without_reserved)]
 Milliseconds: TypeAlias = Annotated[int, Field(ge=0, le=100_000_000_000_000)]
 
 
@@ -99,7 +112,7 @@ class StartBody(_Body):
     """The input; checked against the workflow's `inputSchema`."""
     initial_state: Any = None
     """The state to begin with; checked against the workflow's `stateSchema`."""
-    request_context: dict[str, Any] | None = None
+    request_context: Context | None = None
     """What all steps can read."""
     resource_id: str | None = None
     """Whose run it is."""
@@ -143,16 +156,16 @@ class ResumeBody(_Traced):
     """The label that it gave itself."""
     for_each_index: Annotated[int, Field(ge=0)] | None = None
     """Of a foreach, only this item."""
-    request_context: dict[str, Any] | None = None
+    request_context: Context | None = None
     """Entries that win over those given before."""
-    per_step: Literal[False] | None = None
-    """A run that was started step by step goes on so; it cannot be asked for here."""
+    per_step: bool | None = None
+    """A run that was started step by step goes on so, and others do not; what differs from that is refused."""
 
 
 class RestartBody(_Traced):
     """How a run is driven again."""
 
-    request_context: dict[str, Any] | None = None
+    request_context: Context | None = None
     """Entries that win over those given before."""
     per_step: bool | None = None
     """Whether it pauses after each step of the workflow."""
@@ -230,7 +243,7 @@ class SchedulePatch(_Body):
     """The input of its runs; checked against the workflow's `inputSchema`."""
     initial_state: Any = None
     """Their initial state."""
-    request_context: dict[str, Any] | None = None
+    request_context: Context | None = None
     """What all their steps can read."""
     resource_id: str | None = None
     """Whose runs they are."""

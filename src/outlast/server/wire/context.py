@@ -9,26 +9,31 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from outlast.sealing import masked_value
-from outlast.server.wire.body import ResumeBody, StartBody, StreamBody, TimeTravelBody
+from outlast.server.wire.body import (
+    ForkBody,
+    RestartBody,
+    ResumeBody,
+    StartBody,
+    StreamBody,
+    TimeTravelBody,
+    without_reserved,
+)
 from outlast.values import InvalidValueError, JsonValue, decode
 
 __all__ = ["redact", "with_context"]
 
-Body = TypeVar("Body", StartBody, StreamBody, ResumeBody, TimeTravelBody)
+Body = TypeVar("Body", StartBody, StreamBody, ResumeBody, RestartBody, TimeTravelBody, ForkBody)
 
 _SECRET: Final = re.compile(r"auth|token|secret|passw|api_?-?key|cookie|credential|session", re.IGNORECASE)
 """Keys of a request context whose values readers do not see."""
-_RESERVED: Final = "mastra__"
-"""Keys that only a server of the reference sets."""
 
 
 def with_context(body: Body, query: str | None) -> Body:
     """Return a body with all entries. A query that is neither JSON nor base64 of it counts for nothing."""
-    if not body.request_context and not query:
+    if not query:
         return body
-    merged: dict[str, JsonValue] = {**(body.request_context or {}), **(_read(query) if query else {})}
-    context = {key: value for key, value in merged.items() if not key.startswith(_RESERVED)}
-    return body.model_copy(update={"request_context": context})
+    merged: dict[str, JsonValue] = {**(body.request_context or {}), **without_reserved(_read(query))}
+    return body.model_copy(update={"request_context": merged})
 
 
 def redact(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from outlast.errors import Problem
 from outlast.server.problem import Refusal
+from outlast.values import JsonValue, decode, encode
 
-__all__ = ["invalid_request", "read_shape"]
+__all__ = ["decode_body", "invalid_request", "read_shape"]
+
+_SURROGATES: Final = (b"\\ud", b"\\uD")
+"""How halves of a pair begin in JSON; a half alone is no text."""
 
 Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def decode_body(raw: bytes) -> JsonValue:
+    """Decode the body of a request. What comes out of it can be written again: it may be quoted in an answer.
+
+    Raises:
+        InvalidValueError: It is not JSON, or holds half a surrogate pair.
+    """
+    value = decode(raw)
+    if any(each in raw for each in _SURROGATES):
+        encode(value)
+    return value
 
 
 def read_shape(shape: type[Shape], given: object, *, is_body: bool = False) -> Shape:
