@@ -12,6 +12,7 @@ from outlast.app import Outlast
 from outlast.errors import ConfigurationError
 from outlast.server.app import create_app
 from outlast.server.auth import Authenticate, Token
+from outlast.server.connection import Connection
 from outlast.server.guard import is_loopback
 from outlast.server.options import ServerOptions
 from outlast.server.service import Service
@@ -74,6 +75,7 @@ async def serve(
         app,
         host=host,
         port=port,
+        http=Connection,
         # Paths of requests can hold what callers put into a query; our own log lines leave it out.
         access_log=False,
         server_header=False,
