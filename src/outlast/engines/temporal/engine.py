@@ -17,7 +17,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, DescribeTaskQueueRequest
-from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
 from outlast.core.events import Fact, RunStarted
@@ -44,6 +44,7 @@ from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import Reading, is_missing
 from outlast.engines.temporal.reopening import Reopener
+from outlast.engines.temporal.resting import wait_for_rest
 from outlast.engines.temporal.tries import with_tries
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import (
@@ -66,12 +67,6 @@ __all__ = ["BoundEngine"]
 
 _RPC: Final = timedelta(seconds=10)
 _STARTS_AT_ONCE: Final = 50
-_FIRST_LOOK: Final = 0.05
-"""Seconds until a waiter looks whether the run is suspended; that it has ended, the server tells at once."""
-_LONGEST_LOOK: Final = 2.0
-"""Seconds between two looks at most."""
-_SHARE_OF_LOOKING: Final = 10
-"""A waiter looks for at most a tenth of the time."""
 _DELETED_LOOK: Final = 0.05
 """Seconds between two looks whether a run is deleted."""
 _DELETED_LOOKS: Final = 1_200
@@ -361,26 +356,8 @@ class BoundEngine:
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
-        loop = asyncio.get_running_loop()
-        pause = _FIRST_LOOK
-        closing = asyncio.create_task(self._until_closed(run_id), name=f"outlast wait for {run_id}")
-        try:
-            while True:
-                await asyncio.wait([closing], timeout=pause)
-                began = loop.time()
-                reading = await self._read(run_id)
-                history = None if reading is None else reading.history()
-                if history is None:
-                    raise RunNotFoundError(run_id)
-                if _has_come_to_rest(history, after):
-                    return history
-                if closing.done():
-                    closing.result()
-                    closing = asyncio.create_task(self._until_closed(run_id), name=f"outlast wait for {run_id}")
-                pause = min(_LONGEST_LOOK, max(1.5 * pause, _SHARE_OF_LOOKING * (loop.time() - began)))
-        finally:
-            closing.cancel()
-            await asyncio.wait([closing])
+        load = partial(self.load_history, run_id)
+        return await wait_for_rest(self._handle(run_id), run_id, load, after=after)
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
         """Return the calls of a run's hooks that have not succeeded."""
@@ -432,15 +409,6 @@ class BoundEngine:
                 raise
         return reading
 
-    async def _until_closed(self, run_id: str) -> None:
-        """Wait until the workflow is closed: one question to the server, however long it takes."""
-        with translated(run_id):
-            events = self._handle(run_id).fetch_history_events(
-                wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
-            )
-            async for _ in events:
-                return
-
     async def _find_status(self, run_id: str) -> RunStatus | None:
         """Return the status of a run; None if the server does not know it."""
         reading = await self._read(run_id)
@@ -490,7 +458,3 @@ class BoundEngine:
 
     def _reading(self, run_id: str) -> Reading:
         return Reading(self._connected, self._place.prefix + run_id)
-
-
-def _has_come_to_rest(history: History, after: int) -> bool:
-    return history.status.is_terminal or (history.status.is_rest and history.records[-1].seq > after)

@@ -70,6 +70,22 @@ def is_cut_off(error: RPCError) -> bool:
     return error.status is RPCStatusCode.INVALID_ARGUMENT and "branch token" in error.message
 
 
+class _Kind:
+    """The events that count. Protobuf looks up members of its enums by name, each time anew, which is slow."""
+
+    STARTED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+    TASK_STARTED: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+    TASK_COMPLETED: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    MARKER: Final = EventType.EVENT_TYPE_MARKER_RECORDED
+    UPDATE: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+    CONTINUED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW
+    CALL: Final = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    CALL_ENDED: Final = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
+    TIMER: Final = EventType.EVENT_TYPE_TIMER_FIRED
+    SIGNAL: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    CANCEL: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
+
+
 class _Batch(NamedTuple):
     """What a completed workflow task covers."""
 
@@ -198,61 +214,64 @@ class Reading:
         )
 
     async def _pages(self, *, wait: bool) -> AsyncGenerator[None, None]:
-        firsts = await self._find_firsts()
-        while firsts:
-            self._next_run = firsts.pop(0)
+        latest = self._fetch(None, wait=wait)
+        await latest.fetch_next_page()
+        for first in await self._find_firsts(latest.current_page or ()):
             self._is_next = True
-            while self._next_run is not None:
-                pages = self._fetch(self._next_run, wait=wait)
-                self._next_run = None
-                while True:
-                    await pages.fetch_next_page()
-                    for event in pages.current_page or ():
-                        await self._feed(event)
-                    self._pump()
-                    self._close()
-                    yield
-                    if not pages.next_page_token:
+            pages = latest
+            if first is not None:
+                pages = self._fetch(first, wait=wait)
+                await pages.fetch_next_page()
+            while True:
+                for event in pages.current_page or ():
+                    await self._feed(event)
+                self._pump()
+                self._close()
+                yield
+                if pages.next_page_token is None:
+                    if self._next_run is None:
                         break
+                    pages, self._next_run = self._fetch(self._next_run, wait=wait), None
+                await pages.fetch_next_page()
 
     def _fetch(self, run_id: str | None, *, wait: bool) -> WorkflowHistoryEventAsyncIterator:
         handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(self._workflow_id, run_id=run_id)
-        return handle.fetch_history_events(wait_new_event=wait)
+        return handle.fetch_history_events(wait_new_event=wait, rpc_timeout=None if wait else _RPC)
 
-    async def _find_firsts(self) -> list[str]:
-        """Return the workflows to read from: those that did not begin because the one before went on."""
-        latest = await self._client.get_workflow_handle(self._workflow_id).describe(rpc_timeout=_RPC)
-        earlier = await latest.memo_value(EARLIER, list[str](), type_hint=list[str])
-        first = latest.run_id
-        if latest.raw_info.first_run_id != first:
-            pages = self._fetch(first, wait=False)
-            await pages.fetch_next_page()
-            for event in list(pages.current_page or ())[:1]:
-                attributes = event.workflow_execution_started_event_attributes
-                if attributes.continued_execution_run_id:  # else somebody has reset it: its history is whole
-                    first = attributes.first_execution_run_id
+    async def _find_firsts(self, page: Sequence[HistoryEvent]) -> list[str | None]:
+        """Return the workflows to read from: those that did not begin because the one before went on.
+
+        The latest one is None; for most runs there is nothing else. It says so at the beginning of its history.
+        """
+        attributes = page[0].workflow_execution_started_event_attributes
+        first: str | None = None
+        if attributes.continued_execution_run_id:
+            first = attributes.first_execution_run_id
+        if EARLIER not in attributes.memo.fields:
+            return [first]
+        [earlier] = await self._client.data_converter.decode([attributes.memo.fields[EARLIER]], [list[str]])
         return [*earlier, first]
 
     async def _feed(self, event: HistoryEvent) -> None:
         match event.event_type:
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+            case _Kind.STARTED:
                 attributes = event.workflow_execution_started_event_attributes
                 self.parts.append(attributes.original_execution_run_id)
                 if self._is_next:  # else the run goes on here, and all that counts is known
                     await self._feed_start(event)
-            case EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+            case _Kind.TASK_STARTED:
                 self._task_at_ms = _time_of(event)
                 self._is_full = event.workflow_task_started_event_attributes.suggest_continue_as_new
                 self._cut = len(self._pending)
-            case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+            case _Kind.TASK_COMPLETED:
                 self._batches.append(_Batch(self._task_at_ms, self._is_full, self._pending[: self._cut]))
                 del self._pending[: self._cut]
                 self._cut = 0
-            case EventType.EVENT_TYPE_MARKER_RECORDED:
+            case _Kind.MARKER:
                 await self._feed_answers(event)
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+            case _Kind.UPDATE:
                 await self._feed_update(event)
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+            case _Kind.CONTINUED:
                 self._next_run = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
                 self._pump()
                 self._move()
@@ -305,13 +324,13 @@ class Reading:
 
     async def _feed_inbound(self, event: HistoryEvent) -> None:
         match event.event_type:
-            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            case _Kind.CALL:
                 attributes = event.activity_task_scheduled_event_attributes
                 if attributes.activity_type.name == TELL:
                     self._tellings.append((len(self.parts), event.event_id))
                 else:
                     self._paths[event.event_id] = attributes.activity_id.partition(":")[0]
-            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            case _Kind.CALL_ENDED:
                 completed = event.activity_task_completed_event_attributes
                 telling = (len(self.parts), completed.scheduled_event_id)
                 if telling in self._tellings:
@@ -320,11 +339,11 @@ class Reading:
                 [message] = await self._messages(completed.result.payloads)
                 path = self._paths.pop(completed.scheduled_event_id)
                 self._pending.append(Told(path, Reply.from_bytes(message)))
-            case EventType.EVENT_TYPE_TIMER_FIRED:
+            case _Kind.TIMER:
                 self._pending.append(Rang())
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+            case _Kind.SIGNAL:
                 await self._feed_signal(event)
-            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+            case _Kind.CANCEL:
                 cause = event.workflow_execution_cancel_requested_event_attributes.cause
                 self._pending.append(Canceled(cause or None))
             case kind if kind in _LOST:

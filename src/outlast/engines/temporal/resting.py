@@ -1,0 +1,97 @@
+"""Waiting until a run rests.
+
+That its workflow was closed, the server tells at once. Whether it is suspended or paused must be asked. What lists show
+of it is asked first: that is one small answer, whatever the length of the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
+
+from outlast.core.history import History
+from outlast.core.status import RunStatus
+from outlast.engines.temporal.attributes import STATUS
+from outlast.engines.temporal.errors import translated
+from outlast.errors import RunNotFoundError
+
+__all__ = ["wait_for_rest"]
+
+_RPC: Final = timedelta(seconds=10)
+_FIRST_LOOK: Final = 0.05
+"""Seconds until a waiter looks for the first time."""
+_LONGEST_LOOK: Final = 2.0
+"""Seconds between two looks at most."""
+_SHARE_OF_LOOKING: Final = 10
+"""A waiter looks for at most a tenth of the time."""
+_BUSY: Final = frozenset(status.value for status in RunStatus if not status.is_rest)
+
+
+async def wait_for_rest(
+    handle: WorkflowHandle[Any, Any], run_id: str, load: Callable[[], Awaitable[History | None]], *, after: int
+) -> History:
+    """Return the history of a run once nothing happens until somebody from outside acts.
+
+    Args:
+        handle: Its workflow, whichever is the latest.
+        run_id: Its id.
+        load: Reads it.
+        after: A rest counts only if the journal has grown beyond this event.
+
+    Raises:
+        RunNotFoundError: No kept run has this id.
+        StoreUnavailableError: The server did not answer.
+    """
+    loop = asyncio.get_running_loop()
+    pause = _FIRST_LOOK
+    closing = _watch(handle, run_id)
+    try:
+        while True:
+            await asyncio.wait([closing], timeout=pause)
+            began = loop.time()
+            if closing.done() or await _may_rest(handle, run_id):
+                history = await load()
+                if history is None:
+                    raise RunNotFoundError(run_id)
+                if _has_come_to_rest(history, after):
+                    return history
+            if closing.done():  # the run went on in another workflow, or will
+                closing.result()
+                closing = _watch(handle, run_id)
+            pause = min(_LONGEST_LOOK, max(1.5 * pause, _SHARE_OF_LOOKING * (loop.time() - began)))
+    finally:
+        closing.cancel()
+        await asyncio.wait([closing])
+
+
+def _watch(handle: WorkflowHandle[Any, Any], run_id: str) -> asyncio.Task[None]:
+    return asyncio.create_task(_until_closed(handle, run_id), name=f"outlast wait for {run_id}")
+
+
+async def _until_closed(handle: WorkflowHandle[Any, Any], run_id: str) -> None:
+    """Wait until the workflow is closed: one question to the server, however long it takes."""
+    with translated(run_id):
+        events = handle.fetch_history_events(
+            wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+        )
+        async for _ in events:
+            return
+
+
+async def _may_rest(handle: WorkflowHandle[Any, Any], run_id: str) -> bool:
+    """Ask whether it is worth while to read the run: a workflow shows each rest in the task that comes to it.
+
+    Runs that are not listed show nothing, so they are read.
+    """
+    with translated(run_id):
+        described = await handle.describe(rpc_timeout=_RPC)
+    is_open = described.status is WorkflowExecutionStatus.RUNNING
+    return not is_open or described.typed_search_attributes.get(STATUS) not in _BUSY
+
+
+def _has_come_to_rest(history: History, after: int) -> bool:
+    return history.status.is_terminal or (history.status.is_rest and history.records[-1].seq > after)
