@@ -177,6 +177,19 @@ def test_a_joined_object_is_the_object_of_its_parts(items):
     assert joined == values.encode(items)
 
 
+@given(json_values, st.lists(json_values, max_size=8))
+def test_the_head_of_a_list_is_decoded_and_the_others_are_not(head, items):
+    raws = [values.encode(item) for item in items]
+
+    assert values.split_headed_list(values.join_list([values.encode(head), *raws])) == (head, raws)
+
+
+def test_a_list_without_a_head_is_refused():
+    """5.5."""
+    with pytest.raises(InvalidValueError, match="an item is needed, this is an empty list"):
+        values.split_headed_list(b"[]")
+
+
 def test_splitting_keeps_the_text_of_items_and_skips_space():
     assert values.split_list(b' [ 1.50 , {"a" : 1},"x" ] ') == [b"1.50", b'{"a" : 1}', b'"x"']
 

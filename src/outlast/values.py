@@ -26,6 +26,7 @@ __all__ = [
     "join_dict",
     "join_list",
     "kind_of",
+    "split_headed_list",
     "split_list",
 ]
 
@@ -109,15 +110,19 @@ def split_list(raw: bytes) -> list[bytes]:
     Raises:
         InvalidValueError: the bytes are JSON of another kind, or not JSON; the reason says which.
     """
-    try:
-        text = raw.decode().strip(_WHITESPACE)
-        if not text.startswith("["):
-            raise InvalidValueError([Problem("", f"a list is needed, this is {_json_kind(decode(raw))}")])
-        return list(_split(text))
-    except InvalidValueError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise _malformed(error) from error
+    return [item.encode() for _, item in _items_of(raw)]
+
+
+def split_headed_list(raw: bytes) -> tuple[JsonValue, list[bytes]]:
+    """Give the first item of an encoded list decoded, and the others encoded.
+
+    Raises:
+        InvalidValueError: the bytes are JSON of another kind, an empty list, or not JSON; the reason says which.
+    """
+    items = _items_of(raw)
+    if not items:
+        raise InvalidValueError([Problem("", "an item is needed, this is an empty list")])
+    return items[0][0], [item.encode() for _, item in items[1:]]
 
 
 def child_path(parent: str, key: str | int) -> str:
@@ -246,12 +251,24 @@ def _json_kind(value: JsonValue) -> str:
     return "a string" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
 
 
-def _split(text: str) -> Iterator[bytes]:
+def _items_of(raw: bytes) -> list[tuple[JsonValue, str]]:
+    try:
+        text = raw.decode().strip(_WHITESPACE)
+        if not text.startswith("["):
+            raise InvalidValueError([Problem("", f"a list is needed, this is {_json_kind(decode(raw))}")])
+        return list(_split(text))
+    except InvalidValueError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise _malformed(error) from error
+
+
+def _split(text: str) -> Iterator[tuple[JsonValue, str]]:
     """Cut the items out of the text of a list; their own text is kept as it is."""
     at = _skip_space(text, 1)
     while not (at == len(text) - 1 and text[at] == "]"):
-        end = _DECODER.raw_decode(text, at)[1]
-        yield text[at:end].encode()
+        value, end = _DECODER.raw_decode(text, at)
+        yield value, text[at:end]
         at = _skip_space(text, end)
         if text[at : at + 1] == ",":
             at = _skip_space(text, at + 1)

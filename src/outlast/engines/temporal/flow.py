@@ -12,6 +12,7 @@ import collections.abc
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final, NamedTuple, NoReturn
 
 from temporalio import workflow
@@ -352,20 +353,26 @@ class OutlastRun:
             heartbeat_timeout=self._lease,
             retry_policy=_AGAIN,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=command.path,
         )
         self._handles[command.path] = handle
-        self._wait(self._await_call(command.path, handle))
+        handle.add_done_callback(partial(self._call_ended, command.path))
 
-    async def _await_call(self, path: str, handle: workflow.ActivityHandle[RawValue]) -> None:
-        inbound: Inbound
-        try:
-            inbound = Told(path, Reply.from_bytes(message_of(await handle)))
-        except ActivityError:
-            inbound = Lost(path)
+    def _call_ended(self, path: str, handle: asyncio.Task[RawValue]) -> None:
+        """Take what became of a call. A task that waits for it would be one more thing to switch to for each step."""
         if self._handles.get(path) is handle:
             del self._handles[path]
-        self._arrive(inbound)
+        if handle.cancelled():  # the workflow leaves the worker's cache
+            return
+        error = handle.exception()
+        try:
+            if error is None:
+                self._arrive(Told(path, Reply.from_bytes(message_of(handle.result()))))
+            elif isinstance(error, ActivityError):
+                self._arrive(Lost(path))
+            else:
+                self._note_fault(error)
+        except Exception as error:  # noqa: BLE001 - nobody awaits this callback: who drives the run raises it
+            self._note_fault(error)
 
     def _set_alarm(self, due_at_ms: int | None) -> None:
         if due_at_ms == self._alarm_at:
@@ -389,8 +396,12 @@ class OutlastRun:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Let the workflow task fail in which something could not be read: nobody else would hear of it."""
         self._waiting.discard(task)
-        if not task.cancelled() and self._fault is None:
-            self._fault = task.exception()
+        if not task.cancelled():
+            self._note_fault(task.exception())
+
+    def _note_fault(self, error: BaseException | None) -> None:
+        if self._fault is None:
+            self._fault = error
 
     def _show(self, status: RunStatus) -> None:
         """Tell the lists of the server what the run is doing, if it is listed and that has changed.

@@ -191,24 +191,27 @@ class Task:
         header: dict[str, JsonValue] = {
             "run_id": self.run_id,
             "workflow": self.workflow,
-            "scope": self.scope,
-            "resource_id": self.resource_id,
             "path": self.path,
             "function": self.function,
-            "attempt": self.attempt,
-            "timeout_ms": self.timeout_ms,
             "grace_ms": self.grace_ms,
             "crashes_left": self.crashes_left,
-            "has_suspended": self.suspend_data is not None,
-            "is_resumed": self.resume_data is not None,
             **_tracing_to_json(self.tracing),
-            **({"execution": self.execution} if self.execution else {}),
         }
-        if self.suspensions:
-            header["suspensions"] = self.suspensions
-        if self.said:
-            header["said"] = self.said
-        return pack(header, self.input, self.state, self.request_context, self.suspend_data, self.resume_data)
+        if self.scope != self.workflow:
+            header["scope"] = self.scope
+        rare: dict[str, JsonValue] = {
+            "resource_id": self.resource_id,
+            "attempt": self.attempt or None,
+            "timeout_ms": self.timeout_ms,
+            "suspensions": self.suspensions or None,
+            "said": self.said or None,
+            "execution": self.execution or None,
+            "has_suspended": True if self.suspend_data is not None else None,
+            "is_resumed": True if self.resume_data is not None else None,
+        }
+        header |= {key: value for key, value in rare.items() if value is not None}
+        told = () if self.suspend_data is None else (self.suspend_data, self.resume_data)
+        return pack(header, self.input, self.state, self.request_context, *told)
 
     @classmethod
     def from_bytes(cls, message: bytes) -> Task:
@@ -221,19 +224,19 @@ class Task:
         return cls(
             run_id=str(header["run_id"]),
             workflow=str(header["workflow"]),
-            scope=str(header["scope"]),
-            resource_id=cast("str | None", header["resource_id"]),
+            scope=str(header.get("scope", header["workflow"])),
+            resource_id=cast("str | None", header.get("resource_id")),
             path=str(header["path"]),
             function=str(header["function"]),
-            attempt=cast("int", header["attempt"]),
-            timeout_ms=cast("int | None", header["timeout_ms"]),
+            attempt=cast("int", header.get("attempt", 0)),
+            timeout_ms=cast("int | None", header.get("timeout_ms")),
             grace_ms=cast("int", header["grace_ms"]),
             crashes_left=cast("int", header["crashes_left"]),
             input=raws[0],
             state=raws[1],
             request_context=raws[2],
-            suspend_data=raws[3] if header["has_suspended"] else None,
-            resume_data=raws[4] if header["is_resumed"] else None,
+            suspend_data=raws[3] if header.get("has_suspended") else None,
+            resume_data=raws[4] if header.get("is_resumed") else None,
             suspensions=cast("int", header.get("suspensions", 0)),
             said=cast("int", header.get("said", 0)),
             tracing=tracing_from_json(header.get("tracing")),
@@ -265,7 +268,9 @@ class Reply:
 
     def to_bytes(self) -> bytes:
         """Return the message."""
-        header: dict[str, JsonValue] = {"at_ms": self.at_ms, "restarts": self.restarts, "crashes": self.crashes}
+        header: dict[str, JsonValue] = {"at_ms": self.at_ms}
+        if self.restarts:  # else there were no crashes
+            header |= {"restarts": self.restarts, "crashes": self.crashes}
         if self.uttered:
             header["said"] = [each.to_json() for each in self.uttered]
         raw: bytes | None = None
@@ -297,7 +302,7 @@ class Reply:
             UnknownMessageError: A newer version wrote it.
         """
         header, raws = unpack(message)
-        restarts, crashes = cast("int", header["restarts"]), cast("int", header["crashes"])
+        restarts, crashes = cast("int", header.get("restarts", 0)), cast("int", header.get("crashes", 0))
         uttered = said_in(header, raws[1:]) if "said" in header else ()
         return cls(cast("int", header["at_ms"]), _outcome(header, raws[0]), restarts, crashes, uttered)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
-from outlast.values import JsonValue, decode, encode, join_list, split_list
+from outlast.values import JsonValue, encode, join_list, split_headed_list
 
 __all__ = ["ABSENT", "LARGEST_MESSAGE", "UnknownMessageError", "pack", "unpack"]
 
@@ -37,8 +37,8 @@ def unpack(message: bytes) -> tuple[dict[str, JsonValue], Sequence[bytes]]:
     Raises:
         UnknownMessageError: A newer version wrote it.
     """
-    first, *raws = split_list(message)
-    header = cast("dict[str, JsonValue]", decode(first))
+    first, raws = split_headed_list(message)
+    header = cast("dict[str, JsonValue]", first)
     if header.get("v") != _VERSION:
         raise UnknownMessageError(f"a message of version {header.get('v')} needs a newer outlast; upgrade this worker")
     return header, raws
