@@ -32,6 +32,7 @@ from outlast.engines.temporal.mouth import Mouths, Speaker
 from outlast.engines.temporal.packing import pack
 from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.pulse import Pulse
 from outlast.engines.temporal.said import Uttered
 from outlast.engines.threads import BodyThreads
 from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError, StreamWriteError
@@ -183,7 +184,7 @@ class Activities:
         if past.crashes > crashes_left:
             return await self._carrier.insist(self._reply("poison", past))
         self._in_flight += 1
-        beating = asyncio.create_task(self._beat(past), name=f"outlast heartbeat {attempt.path}")
+        pulse = Pulse(past, self._pause)
         try:
             attempt.start(call)
             outcome = await _until_over(attempt, past)
@@ -197,7 +198,7 @@ class Activities:
             if attempt.speaker is not None:
                 attempt.speaker.leave()
             self._in_flight -= 1
-            beating.cancel()
+            pulse.stop()
             await attempt.close()
 
     def _leave_to_another(self, reference: str, workflow_id: str) -> NoReturn:
@@ -210,11 +211,9 @@ class Activities:
         activity.heartbeat(*_past().put_back().details)
         raise ApplicationError(message, type=kind, next_retry_delay=_UNKNOWN_AGAIN, category=BENIGN)
 
-    async def _beat(self, past: Past) -> None:
-        """Tell the server that this worker lives, and learn from its answers of a cancel; less often if many do."""
-        while True:  # a body that ends soon costs no heartbeat
-            await asyncio.sleep(min(_LONGEST_BEAT, max(_SHORTEST_BEAT, self._in_flight * _BEAT_PER_BODY)))
-            activity.heartbeat(*past.details)
+    def _pause(self) -> float:
+        """Return the seconds between two heartbeats of one call: the more the more of them there are."""
+        return min(_LONGEST_BEAT, max(_SHORTEST_BEAT, self._in_flight * _BEAT_PER_BODY))
 
     def _speaker(self, task: Task, past: Past) -> Speaker:
         if self._mouths is None:

@@ -55,6 +55,7 @@ from outlast.engines.perform import Aborted, Raised
 from outlast.engines.temporal.alarms import earliest_due
 from outlast.engines.temporal.attributes import shown_status
 from outlast.engines.temporal.blocks import closed
+from outlast.engines.temporal.graphs import graph_of
 from outlast.engines.temporal.hearing import Hearing, attempt_of, call_lost
 from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.messages import Reply, Request, Start
@@ -66,8 +67,7 @@ from outlast.engines.temporal.tasks import make_hook_task, make_task, start_even
 from outlast.engines.temporal.tidings import Tidings
 from outlast.errors import PayloadTooLargeError
 from outlast.failures import FailureInfo, describe_exception
-from outlast.graph.document import graph_from_json
-from outlast.values import decode, encode
+from outlast.values import encode
 
 __all__ = ["MOST_CALLS", "Ledger"]
 
@@ -81,14 +81,15 @@ class Ledger:
     """Folds what reaches a run into its state, and says what must be done."""
 
     def __init__(self, start: Start, *, is_read: bool = False) -> None:
+        """Begin with what the run was started with; only for those who read it the journal is written down."""
         self.start = start
-        self._is_read = is_read  # then the journal has what bodies said
+        self._is_read = is_read
         self.is_draining = False
         """Whether no body is called any more until the run goes on in another workflow."""
         self.run_id = start.run_id
-        self.state = RunState(graph_from_json(decode(start.graph)))
+        self.state = RunState(graph_of(start.graph))
         self.records: list[Record] = []
-        """The journal, as far as this object wrote it."""
+        """The journal, as far as this object wrote it; only if it is read."""
         self.head = 0
         """The `seq` of its last event."""
         self.hearing = Hearing()
@@ -310,8 +311,9 @@ class Ledger:
         seq = self.head = self.head + 1
         if payload is not None:
             self._payloads[seq] = payload
-        execution = event.execution if isinstance(event, RunRewound) else self.state.execution
-        self.records.append(encode_event(event, seq=seq, execution=execution, payload=payload))
+        if self._is_read:
+            execution = event.execution if isinstance(event, RunRewound) else self.state.execution
+            self.records.append(encode_event(event, seq=seq, execution=execution, payload=payload))
         apply(self.state, seq, event)
         return decide(self.state)
 

@@ -21,6 +21,7 @@ from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.flow import TELL
 from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import message_of, raw_value
+from outlast.engines.temporal.pulse import Pulse
 from outlast.engines.temporal.reading import Reading
 from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Errand
 from outlast.errors import StoreUnavailableError
@@ -89,7 +90,7 @@ class Telling:
     async def _call(
         self, workflow: CommittedWorkflow[Any, Any], function: Function, errand: Errand, past: Past
     ) -> FailureInfo | None:
-        beating = asyncio.create_task(_beat(past), name=f"outlast heartbeat {errand.kind}")
+        pulse = Pulse(past, lambda: _BEAT)
         try:
             disclosure = disclosure_for(self._sealers, workflow.id)
             result = await self._read(workflow, errand, disclosure)
@@ -102,7 +103,7 @@ class Telling:
         except Exception as error:  # noqa: BLE001 - what cannot be read counts as a try like any other
             return describe_exception(error)
         finally:
-            beating.cancel()
+            pulse.stop()
 
     async def _export(self, errand: Errand) -> FailureInfo | None:
         """Hand what has ended to the tracing system; a worker that has none tells nobody. Return why it failed."""
@@ -179,9 +180,3 @@ class Telling:
 def _crashed(errand: Errand) -> FailureInfo:
     message = f"the process ended each time while it called '{errand.kind}'"
     return FailureInfo(type="HookCrashedError", message=message)
-
-
-async def _beat(past: Past) -> None:
-    while True:
-        await asyncio.sleep(_BEAT)
-        activity.heartbeat(*past.details)
