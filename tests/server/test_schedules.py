@@ -53,6 +53,15 @@ async def test_schedule_is_made_and_found():
         assert (await s.get("/schedules", params={"resourceId": "nobody"})).json()["schedules"] == []
 
 
+@pytest.mark.parametrize("condition", ["agentId", "threadId", "name"])
+async def test_schedules_of_workflows_are_not_those_of_agents(condition: str):
+    """Clients of the reference ask for these, too; no condition is taken and ignored."""
+    async with site() as s:
+        await made(s, id="mine")
+
+        assert (await s.get("/schedules", params={condition: "x"})).json() == {"schedules": [], "after": None}
+
+
 async def test_schedules_come_in_pages():
     """16.1: list."""
     async with site() as s:

@@ -9,6 +9,23 @@ const client = new MastraClient({ baseUrl: url, retries: 0 });
 const bearer = (secret, at = protectedUrl) =>
   new MastraClient({ baseUrl: at, retries: 0, headers: { Authorization: `Bearer ${secret}` } });
 
+const known = new Set();
+const called = new Set();
+function count(name, prototype, concerns = () => true) {
+  for (const method of Object.getOwnPropertyNames(prototype).filter(each => each !== 'constructor' && concerns(each))) {
+    const original = prototype[method];
+    known.add(`${name}.${method}`);
+    prototype[method] = function (...given) {
+      called.add(`${name}.${method}`);
+      return original.apply(this, given);
+    };
+  }
+}
+count('MastraClient', MastraClient.prototype, method => /workflow|schedule/i.test(method));
+count('Workflow', Object.getPrototypeOf(client.getWorkflow('count')));
+count('Run', Object.getPrototypeOf(await client.getWorkflow('count').createRun()));
+called.clear();
+
 async function read(stream) {
   const chunks = [];
   for await (const chunk of stream) chunks.push(chunk);
@@ -373,4 +390,13 @@ test('tokens', async () => {
   await refused(ada.runById(free.runId), 403, 'foreign-run');
   const own = await ada.createRun({ resourceId: 'eve' });
   assert.equal((await boss.runById(own.runId)).resourceId, 'ada');
+});
+
+test('every method of the client that concerns workflows was called above, but those of stored definitions', () => {
+  assert.deepEqual([...known].filter(method => !called.has(method)).sort(), [
+    'MastraClient.getDynamicWorkflow',
+    'MastraClient.getWorkflowBuilderSettings',
+    'MastraClient.listDynamicWorkflows',
+    'MastraClient.upsertDynamicWorkflow',
+  ]);
 });

@@ -36,7 +36,7 @@ Count: TypeAlias = Annotated[int, Query(ge=_SHORTEST_PAGE, le=_LONGEST_PAGE, des
 
 
 @router.get("/schedules", response_model=shapes.ScheduleList, responses=RESPONSES.read, summary="List schedules")
-async def list_schedules(
+async def list_schedules(  # noqa: PLR0913 - the conditions of a list, all by name
     *,
     service: ServiceOf,
     principal: Reader,
@@ -45,10 +45,15 @@ async def list_schedules(
         Literal["active", "paused", "ended", "retired"] | None, Query(description="Only with this one.")
     ] = None,
     resource_id: Annotated[str | None, Query(alias="resourceId", description="Only of this resource.")] = None,
+    agent_id: Annotated[str | None, Query(alias="agentId", description="Only of this agent: there are none.")] = None,
+    thread_id: Annotated[str | None, Query(alias="threadId", description="The same of a thread.")] = None,
+    name: Annotated[str | None, Query(description="The same of what only schedules of agents have.")] = None,
     after: Annotated[str | None, Query(description="`after` of the page before.")] = None,
     per_page: Annotated[int, Query(alias="perPage", ge=_SHORTEST_PAGE, le=_LONGEST_PAGE)] = 100,
 ) -> Response:
-    """A page of the schedules, in the order of their ids."""
+    """A page of the schedules, in the order of their ids. All start workflows: asked for others, the page is empty."""
+    if (agent_id, thread_id, name) != (None, None, None):
+        return answer({"schedules": [], "after": None})
     page = await _schedules(service).list(
         workflow_id,
         status=status,
