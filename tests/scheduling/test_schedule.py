@@ -38,6 +38,8 @@ async def shout(name: str) -> str:
         ({"cron": "@daily", "jitter": timedelta(days=2)}, "jitter=2 days, 0:00:00 must be between"),
         ({"cron": "@daily", "overlap": "both"}, "overlap='both' is none of skip, queue, cancel, allow"),
         ({"cron": "@daily", "catch_up": "some"}, "catch_up='some' is none of one, all, none"),
+        ({"cron": "@daily", "metadata": {"rate": float("inf")}}, "metadata cannot be recorded: rate: inf is not JSON"),
+        ({"cron": "@daily", "metadata": ["ops"]}, "metadata=['ops'] must be an object of JSON"),
         ({"cron": "@daily", "id": "a b"}, "id='a b' needs 1 to 40 letters"),
         (
             {

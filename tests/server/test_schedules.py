@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfoNotFoundError
@@ -144,6 +145,7 @@ async def test_deleted_schedule_is_gone():
         ({"everyMs": 1_000}, 400, "input"),
         ({"overlap": "both"}, 400, "invalid-request"),
         ({"unknown": 1}, 400, "invalid-request"),
+        ({"metadata": {"deep": json.loads("[" * 150 + "]" * 150)}}, 400, "input"),
         ({"id": "wf_greet"}, 400, "input"),
         ({"id": "taken"}, 409, "schedule-exists"),
         ({"workflowId": "nobody"}, 404, "workflow-not-found"),

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import Any, Final, Literal, NoReturn, TypeAlias, cast, get_args
 
 from outlast.errors import DefinitionError
 from outlast.instant import to_ms
 from outlast.scheduling.cron import CronError, find_zone, parse_cron
 from outlast.scheduling.timing import Timing
-from outlast.values import JsonValue
+from outlast.values import InvalidValueError, JsonValue, encode
 
 __all__ = ["CatchUp", "Overlap", "Schedule", "recorded_schedule"]
 
@@ -22,6 +22,7 @@ CatchUp: TypeAlias = Literal["one", "all", "none"]
 """What becomes of times that nobody was there for."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LONGEST_REASON: Final = 200
 _LONGEST_ID: Final = 40
 _LONGEST: Final = timedelta(days=366 * 10)
 _LONGEST_JITTER: Final = timedelta(days=1)
@@ -94,6 +95,7 @@ class Schedule:
                 _refuse(f"{name}={value!r:.60} is none of {', '.join(allowed)}")
         if self.id and (len(self.id) > _LONGEST_ID or _ID.fullmatch(self.id) is None):
             _refuse(f"id={self.id!r:.60} needs 1 to {_LONGEST_ID} letters, digits, dots, dashes and underscores")
+        _check_metadata(self.metadata)
 
     def to_timing(self) -> Timing:
         """Return its times as numbers.
@@ -148,6 +150,15 @@ def _instant_ms(value: object, name: str) -> int | None:
     if not isinstance(value, datetime) or value.tzinfo is None:
         _refuse(f"{name}={value!r:.60} must be a datetime with a time zone")
     return to_ms(value)
+
+
+def _check_metadata(value: object) -> None:
+    if not isinstance(value, Mapping):
+        _refuse(f"metadata={value!r:.60} must be an object of JSON")
+    try:
+        encode(dict(cast("Mapping[str, object]", value)))
+    except InvalidValueError as error:
+        _refuse(f"metadata cannot be recorded: {str(error)[:_LONGEST_REASON]}")
 
 
 def _text(value: object, name: str) -> str:
