@@ -16,6 +16,7 @@ from outlast.core.record import Record
 from outlast.core.ref import Ref, seqs_of
 from outlast.core.state import RunState
 from outlast.engines.answers import Side
+from outlast.engines.blocking import run_blocking
 from outlast.engines.clock import Timer
 from outlast.engines.local.program import Program
 from outlast.engines.local.trail import MakeTrail
@@ -372,4 +373,4 @@ class Lookup:
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the engine's loop from the thread of a sync body, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return run_blocking(coroutine, self._loop)

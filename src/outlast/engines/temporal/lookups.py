@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from temporalio.client import WorkflowHandle
 from temporalio.common import RawValue
 
+from outlast.engines.blocking import run_blocking
 from outlast.engines.temporal.flow import FIND
 from outlast.engines.temporal.messages import Ask, Asks
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
@@ -47,7 +48,7 @@ class RemoteLookup:
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the engine's loop from the thread of a sync body, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return run_blocking(coroutine, self._loop)
 
     async def _find(self, path: str, node: str | None) -> bytes | None:
         message = pack({"path": path, "node": node})
@@ -92,4 +93,4 @@ class TableLookup:
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the engine's loop from the thread of a sync body, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return run_blocking(coroutine, self._loop)
