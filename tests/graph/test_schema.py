@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypeVar, Union
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pydantic
 import pytest
@@ -506,6 +507,21 @@ def test_excluded_fields_may_be_lost():
         cache: str = Field(default="", exclude=True)
 
     assert Schema.of(Cached).encode(Cached(n=1, cache="x")) == b'{"n":1}'
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("month", [3, 10], ids=["skipped", "twice"])
+def test_time_at_which_the_clocks_change_comes_back(month: int, fold: int):
+    """5.9: such a time of a zone is equal to none of another zone, and yet it is the same one."""
+    day = {3: 29, 10: 25}[month]
+    at = datetime(2026, month, day, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
+
+    raw = Schema.of(dict[datetime, list[datetime]]).encode({at: [at]})
+
+    ((key, items),) = Schema.of(dict[datetime, list[datetime]]).decode(raw).items()
+    assert key == items[0]
+    assert (key.replace(tzinfo=None), key.utcoffset()) == (at.replace(tzinfo=None), at.utcoffset())
+    assert Schema.of(set[datetime]).decode(Schema.of(set[datetime]).encode({at})) == {key}
 
 
 def test_tuples_in_untyped_places_come_back_as_lists():

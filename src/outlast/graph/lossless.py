@@ -9,6 +9,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime, timezone
 from math import isfinite
 from typing import Any, cast
 
@@ -84,7 +85,7 @@ def _mapping_losses(before: Mapping[object, object], after: object, path: str) -
         yield Problem(path, _turned_into(before, after))
         return
     kept = cast("Mapping[object, object]", after)
-    for key, value in before.items():
+    for key, value in ((_at_offset(key), value) for key, value in before.items()):
         if key in kept:
             yield from find_losses(value, kept[key], _key_path(path, key))
         elif isinstance(key, str):
@@ -114,13 +115,13 @@ def _set_losses(before: AbstractSet[object], after: object, path: str) -> Iterat
     if len(before) != len(kept):
         yield Problem(path, f"{len(before)} items come back as {len(kept)}")
     for item in before:
-        if item not in kept and _has_equality(item):
+        if _at_offset(item) not in kept and _has_equality(item):
             yield Problem(path, f"the item {_short(item)} does not come back")
 
 
 def _leaf_loss(before: object, after: object) -> str | None:
     """Say how a value that holds no others came back, None if it is still the same."""
-    if before is after or before == after:
+    if before is after or _at_offset(before) == after:
         return None
     if isinstance(before, float) and not isfinite(before):
         both_nan = isinstance(after, float) and before != before and after != after  # noqa: PLR0124  (nan)
@@ -128,6 +129,13 @@ def _leaf_loss(before: object, after: object) -> str | None:
     if not isinstance(before, type(after)):
         return _turned_into(before, after)
     return f"{_short(before)} comes back as {_short(after)}" if _has_equality(before) else None
+
+
+def _at_offset(value: object) -> object:
+    """Give a time of a zone by its offset: a time in the hour that clocks go through twice equals none elsewhere."""
+    if isinstance(value, datetime) and (offset := value.utcoffset()) is not None:
+        return value.replace(tzinfo=timezone(offset), fold=0)
+    return value
 
 
 def _turned_into(before: object, after: object) -> str:
