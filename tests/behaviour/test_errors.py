@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_serializer
 from typing_extensions import TypedDict
 
 from behaviour.bench import Bench, begin
@@ -382,6 +382,87 @@ async def test_bail_value_that_json_cannot_hold_fails_the_step(bench: Bench, val
     assert result.error is not None
     assert (result.status, result.error.type, result.error_path) == ("failed", "OutputError", "leave")
     assert "bail" in result.error.message
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+async def test_bail_value_of_a_type_that_cannot_be_recorded_fails_the_step(bench: Bench, is_async: bool) -> None:
+    """5.8, 9.5: also one that is no JSON as a whole, in whatever kind of body."""
+
+    @step(id="leave")
+    async def leave_async(x: Any, ctx: StepContext) -> int:
+        ctx.bail(object())
+
+    @step(id="leave")
+    def leave(x: Any, ctx: StepContext) -> int:
+        ctx.bail(object())
+
+    result = await bench.run(Workflow("w").then(leave_async if is_async else leave).then(never).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error_path) == ("failed", "leave")
+    assert result.error.message.startswith("bail value of step 'leave' is not valid: an object is not JSON")
+
+
+class Raising(BaseModel):
+    """Breaks when it is written."""
+
+    value: int = 1
+
+    @field_serializer("value")
+    def broken(self, value: int) -> int:
+        raise SystemExit(value)
+
+
+async def test_value_whose_writing_breaks_fails_the_step(bench: Bench) -> None:
+    """9.5: whatever the code of a value raises."""
+
+    @step
+    async def leave(x: Any, ctx: StepContext) -> Raising:
+        ctx.suspend(Raising())
+
+    result = await bench.run(Workflow("w").then(leave).then(never).commit())
+
+    assert (result.status, result.error_path) == ("failed", "leave")
+
+
+async def test_result_of_an_item_step_is_asked_for_by_its_id(bench: Bench) -> None:
+    """6: with the step it would be one item, and there is a list."""
+
+    @step
+    async def item(x: int) -> int:
+        return x
+
+    @step
+    async def look(x: list[int], ctx: StepContext) -> Any:
+        return await ctx.get_step_result(item if x[0] else "item")
+
+    workflow = Workflow("w", input=list[int]).foreach(item).then(look).commit()
+    by_step, by_id = await bench.run(workflow, [1]), await bench.run(workflow, [0])
+
+    assert by_step.error is not None
+    assert "output of 'item', which get_step_result('item') gives as JSON, is not valid" in by_step.error.message
+    assert by_id.result == [0]
+
+
+async def test_map_that_would_wait_for_the_loop_on_the_loop_fails(bench: Bench) -> None:
+    """6, 9.5: `ctx.blocking` is for the threads of sync steps; elsewhere nothing in the process would go on."""
+    result = await bench.run(Workflow("w").map(lambda ctx: ctx.blocking.get_init_data(), id="m").then(never).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error_path, result.error.type) == ("failed", "m", "DoorError")
+
+
+async def test_async_step_that_would_wait_for_the_loop_on_the_loop_fails(bench: Bench) -> None:
+    """6, 9.5: the same in async bodies."""
+
+    @step
+    async def wait(x: Any, ctx: StepContext) -> Any:
+        return ctx.blocking.get_step_result("wait")
+
+    result = await bench.run(Workflow("w").then(wait).then(never).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error_path, result.error.type) == ("failed", "wait", "DoorError")
 
 
 @pytest.mark.parametrize("value", UNSERIALISABLE, ids=_NAMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -120,6 +120,10 @@ def context_by_place(number: int, context: StepContext, /) -> int:
     return number + context.attempt
 
 
+def optional_context(number: int, context: StepContext | None = None) -> int:
+    return number
+
+
 def with_default(number: int, factor: int = 2) -> int:
     return number * factor
 
@@ -133,6 +137,7 @@ def with_default(number: int, factor: int = 2) -> int:
         (context_only, False, "context"),
         (context_as_keyword, True, "context"),
         (context_by_place, True, ""),
+        (optional_context, True, "context"),
         (with_default, True, None),
     ],
 )
@@ -148,6 +153,35 @@ def test_signature_says_what_a_body_is_given(function, takes_input, context_keyw
 )
 def test_async_functions_and_objects_are_told_from_sync_ones(function, is_async):
     assert step(id="it")(function).function.is_async is is_async
+
+
+def test_async_object_in_a_partial_is_async():
+    assert step(id="it")(partial(AsyncAdder())).function.is_async
+
+
+def test_attributes_of_a_callable_object_do_not_become_those_of_its_step():
+    class Fetch:
+        """Fetches."""
+
+        def __init__(self) -> None:
+            self.id = self.description = "of the object"
+
+        def __call__(self, number: int) -> int:
+            return number
+
+    fetch = step(id="fetch")(Fetch())
+
+    assert (fetch.id, fetch.description) == ("fetch", "Fetches.")
+
+
+def test_method_of_a_builtin_type_is_a_step():
+    workflow = Workflow("w").then(step(id="up")(str.upper)).commit()
+
+    assert workflow.functions["w/up"].code == "builtins:method_descriptor"
+
+
+def test_partial_is_described_as_its_function():
+    assert step(partial(wait)).id == "wait"
 
 
 def test_callable_object_is_a_step_with_the_types_of_its_call():
@@ -197,6 +231,23 @@ def unresolvable(amount: Decimal) -> int:
     return int(amount)
 
 
+class Generating:
+    def __call__(self, number: int):
+        yield number
+
+
+def any_number(*numbers: int) -> int:
+    return sum(numbers)
+
+
+def gap_before_context(number: int, factor: int = 2, context: StepContext | None = None, /) -> int:
+    return number * factor
+
+
+def broken_annotation(number: datetime.nope) -> int:
+    return number
+
+
 GENERATOR = "is a generator; a step returns one value. Collect the values into a list"
 NOBODY = (
     "that nobody fills: a step takes one input and, annotated StepContext, the context. "
@@ -209,6 +260,27 @@ NOBODY = (
     [
         (generator, f"step 'generator' {GENERATOR}"),
         (async_generator, f"step 'async_generator' {GENERATOR}"),
+        (Generating(), f"step 'Generating' {GENERATOR}"),
+        (partial(generator), f"step 'generator' {GENERATOR}"),
+        (
+            any_number,
+            (
+                "step 'any_number' takes *numbers, which does not say what it needs; name one parameter. "
+                "A decorator shows the parameters of what it wraps if it uses functools.wraps"
+            ),
+        ),
+        (
+            gap_before_context,
+            "step 'gap_before_context' has 'factor' before its context, which only its place can fill; swap them",
+        ),
+        (max, "'max' is built into Python and does not say what it takes; call it in a function of your own"),
+        (
+            broken_annotation,
+            (
+                "'broken_annotation' has an annotation that is no type: AttributeError: "
+                "type object 'datetime.datetime' has no attribute 'nope'. Write one that is"
+            ),
+        ),
         (two_inputs, f"step 'two_inputs' has a parameter 'b' {NOBODY}"),
         (keyword_input, f"step 'keyword_input' has a parameter 'a' {NOBODY}"),
         (

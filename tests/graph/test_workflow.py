@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,21 @@ def test_nested_workflow_keeps_its_own_references():
     (node,) = (node for node in ORDER.graph.root.nodes if isinstance(node, WorkflowNode))
 
     assert node.nodes == CHILD.graph.root.nodes
+
+
+@pytest.mark.parametrize("add", ["then", "map", "parallel", "sleep", "foreach", "branch"])
+def test_empty_id_of_a_node_is_refused(add: str):
+    arguments: dict[str, Any] = {
+        "then": shout,
+        "map": lambda ctx: 1,
+        "parallel": [shout],
+        "sleep": 1,
+        "foreach": shout,
+        "branch": [(lambda ctx: True, shout)],
+    }
+
+    with pytest.raises(DefinitionError, match="node id '': use letters"):
+        getattr(Workflow("w"), add)(arguments[add], id="").commit()
 
 
 def test_nested_workflow_may_stand_twice_under_two_ids():

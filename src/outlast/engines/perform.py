@@ -8,12 +8,20 @@ from datetime import timedelta
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeAlias, assert_never
 
-from outlast.errors import InputError, OutputError, PayloadTooLargeError, Problem, SealError, StreamWriteError
+from outlast.errors import (
+    DefinitionError,
+    InputError,
+    OutputError,
+    PayloadTooLargeError,
+    Problem,
+    SealError,
+    StreamWriteError,
+)
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function
 from outlast.graph.patch import Patch
-from outlast.graph.schema import Schema
+from outlast.graph.schema import JSON, Schema
 from outlast.graph.signals import AbortCall, BailCall, SuspendCall
 from outlast.immutable import immutable
 from outlast.sealing import Disclosure, Sealer, disclose, disclosing
@@ -260,7 +268,9 @@ def _caught(call: Call, context: object, error: BaseException) -> Outcome:
     """Say what became of a body that raised: what it asked for before counts, not what it raised then."""
     try:
         signaled = _signaled(call, context)
-    except (OutputError, PayloadTooLargeError) as refused:
+    except KeyboardInterrupt:  # of the interpreter, not of the author
+        raise
+    except BaseException as refused:  # noqa: BLE001 - user code encodes values; a run must learn of whatever it raises
         return Raised(_failure(call, refused))
     return signaled or Raised(_failure(call, error))
 
@@ -274,8 +284,7 @@ def _signaled(call: Call, context: object) -> Outcome | None:
             raw = _encode(call, call.function.suspend, payload, "suspend payload")
             return Suspended(raw, _checked_label(label, call), timeout, context.patch)
         case BailCall(value=value):
-            schema = call.function.output if _fits(call.function.output, value) else Schema.of(type(value))
-            return Bailed(_encode(call, schema, value, "bail value"), context.patch)
+            return Bailed(_encode(call, _schema_of(value, call.function.output), value, "bail value"), context.patch)
         case AbortCall():
             return Aborted()
         case _:
@@ -292,6 +301,16 @@ def _checked_label(label: object, call: Call) -> str | None:
     if call.disclosure is not None and call.disclosure.hide(label) != label:
         raise OutputError(f"label of {subject}", (Problem("", "it holds a sensitive value, and labels are in clear"),))
     return label
+
+
+def _schema_of(value: object, declared: Schema[Any]) -> Schema[Any]:
+    """Return what writes a value that ends its workflow early: the declared type if it fits, else the type it has."""
+    if _fits(declared, value):
+        return declared
+    try:
+        return Schema.of(type(value))
+    except DefinitionError:
+        return JSON  # which refuses it, with the reason
 
 
 def _fits(schema: Schema[Any], value: object) -> bool:

@@ -221,6 +221,11 @@ def _ids_of(placement: Placement) -> list[str]:
             return own or [_id_of(placement.tasks[0])]
 
 
+def _id_for(placement: Placement, default: str) -> str:
+    """Return the id of a node: that of the author, else what it has by itself."""
+    return check_id(default if placement.id is None else placement.id, "node")
+
+
 def _id_of(task: Step[Any, Any] | Composed) -> str:
     return task.id if isinstance(task, Step) else task.composition.graph.workflow_id
 
@@ -294,23 +299,23 @@ class _Work:
 
     def _then(self, placement: Placement) -> Node:
         (task,) = placement.tasks
-        node = self._task(task, placement.id or _id_of(task))
+        node = self._task(task, _id_for(placement, _id_of(task)))
         self._give(_output_of(task), f"step '{node.id}' gives {_output_of(task).name}")
         return node
 
     def _parallel(self, placement: Placement) -> Node:
         if not placement.tasks:
-            message = f"parallel '{placement.id or 'parallel'}' has no children; give at least one step"
+            message = f"parallel '{_id_for(placement, 'parallel')}' has no children; give at least one step"
             raise DefinitionError(message)
         children = tuple(self._task(task, _id_of(task)) for task in placement.tasks)
-        node_id = check_id(placement.id or "parallel", "node")
+        node_id = _id_for(placement, "parallel")
         node = ParallelNode(id=node_id, children=children, limit=placement.limit)
         self._give(Schema.of(dict[str, Any]), f"parallel '{node.id}' gives an object keyed by child id")
         return node
 
     def _foreach(self, placement: Placement) -> Node:
         (task,) = placement.tasks
-        node_id = check_id(placement.id or _id_of(task), "node")
+        node_id = _id_for(placement, _id_of(task))
         concurrency = self._concurrency(placement.concurrency, node_id)
         items = item_schema(self.current)
         if Sensitive in marks_beside(self.current.annotation):
@@ -339,7 +344,7 @@ class _Work:
         return _checked_concurrency(concurrency, node_id)
 
     def _branch(self, placement: Placement) -> Node:
-        node_id = check_id(placement.id or "branch", "node")
+        node_id = _id_for(placement, "branch")
         if not placement.tasks:
             message = f"branch '{node_id}' has no children; give at least one, as .branch([(condition, step)])"
             raise DefinitionError(message)
@@ -353,7 +358,7 @@ class _Work:
 
     def _loop(self, placement: Placement) -> Node:
         (task,) = placement.tasks
-        node_id = check_id(placement.id or _id_of(task), "node")
+        node_id = _id_for(placement, _id_of(task))
         body = self._task(task, node_id)
         output = _output_of(task)
         self._give(output, f"loop '{node_id}' gives {output.name}")
@@ -364,7 +369,7 @@ class _Work:
         )
 
     def _sleep(self, placement: Placement) -> Node:
-        node_id = check_id(placement.id or "sleep", "node")
+        node_id = _id_for(placement, "sleep")
         if placement.function is not None:
             role = "until" if placement.is_until else "duration"
             function = self._refer(placement.function, f"{node_id}?{role}", self.current)
@@ -395,7 +400,7 @@ class _Work:
         return reference
 
     def _map(self, placement: Placement) -> Node:
-        node_id = check_id(placement.id or "map", "node")
+        node_id = _id_for(placement, "map")
         if placement.sources is not None:
             return self._source_map(node_id, placement.sources)
         function = cast("Function", placement.function)

@@ -169,14 +169,24 @@ class ReadContext(Generic[In]):
     async def get_step_result(self, step: Step[Any, T] | str) -> T | Any | None:
         """Return the output of a step of this workflow, or None unless it has succeeded.
 
-        With a step object the output is decoded as the type that the step declares; with an id it is plain JSON.
+        With a step object the output is decoded as the type that the step declares; with an id it is plain JSON. Ask by
+        id for a step of a foreach, whose output is a list, and for one that may have ended early with something else.
+
+        Raises:
+            InputError: The output is not of the type that the step declares.
         """
         step_id = step if isinstance(step, str) else step.id
         raw = await self._lookup.step_result(self._path, step_id)
         if raw is None:
             return None
         raw = opened(raw)
-        return decode(raw) if isinstance(step, str) else step.output.decode(raw)
+        if isinstance(step, str):
+            return decode(raw)
+        try:
+            return step.output.decode(raw)
+        except InvalidValueError as error:
+            subject = f"output of '{step_id}', which get_step_result('{step_id}') gives as JSON,"
+            raise InputError(subject, error.problems) from None
 
     @property
     def trace(self) -> TraceContext:

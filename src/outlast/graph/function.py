@@ -12,11 +12,12 @@ from typing import Any, cast
 
 from outlast.errors import StepSignatureError
 from outlast.graph.context import ReadContext, StepContext
+from outlast.graph.reducer import bare_type
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.state import StateType
 from outlast.immutable import immutable
 
-__all__ = ["Function", "inspect_hook", "inspect_map", "inspect_step", "wait_function"]
+__all__ = ["Function", "inspect_hook", "inspect_map", "inspect_step", "target_of", "wait_function"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -58,7 +59,8 @@ class Function:
     @property
     def code(self) -> str:
         """Qualified name and a hash of the byte code, to tell that a function changed; never to decide."""
-        named = self.call if hasattr(self.call, "__qualname__") else type(self.call)
+        is_named = hasattr(self.call, "__qualname__") and hasattr(self.call, "__module__")
+        named = self.call if is_named else type(self.call)
         name = f"{named.__module__}:{named.__qualname__}"
         code = getattr(self.call, "__code__", None)
         if not isinstance(code, CodeType):
@@ -75,40 +77,65 @@ def inspect_step(function: Callable[..., Any], *, frame_depth: int) -> Function:
         DefinitionError: An annotation is not a type that can be recorded.
     """
     name = _name_of(function)
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    if _is_generator(function):
         message = f"step '{name}' is a generator; a step returns one value. Collect the values into a list"
         raise StepSignatureError(message)
-    signature = inspect.signature(function)
+    signature = _signature_of(function, name)
     hints = _hints_of(function, name, frame_depth + 1)
+    taken, context_keyword = _parameters_of(signature, hints, name)
+    annotation = inspect.Parameter.empty if taken is None else hints.get(taken.name, taken.annotation)
+    return Function(
+        call=function,
+        is_async=_is_async(function),
+        takes_input=taken is not None,
+        context_keyword=context_keyword,
+        input=Schema.of(annotation),
+        output=Schema.of(hints.get("return", inspect.Parameter.empty)),
+    )
+
+
+def _parameters_of(
+    signature: inspect.Signature, hints: Mapping[str, object], name: str
+) -> tuple[inspect.Parameter | None, str | None]:
+    """Return the parameter that gets the input, and how the context is handed over (see `Function`)."""
+    taken: inspect.Parameter | None = None
     context_keyword: str | None = None
-    input_annotation: object = inspect.Parameter.empty
-    takes_input = False
+    unfilled: str | None = None
     for parameter in signature.parameters.values():
-        annotation = hints.get(parameter.name, parameter.annotation)
-        if annotation is StepContext and context_keyword is None:
+        is_positional = parameter.kind in _POSITIONAL
+        if context_keyword is None and _is_context(hints.get(parameter.name, parameter.annotation)):
+            if parameter.kind is parameter.POSITIONAL_ONLY and unfilled is not None:
+                message = f"step '{name}' has '{unfilled}' before its context, which only its place can fill; swap them"
+                raise StepSignatureError(message)
             context_keyword = parameter.name if parameter.kind is not parameter.POSITIONAL_ONLY else ""
-        elif parameter.kind in _POSITIONAL and not takes_input:
+        elif is_positional and taken is None:
             if context_keyword is not None:
                 message = (
                     f"step '{name}' has its context before its input; "
                     f"swap them: {name}({parameter.name}, context: StepContext)"
                 )
                 raise StepSignatureError(message)
-            takes_input, input_annotation = True, annotation
-        elif parameter.default is inspect.Parameter.empty and parameter.kind in (*_POSITIONAL, parameter.KEYWORD_ONLY):
+            taken = parameter
+        elif parameter.kind is parameter.VAR_POSITIONAL and taken is None and context_keyword is None:
+            message = (
+                f"step '{name}' takes *{parameter.name}, which does not say what it needs; name one parameter. "
+                f"A decorator shows the parameters of what it wraps if it uses functools.wraps"
+            )
+            raise StepSignatureError(message)
+        elif parameter.default is parameter.empty and (is_positional or parameter.kind is parameter.KEYWORD_ONLY):
             message = (
                 f"step '{name}' has a parameter '{parameter.name}' that nobody fills: a step takes one input and, "
                 f"annotated StepContext, the context. Put several values into one model or TypedDict"
             )
             raise StepSignatureError(message)
-    return Function(
-        call=function,
-        is_async=_is_async(function),
-        takes_input=takes_input,
-        context_keyword=context_keyword,
-        input=Schema.of(input_annotation),
-        output=Schema.of(hints.get("return", inspect.Parameter.empty)),
-    )
+        elif is_positional:
+            unfilled = parameter.name
+    return taken, context_keyword
+
+
+def _is_context(annotation: object) -> bool:
+    """Whether a parameter asks for the context, also one that may be None for those who call the plain function."""
+    return bare_type(annotation) is StepContext
 
 
 def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
@@ -119,8 +146,11 @@ def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
         DefinitionError: The annotation of what it returns is not a type that can be recorded.
     """
     name = _name_of(function)
+    if _is_generator(function):
+        message = f"'{name}' is a generator, which would do nothing when it is called; return the value"
+        raise StepSignatureError(message)
     try:
-        inspect.signature(function).bind(object())
+        _signature_of(function, name).bind(object())
     except TypeError as error:
         message = f"'{name}' cannot be called with one context: {error}. Write `lambda ctx: ...` or `def f(ctx): ...`"
         raise StepSignatureError(message) from error
@@ -141,11 +171,11 @@ def inspect_hook(function: Callable[..., Any], name: str) -> Function:
     Raises:
         StepSignatureError: It does not take exactly one argument, or is a generator.
     """
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    if _is_generator(function):
         message = f"{name} is a generator, which would do nothing when it is called; write a function"
         raise StepSignatureError(message)
     try:
-        inspect.signature(function).bind(object())
+        _signature_of(function, name).bind(object())
     except TypeError as error:
         message = f"{name} cannot be called with one value: {error}. Write `def {_name_of(function)}(value): ...`"
         raise StepSignatureError(message) from error
@@ -166,34 +196,58 @@ def _never() -> None:
     raise TypeError(message)
 
 
+def target_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what is called in the end: the function in a `functools.partial`, and in a static method."""
+    while isinstance(function, functools.partial | staticmethod):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    return function
+
+
 def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    target = target_of(function)
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None))  # noqa: B004
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    target = target_of(function)
+    called = (target, getattr(target, "__call__", None))  # noqa: B004 - it is looked at and not called
+    return any(inspect.isasyncgenfunction(each) or inspect.isgeneratorfunction(each) for each in called)
 
 
 def _name_of(function: Callable[..., Any]) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
+    target = target_of(function)
+    return str(getattr(target, "__name__", type(target).__name__))
+
+
+def _signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError as error:  # of what is built into Python, some say nothing
+        message = f"'{name}' is built into Python and does not say what it takes; call it in a function of your own"
+        raise StepSignatureError(message) from error
 
 
 def _hints_of(function: Callable[..., Any], name: str, frame_depth: int) -> Mapping[str, object]:
     """Resolve the annotations, also those that name types of the function in which the step is defined."""
-    target = function
-    while isinstance(target, functools.partial):
-        target = target.func
+    target = target_of(function)
     if not (inspect.isroutine(target) or inspect.isclass(target)):
         target = type(target).__call__
     here = {"StepContext": StepContext, "ReadContext": ReadContext}
     try:
-        return typing.get_type_hints(target, localns=here, include_extras=True)
-    except NameError:
-        names = {**_names_at(frame_depth + 1), **here}
         try:
+            return typing.get_type_hints(target, localns=here, include_extras=True)
+        except NameError:
+            names = {**_names_at(frame_depth + 1), **here}
             return typing.get_type_hints(target, localns=names, include_extras=True)
-        except NameError as error:
-            message = (
-                f"'{name}' has an annotation that cannot be resolved: {error}. "
-                f"Define or import that type before the function, and not under TYPE_CHECKING"
-            )
-            raise StepSignatureError(message) from error
+    except NameError as error:
+        message = (
+            f"'{name}' has an annotation that cannot be resolved: {error}. "
+            f"Define or import that type before the function, and not under TYPE_CHECKING"
+        )
+        raise StepSignatureError(message) from error
+    except Exception as error:  # an annotation is code of the author's
+        message = f"'{name}' has an annotation that is no type: {type(error).__name__}: {error}. Write one that is"
+        raise StepSignatureError(message) from error
 
 
 def _names_at(depth: int) -> Mapping[str, object]:

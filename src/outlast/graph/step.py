@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from outlast.errors import DefinitionError
 from outlast.graph.context import StepContext
-from outlast.graph.function import Function, inspect_step
+from outlast.graph.function import Function, inspect_step, target_of
 from outlast.graph.retry import Retry
 from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
@@ -112,7 +112,8 @@ class StepFunction(Step[In_contra, Out_co], Generic[In_contra, Out_co, P, R_co])
 
     def __init__(self, function: Function, **options: Any) -> None:  # noqa: ANN401 - passed on as they are
         super().__init__(function, **options)
-        functools.update_wrapper(self, function.call)
+        # Not its attributes: those of a callable object would take the place of the step's own.
+        functools.update_wrapper(self, function.call, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function, without any engine: nothing is recorded."""
@@ -205,8 +206,9 @@ class StepDecorator:
         if not callable(function):
             message = f"@step needs a function, not {function!r}; options are given by name, as @step(retries=3)"
             raise DefinitionError(message)
-        name = str(getattr(function, "__name__", "")) or type(function).__name__
-        description = self._description if self._description is not None else inspect.cleandoc(function.__doc__ or "")
+        target = target_of(function)
+        name = str(getattr(target, "__name__", "")) or type(target).__name__
+        description = self._description if self._description is not None else inspect.cleandoc(target.__doc__ or "")
         made: StepFunction[Any, Any, ..., Any] = StepFunction(
             replace(
                 inspect_step(function, frame_depth=1),
