@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from outlast.beginning import Run
 from outlast.declared import Declared
+from outlast.declaring import ScheduleDeclarer
 from outlast.engines.base import CreateRequest, Engine, EngineChoice
 from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.options import DriveOptions
@@ -25,9 +26,9 @@ from outlast.errors import (
     InputError,
     Problem,
     UnattachedWorkflowError,
-    UnsupportedByEngineError,
 )
 from outlast.finding import Findable
+from outlast.firing import FIRING
 from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_hosts
 from outlast.graph.schema import JSON
 from outlast.ids import run_ids
@@ -158,6 +159,7 @@ class Outlast(Findable):
             clock=clock,
             sealers=sealers_of(self._workflows, keys),
             unstored_context=_keys_of(unstored_context),
+            firing=FIRING,
         )
         self._durability: Literal["full", "normal"] = durability or "full"
         if engine is not None and (store is not None or durability is not None):
@@ -296,19 +298,22 @@ class Outlast(Findable):
         return self
 
     async def _begin_scheduling(self) -> None:
-        """Fire schedules in this process if it is a worker, and if its engine has any."""
-        try:
-            desk = self._engine.schedules
-        except UnsupportedByEngineError:
+        """Declare the schedules in code if this process is a worker, and fire them unless the engine does."""
+        desk = self._engine.schedules
+        if not desk.fires:
             return
-        if desk.fires:
-            scheduler = Scheduler(desk, self._workflows)
-            try:
-                await scheduler.open()
-            except BaseException:
-                await self._engine.close()
-                raise
-            self._scheduler = scheduler
+        polled = desk.polled
+        try:
+            if polled is None:
+                await ScheduleDeclarer(desk, self._workflows).declare()
+                desk.begin()
+                return
+            scheduler = Scheduler(polled, self._workflows)
+            await scheduler.open()
+        except BaseException:
+            await self._engine.close()
+            raise
+        self._scheduler = scheduler
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -416,7 +421,6 @@ class Outlast(Findable):
 
         Raises:
             UnattachedWorkflowError: The app is not open.
-            UnsupportedByEngineError: The engine has none.
             ForkedAppError: The app was opened in the parent of this process.
         """
         self._check_open()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from outlast.engines.base import StartRequest
-from outlast.engines.scheduling import ScheduleDesk
+from outlast.engines.scheduling import Firing, ScheduleDesk
 from outlast.errors import InputError, Problem, SealError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.scheduling.deciding import Decision, Queued, Standing, decide
@@ -18,7 +18,18 @@ from outlast.starting import make_request
 from outlast.storage.base import NewRun
 from outlast.storage.scheduling import ScheduleChange, ScheduleRow, TriggerRow
 
-__all__ = ["Claim", "change_of", "drop_queue", "fire", "open_plan", "put_off", "request_of", "run_once", "status_of"]
+__all__ = [
+    "FIRING",
+    "Claim",
+    "change_of",
+    "drop_queue",
+    "fire",
+    "open_plan",
+    "put_off",
+    "request_of",
+    "run_once",
+    "status_of",
+]
 
 _MOST_ACTIVE = 100
 """How many runs of a schedule are remembered as not ended; beyond that, only where overlapping is allowed."""
@@ -232,3 +243,21 @@ def _trigger(each: Queued, now_ms: int, **fate: Any) -> TriggerRow:  # noqa: ANN
 
 def _skipped(each: Queued, now_ms: int, reason: str) -> TriggerRow:
     return _trigger(each, now_ms, outcome="skipped", reason=reason)
+
+
+class _Firing:
+    """Implements `outlast.engines.scheduling.Firing`."""
+
+    async def decide(
+        self, desk: ScheduleDesk, row: ScheduleRow, workflow: CommittedWorkflow[Any, Any]
+    ) -> ScheduleChange | None:
+        return await fire(desk, row, workflow)
+
+    def make_request(
+        self, desk: ScheduleDesk, workflow: CommittedWorkflow[Any, Any], plan: bytes, run_id: str
+    ) -> StartRequest:
+        return request_of(desk, workflow, Plan.from_bytes(plan), run_id)
+
+
+FIRING: Final[Firing] = _Firing()
+"""For engines, which do not import what is above them."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from outlast.declaring import ScheduleDeclarer
-from outlast.engines.scheduling import ScheduleDesk
+from outlast.engines.scheduling import PolledDesk
 from outlast.errors import StoreError
 from outlast.firing import fire, put_off
 from outlast.graph.committed import CommittedWorkflow
@@ -34,7 +34,7 @@ _AFTER_FAULT_S: Final = 1.0
 class Scheduler:
     """Fires the schedules of the workflows that this process knows."""
 
-    def __init__(self, desk: ScheduleDesk, workflows: Mapping[str, CommittedWorkflow[Any, Any]]) -> None:
+    def __init__(self, desk: PolledDesk, workflows: Mapping[str, CommittedWorkflow[Any, Any]]) -> None:
         self._desk = desk
         self._workflows = workflows
         self._ids = tuple(workflows)

@@ -38,14 +38,16 @@ class Bench(Place):
         store: Store | None = None,
         grace: timedelta | None = None,
         clock: Clock | None = None,
+        schedule_clock: Clock | None = None,
         hook_delay: timedelta | None = None,
         **options: Any,
     ) -> Outlast:
         """Make an app. `grace` is how long bodies may go on; `clock` is what it takes for the time.
 
+        `schedule_clock` is what its schedules take for the time, whatever its runs do.
         `hook_delay` is when a hook that failed is called again.
         """
-        store = store or self.store()
+        store, clock = store or self.store(), clock or schedule_clock
         app = Outlast(workflows, store=store, **options)
         engine = app._engine  # noqa: SLF001
         changed = replace(

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from temporalio.service import RPCError
 
 from behaviour.bench import Bench, Clock
 from eventually import eventually
 from outlast import CommittedWorkflow, Outlast, RunNotFoundError
 from outlast.core.record import Record
 from outlast.engines.base import GraphInFlight, StartRequest
+from outlast.engines.options import DriveOptions
 from outlast.engines.temporal import TemporalEngine
+from outlast.engines.temporal.desk import TemporalDesk
 from outlast.engines.temporal.engine import BoundEngine
+from outlast.engines.temporal.keeper import LOOK_NOW
 from outlast.engines.temporal.lacks import LACKS
+from outlast.engines.temporal.schedules import keeper_id
 from outlast.engines.temporal.tidings import SPANS
 from outlast.storage.base import Store
 from outlast.storage.listing import RunCount, RunListing, RunQuery
+from outlast.storage.scheduling import ScheduleQuery
 from temporal_server import TemporalServer
 
 __all__ = ["TemporalBench"]
@@ -35,9 +43,35 @@ class _CaughtUp(BoundEngine):
     """Reads lists when the server has made visible what its runs have come to: tests compare them with that."""
 
     started: set[str]
+    schedule_clock: Clock | None
+    _moving: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Tell keepers when the clock of the schedules is moved: their own timers are the server's."""
+        await super().open()
+        if self.schedule_clock is not None:
+            self._moving = asyncio.create_task(self._tell_of_moves(self.schedule_clock))
+
+    def _make_desk(self, options: DriveOptions) -> TemporalDesk:
+        clock = self.schedule_clock
+        return super()._make_desk(options if clock is None else replace(options, clock=clock))
+
+    async def _tell_of_moves(self, clock: Clock) -> None:
+        told: timedelta | None = None
+        while True:
+            if clock.offset != told:
+                told = clock.offset
+                for row in await self.schedules.store.select(ScheduleQuery(limit=1_000)):
+                    keeper = self._connected.get_workflow_handle(keeper_id(self._place.prefix, row.id))
+                    with suppress(RPCError):  # it was deleted
+                        await keeper.signal(LOOK_NOW)
+            await asyncio.sleep(0.02)  # noqa: TID251 - a clock that is moved tells nobody
 
     async def close(self) -> int:
         """Leave when the spans of the runs are exported: that is done beside them."""
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.wait([self._moving])
         if self._worker is not None:
             for run_id in self.started:
                 await eventually(partial(self._is_exported, run_id), within=20)
@@ -47,8 +81,8 @@ class _CaughtUp(BoundEngine):
         reading = await self._read(run_id)
         return reading is None or not any(each.kind == SPANS for each in reading.untold)
 
-    async def start(self, request: StartRequest) -> None:
-        await super().start(request)
+    async def _start(self, request: StartRequest, memo: Mapping[str, Any]) -> None:
+        await super()._start(request, memo)
         self.started.add(request.run_id)
 
     async def list_runs(self, query: RunQuery) -> RunListing:
@@ -86,6 +120,7 @@ class TemporalBench(Bench):
         store: Store | None = None,
         grace: timedelta | None = None,
         clock: Clock | None = None,
+        schedule_clock: Clock | None = None,
         hook_delay: timedelta | None = None,
         **options: Any,
     ) -> Outlast:
@@ -98,7 +133,7 @@ class TemporalBench(Bench):
         app = Outlast(workflows, engine=self.engine, lease=timedelta(seconds=2), **options)
         changed = replace(app._options, **({} if hook_delay is None else {"hook_delay": hook_delay}))  # noqa: SLF001
         app._engine = engine = _CaughtUp(self.engine._place, workflows, changed)  # noqa: SLF001
-        engine.started = self._started
+        engine.started, engine.schedule_clock = self._started, schedule_clock
         return app
 
     def live(self, app: Outlast) -> list[str]:

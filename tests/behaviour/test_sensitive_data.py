@@ -363,7 +363,6 @@ async def test_hooks_see_sensitive_values_in_clear_and_their_failures_are_masked
     assert due.error.message == f"cannot tell of {MASK}"
 
 
-@pytest.mark.requires(Capability.SCHEDULES)
 async def test_schedule_keeps_sensitive_values_sealed_and_its_runs_get_them_in_clear(bench: Bench):
     @step
     async def give_back(payment: Payment) -> Payment:

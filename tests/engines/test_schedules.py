@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventually import eventually
-from outlast import Concurrency, Outlast, Schedule, UnsupportedByEngineError, Workflow, step
-from outlast.engines.temporal import TemporalEngine
+from outlast import Concurrency, Outlast, Schedule, Workflow, step
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 from outlast.storage.memory.scheduling import MemorySchedules
 from outlast.storage.scheduling import TAKEN
@@ -124,12 +123,3 @@ async def test_limits_hold_for_scheduled_runs():
 
     assert [each.result for each in results] == [1] * 5
     assert running == [0, 1]
-
-
-def test_engine_without_schedules_refuses_the_app():
-    """20: refused when the app is made, by the name of the capability, with what to do instead."""
-    with pytest.raises(UnsupportedByEngineError) as caught:
-        Outlast([HOURLY], engine=TemporalEngine("localhost:7233"))
-
-    assert caught.value.capability == "schedules"
-    assert "from a schedule of your own" in str(caught.value)

@@ -20,7 +20,7 @@ import pytest
 from behaviour.bench import Bench, Clock
 from eventually import eventually
 from outlast import CommittedWorkflow, Outlast, Schedule, Workflow, step
-from outlast.engines.scheduling import ScheduleDesk
+from outlast.engines.scheduling import PolledDesk
 from outlast.errors import StoreUnavailableError
 from outlast.scheduler import Scheduler
 from outlast.scheduling.timing import Timing
@@ -67,7 +67,7 @@ def make_schedule(n: int) -> Schedule:
 class Stalling:
     """The desk of a scheduler that stops, at one time, between what it has read and what it writes."""
 
-    def __init__(self, desk: ScheduleDesk, *, at_call: int) -> None:
+    def __init__(self, desk: PolledDesk, *, at_call: int) -> None:
         self._desk = desk
         self._calls = 0
         self._at_call = at_call

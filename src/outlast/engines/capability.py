@@ -44,7 +44,5 @@ class Capability(StrEnum):
     """Driving at most `max_runs` runs at a time in a process, while others wait to be begun."""
     SPANS_AT_ONCE = "spans-at-once"
     """Exporting each span as soon as what ends it is recorded."""
-    SCHEDULES = "schedules"
-    """Starting workflows by themselves, at the times that a schedule says."""
     SUBSECOND_TIMERS = "subsecond-timers"
     """Sleeping, and waiting between attempts, to the millisecond."""

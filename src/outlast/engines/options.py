@@ -16,6 +16,7 @@ from outlast.sealing import Sealer
 
 if TYPE_CHECKING:
     from outlast.engines.metrics import Meter
+    from outlast.engines.scheduling import Firing
 
 __all__ = ["DriveOptions"]
 
@@ -66,6 +67,8 @@ class DriveOptions:
     """What seals the values of the workflows that have sensitive types, by their ids."""
     unstored_context: frozenset[str] = frozenset()
     """Keys of request contexts that are not recorded."""
+    firing: Firing | None = None
+    """What schedules do, for engines that keep the time themselves; None where no schedule is fired."""
     clock: Clock = WALL_CLOCK
     """The clock of the runs: due times, and the times in their journals."""
 

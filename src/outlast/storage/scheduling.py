@@ -19,6 +19,7 @@ from outlast.values import encode
 __all__ = [
     "KEPT_TRIGGERS",
     "TAKEN",
+    "KeptSchedules",
     "NewSchedule",
     "Outcome",
     "ScheduleChange",
@@ -175,7 +176,7 @@ class Upcoming(NamedTuple):
     """Whether firings wait for runs to end."""
 
 
-class ScheduleStore(Protocol):
+class KeptSchedules(Protocol):
     """Schedules and their triggers. What is written is durable when the call returns."""
 
     async def insert(self, schedule: NewSchedule) -> bool:
@@ -217,20 +218,6 @@ class ScheduleStore(Protocol):
         """
         ...
 
-    async def next_due(self, workflow_ids: Sequence[str]) -> Upcoming:
-        """Return when somebody has to look at a schedule of these workflows."""
-        ...
-
-    async def list_due(self, workflow_ids: Sequence[str], *, now_ms: int, limit: int) -> list[ScheduleRow]:
-        """Return the schedules of these workflows that are due, those due for the longest time first."""
-        ...
-
-    async def list_waiting(
-        self, workflow_ids: Sequence[str], *, after: ScheduleKey | None, limit: int
-    ) -> list[ScheduleRow]:
-        """Return the schedules of these workflows that are `is_waiting` and have a key over `after`, by key."""
-        ...
-
     async def list_triggers(
         self,
         schedule: ScheduleKey,
@@ -249,6 +236,24 @@ class ScheduleStore(Protocol):
             to_ms: Only those decided at this time or earlier.
             limit: How many at most.
         """
+        ...
+
+
+class ScheduleStore(KeptSchedules, Protocol):
+    """Schedules that schedulers look through for what is due."""
+
+    async def next_due(self, workflow_ids: Sequence[str]) -> Upcoming:
+        """Return when somebody has to look at a schedule of these workflows."""
+        ...
+
+    async def list_due(self, workflow_ids: Sequence[str], *, now_ms: int, limit: int) -> list[ScheduleRow]:
+        """Return the schedules of these workflows that are due, those due for the longest time first."""
+        ...
+
+    async def list_waiting(
+        self, workflow_ids: Sequence[str], *, after: ScheduleKey | None, limit: int
+    ) -> list[ScheduleRow]:
+        """Return the schedules of these workflows that are `is_waiting` and have a key over `after`, by key."""
         ...
 
 

@@ -14,6 +14,7 @@ from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.worker import Worker
 from outlast.engines.metrics import Meter
 from outlast.engines.options import DriveOptions
+from outlast.engines.scheduling import PolledDesk
 from outlast.sealing import Sealer
 from outlast.storage.base import NewRun, RunRow, Store
 from outlast.storage.scheduling import ScheduleStore
@@ -64,6 +65,11 @@ class LocalDesk:
         return schedules if self.meter is None else metered_schedules(schedules, self.meter)
 
     @property
+    def polled(self) -> PolledDesk:
+        """What schedulers of this process look at: the store."""
+        return self
+
+    @property
     def sealers(self) -> Mapping[str, Sealer]:
         """What seals the values of the workflows that have sensitive types, by their ids."""
         return self._options.sealers
@@ -100,6 +106,9 @@ class LocalDesk:
             await self._look_up(run_id)
         self._wake()
         self._told.set()
+
+    def begin(self) -> None:
+        """Do nothing: the schedulers of this process fire."""
 
     async def next_due(self) -> int | None:
         """Return when this process fires next; None for never."""

@@ -7,16 +7,14 @@ import atexit
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -27,10 +25,11 @@ from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededSt
 from outlast.engines.capability import Capability
 from outlast.engines.metrics import RUNS_STARTED, Meter
 from outlast.engines.options import DriveOptions
-from outlast.engines.scheduling import ScheduleDesk
 from outlast.engines.telemetry import Tracer
-from outlast.engines.temporal.apart import delete_objects, largest_message
+from outlast.engines.temporal.apart import largest_message
 from outlast.engines.temporal.asking import Asker
+from outlast.engines.temporal.deleting import delete_read, is_known
+from outlast.engines.temporal.desk import TemporalDesk
 from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
@@ -58,7 +57,6 @@ from outlast.graph.document import graph_to_json
 from outlast.graph.nodes import Graph
 from outlast.sealing import Sealer
 from outlast.storage.identity import request_to_cancel
-from outlast.storage.keeping import refuse_to_delete
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import decode, encode
@@ -67,10 +65,6 @@ __all__ = ["BoundEngine"]
 
 _RPC: Final = timedelta(seconds=10)
 _STARTS_AT_ONCE: Final = 50
-_DELETED_LOOK: Final = 0.05
-"""Seconds between two looks whether a run is deleted."""
-_DELETED_LOOKS: Final = 1_200
-"""How many of them there are: servers let ten seconds go by before they delete."""
 _STARTS_AT: Final = "outlast-starts-at-ms"
 """Entry of the memo of a run that is to start later."""
 _FRESH: Final = 60.0
@@ -93,6 +87,7 @@ class BoundEngine:
         self._asker = Asker()
         self._tracer: Tracer | None = None
         self._meter: Meter | None = None
+        self._desk: TemporalDesk | None = None
 
     @property
     def sealers(self) -> Mapping[str, Sealer]:
@@ -111,7 +106,9 @@ class BoundEngine:
         self._found = Lists(self._client, self._place.prefix)
         await self._found.prepare()
         if self._options.is_worker:
-            self._worker = TemporalWorker(self._client, self._place, self._workflows, self._options, self._tracer)
+            self._worker = TemporalWorker(
+                self._client, self._place, self._workflows, self._options, self._tracer, self.schedules
+            )
             await self._worker.start()
 
     async def close(self) -> int:
@@ -122,6 +119,9 @@ class BoundEngine:
 
     async def start(self, request: StartRequest) -> None:
         """Start a workflow; the server has it on disk when this returns."""
+        await self._start(request, {})
+
+    async def _start(self, request: StartRequest, memo: Mapping[str, Any]) -> None:
         start, ready_at_ms = self._start_of(request)
         with translated(request.run_id):
             await launch(
@@ -130,7 +130,7 @@ class BoundEngine:
                 start,
                 workflow_id=request.workflow.id,
                 attributes=self._lists.attributes_of(request, is_delayed=bool(start.delay_ms)),
-                memo={_STARTS_AT: ready_at_ms} if start.delay_ms else None,
+                memo={**memo, _STARTS_AT: ready_at_ms} if start.delay_ms else memo or None,
             )
         if self._meter is not None:
             self._meter.add(RUNS_STARTED, 1, request.workflow.id)
@@ -177,9 +177,26 @@ class BoundEngine:
         return bare_start(self._options, run_id, graph, document, largest=largest)
 
     @property
-    def schedules(self) -> ScheduleDesk:
-        """Refuse: the schedules of a server of Temporal start workflows of its own shape."""
-        raise lacking(Capability.SCHEDULES)
+    def schedules(self) -> TemporalDesk:
+        """The schedules of the app."""
+        if self._desk is None:
+            self._desk = self._make_desk(self._options)
+        return self._desk
+
+    def _make_desk(self, options: DriveOptions) -> TemporalDesk:
+        async def cancel(run_id: str, body: bytes) -> bool:
+            return await self.post(run_id, kind="cancel", topic="", body=body)
+
+        return TemporalDesk(
+            self._connected,
+            self._place,
+            self._workflows,
+            options,
+            check=self._check,
+            start=self._start,
+            cancel=cancel,
+            find_status=self._find_status,
+        )
 
     async def until_idle(self) -> None:
         """Refuse: what this worker does not run, others do."""
@@ -211,7 +228,7 @@ class BoundEngine:
         If an id was there beforehand, nothing is started.
         """
         for run_id in named:
-            if await self._is_known(run_id):
+            if await is_known(self._connected, self._place, run_id):
                 raise RunExistsError(run_id)
         places = asyncio.Semaphore(_STARTS_AT_ONCE)
 
@@ -305,29 +322,9 @@ class BoundEngine:
     async def delete_run(self, run_id: str) -> None:
         """Delete a run that has ended, with all the workflows in which it went on; its id can be started again."""
         reading = await self._read(run_id)
-        history = None if reading is None else reading.history()
-        if reading is None or history is None:
+        if reading is None:
             raise RunNotFoundError(run_id)
-        refusal = refuse_to_delete(run_id, history.status, is_asked=False, has_outbox=not reading.is_closed)
-        if refusal is not None:
-            raise refusal
-        for part in reading.parts:
-            await self._delete(run_id, part)
-        await delete_objects(self._connected, self._place.prefix + run_id)
-        for _ in range(_DELETED_LOOKS):  # the server deletes in the background
-            if not await self._is_known(run_id):
-                return
-            await asyncio.sleep(_DELETED_LOOK)
-        raise StoreUnavailableError(f"Temporal has not deleted run {run_id} yet; try again")
-
-    async def _delete(self, run_id: str, part: str) -> None:
-        """Delete one of the workflows of a run; it is fine if somebody else did."""
-        request = DeleteWorkflowExecutionRequest(
-            namespace=self._connected.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=self._place.prefix + run_id, run_id=part),
-        )
-        with translated(run_id), suppress(RunNotFoundError):
-            await self._connected.workflow_service.delete_workflow_execution(request, timeout=_RPC)
+        await delete_read(self._connected, self._place, run_id, reading)
 
     async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
         """Ask something of a run: of several requests with one topic, the first one in the history counts."""
@@ -418,16 +415,6 @@ class BoundEngine:
     async def _cancel_replaced(self, run_id: str, by: str) -> None:
         _, body = request_to_cancel(execution=0, run_id=by)
         await self.post(run_id, kind="cancel", topic="", body=body)
-
-    async def _is_known(self, run_id: str) -> bool:
-        with translated(run_id):
-            try:
-                await self._handle(run_id).describe(rpc_timeout=_RPC)
-            except RPCError as error:
-                if is_missing(error):
-                    return False
-                raise
-        return True
 
     async def _cancel(self, run_id: str, handle: WorkflowHandle[Any, Any], body: bytes) -> bool:
         fields = decode(body)

@@ -24,7 +24,6 @@ LACKS: Final[Mapping[Capability, str]] = {
     Capability.PRIORITIES: "the server begins every run at once, so that none waits for another",
     Capability.RUN_SLOTS: "workers begin every run at once and hold as many in memory as `max_runs` says",
     Capability.SPANS_AT_ONCE: "they are exported when the run rests, by a worker of an app with tracing",
-    Capability.SCHEDULES: "start the workflow from a schedule of your own, or keep it in an app on the local engine",
     Capability.SUBSECOND_TIMERS: "timers are those of the server, which fire up to a second late",
 }
 """By what is lacking: why, and what to do instead."""

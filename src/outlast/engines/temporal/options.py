@@ -84,8 +84,6 @@ class TemporalEngine:
             raise lacking(Capability.IDLENESS)
         if options.stream_retention is not None:
             raise lacking(Capability.SILENCING)
-        if any(workflow.schedules for workflow in workflows):
-            raise lacking(Capability.SCHEDULES)
         if options.concurrency is not None or any(workflow.limits for workflow in workflows):
             raise lacking(Capability.KEYED_LIMITS)
         return BoundEngine(self._place, workflows, options)

@@ -14,6 +14,8 @@ from outlast.engines.options import DriveOptions
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.holding import HeldKey, Holding
+from outlast.engines.temporal.keeper import ScheduleKeeper
+from outlast.engines.temporal.looking import LeftToOthers
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.temporal.worker import THROTTLE
 from outlast.engines.threads import BodyThreads
@@ -31,7 +33,8 @@ class OutlastPlugin(SimplePlugin):
     Runs are started and read with an app that is no worker, on the same task queue. The plugin brings the dynamic
     workflow and the dynamic activity of the worker, so it can have no others; named ones are fine.
 
-    Each plugin is for one worker. It exports no spans; let one process that enters the app be a worker for that.
+    Each plugin is for one worker. It exports no spans and fires no schedules; let one process that enters the app be a
+    worker for that.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class OutlastPlugin(SimplePlugin):
         known = known_workflows(workflows)
         self._workflows = list(known.values())
         self._sealers = sealers_of(known, keys)
-        super().__init__("outlast", workflows=[OutlastRun, HeldKey])  # pyright: ignore[reportUnknownMemberType]
+        super().__init__("outlast", workflows=[OutlastRun, HeldKey, ScheduleKeeper])  # pyright: ignore[reportUnknownMemberType]
         self._max_threads = max_threads or DriveOptions().max_threads
         self._hook_timeout = hook_timeout
         self._threads: BodyThreads | None = None
@@ -81,7 +84,9 @@ class OutlastPlugin(SimplePlugin):
         )
         timeout = self._hook_timeout
         self._telling = Telling(client, self._workflows, hook_timeout=timeout, sealers=sealers, tracer=None)
-        ours = [activities.call, activities.ask, self._telling.tell, Holding(client).has_ended]
+        others = LeftToOthers()
+        ours: list[Callable[..., Any]] = [activities.call, activities.ask, self._telling.tell]
+        ours += [Holding(client).has_ended, others.look, others.await_ends]
         configured["activities"] = [*configured.get("activities", ()), *ours]
         for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):
             configured[name] = min(THROTTLE, configured.get(name, THROTTLE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,8 +13,11 @@ from temporalio.worker import Worker
 from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.activities import Activities
+from outlast.engines.temporal.desk import TemporalDesk
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.holding import HeldKey, Holding
+from outlast.engines.temporal.keeper import ScheduleKeeper
+from outlast.engines.temporal.looking import Looking
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.threads import BodyThreads
@@ -38,6 +41,7 @@ class TemporalWorker:
         workflows: Sequence[CommittedWorkflow[Any, Any]],
         options: DriveOptions,
         tracer: Tracer | None,
+        desk: TemporalDesk,
     ) -> None:
         self._threads = BodyThreads(options.max_threads)
         sealers, timeout = options.sealers, options.hook_timeout
@@ -52,11 +56,13 @@ class TemporalWorker:
             most_said=options.max_stream_events,
         )
         self._telling = Telling(client, workflows, hook_timeout=timeout, sealers=sealers, tracer=tracer)
+        self._looking = looking = Looking(client, lambda: desk)
+        ours: list[Callable[..., Any]] = [activities.call, activities.ask, looking.look, looking.await_ends]
         self._worker = Worker(
             client,
             task_queue=place.task_queue,
-            workflows=[OutlastRun, HeldKey],
-            activities=[activities.call, activities.ask, self._telling.tell, Holding(client).has_ended],
+            workflows=[OutlastRun, HeldKey, ScheduleKeeper],
+            activities=[*ours, self._telling.tell, Holding(client).has_ended],
             max_cached_workflows=options.max_runs,
             max_concurrent_activities=options.max_steps,
             max_heartbeat_throttle_interval=THROTTLE,
@@ -76,4 +82,5 @@ class TemporalWorker:
         if self._running is not None:
             await self._running
         await self._telling.close()
+        await self._looking.close()
         self._threads.close(timeout=0.2)

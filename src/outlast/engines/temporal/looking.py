@@ -1,0 +1,150 @@
+"""The activities of keepers: they do what a schedule has to do, in a worker of today, and wait for runs to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError, AsyncActivityHandle, Client, WorkflowHistoryEventFilterType
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.service import RPCError
+
+from outlast.engines.temporal.desk import TemporalDesk
+from outlast.engines.temporal.keeper import AWAIT_ENDS, LOOK
+from outlast.engines.temporal.schedules import schedule_of
+from outlast.errors import StoreError
+from outlast.scheduling.plan import Memory
+
+__all__ = ["LeftToOthers", "Looking"]
+
+_BEAT: Final = 4.0
+"""Seconds between two signs of life while runs are waited for."""
+_LOOK_BEAT: Final = 1.0
+"""The same while a schedule is looked at."""
+_PAUSE: Final = 0.1
+"""Seconds between two looks at least: a run may go on in another workflow."""
+_RPC: Final = timedelta(seconds=10)
+_LEFT: Final = timedelta(seconds=1)
+_LOOK_AGAIN: Final = 20.0
+"""Seconds after which a run is looked at whose workflow is open: it may have ended, and tell its hooks."""
+
+
+class Looking:
+    """What keepers need of a worker."""
+
+    def __init__(self, client: Client, find_desk: Callable[[], TemporalDesk]) -> None:
+        """Work for a worker.
+
+        Args:
+            client: The server.
+            find_desk: Returns what knows the schedules; raises `StoreUnavailableError` where nothing does.
+        """
+        self._client = client
+        self._find_desk = find_desk
+        self._waits: set[asyncio.Task[None]] = set()
+
+    @activity.defn(name=LOOK)
+    async def look(self) -> list[Any]:
+        """Do what the schedule has to do now; return its version, and in how many milliseconds it is due again."""
+        beating = asyncio.create_task(_beat(), name="outlast heartbeat look")
+        try:
+            return list(await self._find_desk().look(schedule_of(activity.info().workflow_id or "")))
+        except StoreError as error:
+            raise _later(error) from error
+        finally:
+            beating.cancel()
+
+    @activity.defn(name=AWAIT_ENDS)
+    async def await_ends(self) -> None:
+        """Wait until no run of the schedule is active. That takes no place of the worker: its steps need them."""
+        info, desk = activity.info(), self._desk()
+        schedule_id = schedule_of(info.workflow_id or "")
+        handle = self._client.get_async_activity_handle(task_token=info.task_token)
+        wait = asyncio.create_task(
+            self._report_ends(desk, schedule_id, handle), name=f"outlast ends for {info.workflow_id}"
+        )
+        self._waits.add(wait)
+        wait.add_done_callback(self._waits.discard)
+        activity.raise_complete_async()
+
+    async def close(self) -> None:
+        """Leave the waiting to other workers: the server misses the signs of life, and asks one of them."""
+        waits = list(self._waits)
+        for wait in waits:
+            wait.cancel()
+        if waits:
+            await asyncio.wait(waits)
+
+    def _desk(self) -> TemporalDesk:
+        try:
+            return self._find_desk()
+        except StoreError as error:
+            raise _later(error) from error
+
+    async def _report_ends(self, desk: TemporalDesk, schedule_id: str, handle: AsyncActivityHandle) -> None:
+        ends = asyncio.create_task(self._until_free(desk, schedule_id), name=f"outlast free {schedule_id}")
+        try:
+            while not (await asyncio.wait([ends], timeout=_BEAT))[0]:
+                await handle.heartbeat(rpc_timeout=_RPC)
+            ends.result()
+            await handle.complete(rpc_timeout=_RPC)
+        except (AsyncActivityCancelledError, RPCError, StoreError):
+            return  # the keeper is gone, or the server does not answer; in that case it asks again
+        finally:
+            ends.cancel()
+            await asyncio.wait([ends])
+
+    async def _until_free(self, desk: TemporalDesk, schedule_id: str) -> None:
+        row = await desk.store.find(schedule_id)
+        if row is None:
+            return
+        for run_id in Memory.from_bytes(row.memory).active:
+            while await desk.is_active(run_id):
+                await self._until_closed(desk.workflow_id(run_id))
+                await asyncio.sleep(_PAUSE)
+
+    async def _until_closed(self, workflow_id: str) -> None:
+        """Wait until the workflow of a run is closed, or for some time."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN):
+                events = handle.fetch_history_events(
+                    wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+                )
+                async for _ in events:
+                    return
+        except TimeoutError:
+            return
+
+
+class LeftToOthers:
+    """The same in a worker that fires no schedules: a worker of an app does it."""
+
+    @activity.defn(name=LOOK)
+    async def look(self) -> list[Any]:
+        """Leave it."""
+        raise _left()
+
+    @activity.defn(name=AWAIT_ENDS)
+    async def await_ends(self) -> None:
+        """Leave it."""
+        raise _left()
+
+
+def _left() -> ApplicationError:
+    message = "this worker fires no schedules; let one process that enters the app be a worker"
+    return ApplicationError(message, next_retry_delay=_LEFT, category=ApplicationErrorCategory.BENIGN)
+
+
+def _later(error: StoreError) -> ApplicationError:
+    """Return what lets the server ask again, or another worker."""
+    return ApplicationError(str(error), category=ApplicationErrorCategory.BENIGN)
+
+
+async def _beat() -> None:
+    while True:
+        await asyncio.sleep(_LOOK_BEAT)
+        activity.heartbeat()
