@@ -79,18 +79,19 @@ UNTRACED: Final = Tracing()
 
 def tracing_from_json(value: JsonValue) -> Tracing:
     """Read the stored form; anything else than an object says nothing."""
-    fields = value if isinstance(value, dict) else {}
-    metadata = fields.get("metadata")
+    if not isinstance(value, dict):
+        return UNTRACED
+    metadata = value.get("metadata")
     return Tracing(
-        trace_id=cast("str | None", fields.get("trace_id")),
-        parent_span_id=cast("str | None", fields.get("parent_span_id")),
+        trace_id=cast("str | None", value.get("trace_id")),
+        parent_span_id=cast("str | None", value.get("parent_span_id")),
         metadata=metadata if isinstance(metadata, dict) else {},
-        tags=_texts(fields.get("tags")),
-        root_span_name=cast("str | None", fields.get("root_span_name")),
-        request_context_keys=_texts(fields.get("request_context_keys")),
-        hide_input=bool(fields.get("hide_input")),
-        hide_output=bool(fields.get("hide_output")),
-        is_sampled=not fields.get("unsampled"),
+        tags=_texts(value.get("tags")),
+        root_span_name=cast("str | None", value.get("root_span_name")),
+        request_context_keys=_texts(value.get("request_context_keys")),
+        hide_input=bool(value.get("hide_input")),
+        hide_output=bool(value.get("hide_output")),
+        is_sampled=not value.get("unsampled"),
     )
 
 
