@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from outlast.core.status import RunStatus
 from outlast.engines.base import StartRequest
+from outlast.engines.metrics import SCHEDULE_LAG, Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import Firing, PolledDesk
 from outlast.engines.temporal.errors import translated
@@ -41,7 +42,7 @@ _FIRING: Final = "outlast-firing"
 class TemporalDesk:
     """Implements `outlast.engines.scheduling.ScheduleDesk`; the guarantees are written there."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an engine lends it, all but the first by name
         self,
         client: Client,
         place: Place,
@@ -51,6 +52,7 @@ class TemporalDesk:
         check: Callable[[StartRequest], None],
         start: Callable[[StartRequest, Mapping[str, str]], Awaitable[None]],
         cancel: Callable[[str, bytes], Awaitable[object]],
+        meter: Meter | None,
         find_status: Callable[[str], Awaitable[RunStatus | None]],
     ) -> None:
         """Work for an engine.
@@ -63,6 +65,7 @@ class TemporalDesk:
             check: Refuses what cannot be started.
             start: Starts a run with a memo.
             cancel: Cancels a run, with a body that says why.
+            meter: Measures how late firings are; None for nobody.
             find_status: Returns the status of a run; None if the server does not know it.
         """
         self._client = client
@@ -72,6 +75,7 @@ class TemporalDesk:
         self._check = check
         self._start = start
         self._cancel = cancel
+        self._meter = meter
         self._find_status = find_status
         self._has_declared = asyncio.Event()
         self._store = TemporalSchedules(client, place, settle=self._settle)
@@ -190,7 +194,14 @@ class TemporalDesk:
                 return replace(trigger, outcome="skipped", reason=TAKEN)
         except (InputError, PayloadTooLargeError, UnsupportedByEngineError) as error:
             return replace(trigger, outcome="failed", run_id=None, reason=str(error))
+        else:
+            self._measure(row, trigger)
         return trigger
+
+    def _measure(self, row: ScheduleRow, trigger: TriggerRow) -> None:
+        if self._meter is not None and trigger.kind == "schedule":
+            lag_ms = max(0, trigger.at_ms - trigger.scheduled_at_ms)
+            self._meter.record(SCHEDULE_LAG, lag_ms / 1000, row.workflow_id)
 
     async def _firing_of(self, run_id: str) -> str:
         """Return for which firing a run was started first."""

@@ -23,7 +23,7 @@ from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.engines.base import CreateRequest, GraphInFlight, Journal, SeededStart, Standing, StartRequest
 from outlast.engines.capability import Capability
-from outlast.engines.metrics import RUNS_STARTED, Meter
+from outlast.engines.metrics import RUNS_REOPENED, RUNS_STARTED, Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.apart import largest_message
@@ -195,6 +195,7 @@ class BoundEngine:
             check=self._check,
             start=self._start,
             cancel=cancel,
+            meter=self._meter,
             find_status=self._find_status,
         )
 
@@ -292,7 +293,10 @@ class BoundEngine:
     async def reopen(self, history: History, facts: Callable[[int], Sequence[Fact]], *, execution: int) -> bool:
         """Open the next execution of a run that rests."""
         opening = records_of(facts(self._options.now_ms()), after=history.head, execution=execution)
-        return await Reopener(self._connected, self._place, self._lists, self._read).reopen(history, opening)
+        was_opened = await Reopener(self._connected, self._place, self._lists, self._read).reopen(history, opening)
+        if was_opened and self._meter is not None:
+            self._meter.add(RUNS_REOPENED, 1, history.workflow_id)
+        return was_opened
 
     async def start_seeded(self, request: SeededStart) -> None:
         """Start a workflow whose run begins at another place than the start."""
@@ -318,6 +322,8 @@ class BoundEngine:
                 workflow_id=workflow_id,
                 attributes=self._lists.attributes_of_next(start, self._options.now_ms(), 0),
             )
+        if self._meter is not None:
+            self._meter.add(RUNS_STARTED, 1, workflow_id)
 
     async def delete_run(self, run_id: str) -> None:
         """Delete a run that has ended, with all the workflows in which it went on; its id can be started again."""

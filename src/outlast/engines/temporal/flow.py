@@ -121,6 +121,8 @@ class OutlastRun:
         self._telling: asyncio.Task[None] | None = None
         self._pace = Pace(self._ledger.start.largest)
         self._fault: BaseException | None = None
+        self.ended: RunStatus | None = None
+        """How the run ended, as its workflow is closed: what is thrown out of a worker's cache has not ended."""
         self._shown = workflow.info().typed_search_attributes.get(STATUS)  # None if the run is not listed
 
     @workflow.run
@@ -431,6 +433,7 @@ class OutlastRun:
     def _end(self) -> RawValue:
         """End the workflow as the run ended, so that Temporal's own tools show it."""
         state = self._ledger.state
+        self.ended = state.finished
         if state.finished is RunStatus.CANCELED:
             if not self._is_aborted:
                 raise asyncio.CancelledError  # Temporal shows `Canceled` only if it was asked to cancel

@@ -14,6 +14,7 @@ from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.desk import TemporalDesk
+from outlast.engines.temporal.ends import CountedEnds
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.holding import HeldKey, Holding
 from outlast.engines.temporal.keeper import ScheduleKeeper
@@ -44,6 +45,7 @@ class TemporalWorker:
         desk: TemporalDesk,
     ) -> None:
         self._threads = BodyThreads(options.max_threads)
+        meter = options.find_meter()
         sealers, timeout = options.sealers, options.hook_timeout
         self.activities = activities = Activities(
             client,
@@ -52,7 +54,7 @@ class TemporalWorker:
             threads=self._threads,
             sealers=sealers,
             tracer=tracer,
-            meter=options.find_meter(),
+            meter=meter,
             most_said=options.max_stream_events,
         )
         self._telling = Telling(client, workflows, hook_timeout=timeout, sealers=sealers, tracer=tracer)
@@ -63,6 +65,7 @@ class TemporalWorker:
             task_queue=place.task_queue,
             workflows=[OutlastRun, HeldKey, ScheduleKeeper],
             activities=[*ours, self._telling.tell, Holding(client).has_ended],
+            interceptors=[] if meter is None else [CountedEnds(meter)],
             max_cached_workflows=options.max_runs,
             max_concurrent_activities=options.max_steps,
             max_heartbeat_throttle_interval=THROTTLE,
