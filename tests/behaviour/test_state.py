@@ -145,6 +145,25 @@ async def _has_ended(handle: Any, path: str) -> Any:
     return step_result is not None and step_result.ended_at is not None
 
 
+@pytest.mark.parametrize("ending", ["return", "suspend", "bail"])
+async def test_patch_over_the_limit_fails_the_step(bench: Bench, ending: str) -> None:
+    """9.7: what a step sets in the state is bounded as its output is."""
+
+    @step
+    async def fill(x: Any, ctx: StepContext) -> None:
+        ctx.set_state({"text": "x" * 5_000_000})
+        if ending == "suspend":
+            ctx.suspend()
+        elif ending == "bail":
+            ctx.bail(1)
+
+    result = await bench.run(Workflow("w").then(fill).commit())
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error_path) == ("failed", "PayloadTooLargeError", "fill")
+    assert "patch of the state by step 'fill'" in result.error.message
+
+
 async def test_patches_of_a_failed_attempt_are_dropped(bench: Bench) -> None:
     """8.1: dropped on failure; the next attempt starts from the snapshot before it."""
     seen: list[Any] = []

@@ -12,14 +12,24 @@ from functools import partial
 from typing import Annotated, Any, NewType, NotRequired
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_serializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    RootModel,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import TypeAliasType, TypedDict
 
 from outlast.errors import DefinitionError
 from outlast.graph.patch import Operation, PatchVerb
 from outlast.graph.reducer import Add, Append, Extend, Max, MergeDict, Min, Union
 from outlast.graph.state import DELETE, StateType
-from outlast.values import InvalidValueError
+from outlast.values import InvalidValueError, decode
 
 Count = NewType("Count", int)
 Log = TypeAliasType("Log", Annotated[list[int], Append])
@@ -403,3 +413,71 @@ def test_part_with_a_field_of_its_own_does_not_fit():
 
 def test_every_part_fits_undeclared_state():
     assert StateType.of(None).check_part(StateType.of(Draft)) == []
+
+
+class Bytes(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    blob: bytes = b""
+
+
+def test_field_is_read_by_the_settings_of_its_class():
+    """8.1: what was written as base64 is read as base64."""
+    state = StateType.of(Bytes)
+    recorded = decode(state.validate_initial({"blob": b"\xffhello"}))
+
+    assert state.decode(recorded).blob == b"\xffhello"
+
+
+class Point:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+AnyPoint = Annotated[
+    Point, PlainValidator(lambda x: x if isinstance(x, Point) else Point(x)), PlainSerializer(lambda p: p.x)
+]
+
+
+class Drawing(BaseModel):
+    origin: AnyPoint
+
+
+def test_field_is_read_by_its_own_validator():
+    state = StateType.of(Drawing)
+    recorded = decode(state.validate_initial({"origin": 3}))
+
+    assert state.decode(recorded).origin.x == 3
+
+
+@dataclass
+class Range:
+    low: int
+    high: int
+    names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low over high")
+
+
+def test_dataclass_is_read_without_what_it_does_after_its_init():
+    """8.1: validators of the whole type run on the initial state only."""
+    read = StateType.of(Range).decode({"low": 5, "high": 3})
+
+    assert isinstance(read, Range)
+    assert (read.low, read.high, read.names) == (5, 3, [])
+
+
+class OnlyDeclared(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    day: date
+    few: Annotated[list[int], Field(max_length=2), Append]
+
+
+def test_dict_is_read_field_by_field():
+    """8.1: one that its type would refuse is given as it is, and those it does not declare are left out."""
+    read = StateType.of(OnlyDeclared).decode({"day": "2026-01-02", "few": [1, 2, 3], "other": 1})
+
+    assert read == {"day": date(2026, 1, 2), "few": [1, 2, 3]}

@@ -25,7 +25,7 @@ from outlast.graph.schema import JSON, Schema
 from outlast.graph.signals import AbortCall, BailCall, SuspendCall
 from outlast.immutable import immutable
 from outlast.sealing import Disclosure, Sealer, disclose, disclosing
-from outlast.values import InvalidValueError
+from outlast.values import InvalidValueError, encode
 
 __all__ = [
     "DEFAULT_PAYLOAD_LIMIT",
@@ -260,7 +260,7 @@ def _arguments(call: Call) -> tuple[object, list[object], dict[str, object]]:
 def _returned(call: Call, context: object, value: object) -> Outcome:
     if call.convert is not None:
         return Answered(call.convert(value))
-    patch = context.patch if isinstance(context, StepContext) else ()
+    patch = _patch_of(call, context) if isinstance(context, StepContext) else ()
     return Returned(_encode(call, call.function.output, value, "output"), patch)
 
 
@@ -282,13 +282,24 @@ def _signaled(call: Call, context: object) -> Outcome | None:
     match signal:
         case SuspendCall(payload=payload, label=label, timeout=timeout):
             raw = _encode(call, call.function.suspend, payload, "suspend payload")
-            return Suspended(raw, _checked_label(label, call), timeout, context.patch)
+            return Suspended(raw, _checked_label(label, call), timeout, _patch_of(call, context))
         case BailCall(value=value):
-            return Bailed(_encode(call, _schema_of(value, call.function.output), value, "bail value"), context.patch)
+            raw = _encode(call, _schema_of(value, call.function.output), value, "bail value")
+            return Bailed(raw, _patch_of(call, context))
         case AbortCall():
             return Aborted()
         case _:
             assert_never(signal)
+
+
+def _patch_of(call: Call, context: StepContext) -> Patch:
+    """Return what a body set in the state, which is recorded with its outcome and bounded as that is (rule 9.7)."""
+    patch = context.patch
+    if patch:
+        size = len(encode([operation.value for operation in patch]))
+        if size > call.limit:
+            raise PayloadTooLargeError(f"patch of the state by {call.subject}", size, call.limit)
+    return patch
 
 
 def _checked_label(label: object, call: Call) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -45,7 +46,9 @@ class _Field:
     info: FieldInfo
     verb: PatchVerb
     schema: Schema[Any]
-    """Of `{name: value}`."""
+    """Of `{name: value}` in a patch."""
+    reading: Schema[Any]
+    """Of `{name: value}` in the state."""
     is_nullable: bool
 
 
@@ -127,11 +130,11 @@ class StateType:
         Each field is decoded by itself, so that validators of the whole type, which steps can break one patch at a
         time, do not run. A field that patches left in a shape that its type refuses is given as plain JSON.
         """
-        construct = getattr(self.schema.annotation, "model_construct", None)
-        if construct is None:
+        if self.schema.is_json:
             return self.schema.decode(opened(values.encode(dict(data))))
         fields = {field.info.name: field for field in self._fields.values()}
-        return construct(**{name: _read_value(field, data) for name, field in fields.items() if field.info.key in data})
+        read = {name: _read_value(field, data) for name, field in fields.items() if field.info.key in data}
+        return _construct(cast("type", self.schema.annotation), read)
 
     def check_part(self, part: StateType) -> list[str]:
         """Return what speaks against a step that declares `part` in a workflow that declares this.
@@ -179,21 +182,43 @@ class StateType:
 
 
 def _read_value(field: _Field, data: Mapping[str, JsonValue]) -> object:
-    raw = opened(values.encode(data[field.info.key]))
+    name = field.info.name
+    raw = opened(values.encode({name: data[field.info.key]}))
     try:
-        return Schema.of(field.info.annotation).decode(raw)
+        return field.reading.decode(raw)[name]
     except InvalidValueError:
-        return values.decode(raw)
+        return _one_value(raw)
+
+
+def _construct(kind: type, read: dict[str, object]) -> object:
+    """Make an object of an object type without its validators, and without what a dataclass does after its init."""
+    construct = getattr(kind, "model_construct", None)
+    if construct is not None:
+        return construct(**read)
+    if not dataclasses.is_dataclass(kind):
+        return read
+    made = object.__new__(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in read:
+            object.__setattr__(made, field.name, read[field.name])
+        elif field.default is not dataclasses.MISSING:
+            object.__setattr__(made, field.name, field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            object.__setattr__(made, field.name, field.default_factory())
+    return made
 
 
 def _read_field(owner: object, info: FieldInfo) -> _Field:
     reducer = reducer_of(info.annotation, info.metadata, f"field '{info.name}' of {name_of(owner)}")
     if reducer is not None:
         _check_seals(owner, info, reducer)
+    reading = field_schema(owner, info)
+    patched = _patch_annotation(reducer, info.annotation)
     return _Field(
         info=info,
         verb=PatchVerb.REPLACE if reducer is None else reducer.verb,
-        schema=field_schema(owner, info, _patch_annotation(reducer, info.annotation)),
+        schema=reading if patched is None else field_schema(owner, info, patched),
+        reading=reading,
         is_nullable=is_nullable(info.annotation),
     )
 
