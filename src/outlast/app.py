@@ -34,7 +34,7 @@ from outlast.graph.schema import JSON
 from outlast.ids import run_ids
 from outlast.keys import Keyring
 from outlast.known import check_committed, known_workflows
-from outlast.location import make_store
+from outlast.location import make_store, refuse_local_options
 from outlast.mark import Mark
 from outlast.run import RunHandle
 from outlast.scheduler import Scheduler
@@ -162,12 +162,8 @@ class Outlast(Findable):
             firing=FIRING,
         )
         self._durability: Literal["full", "normal"] = durability or "full"
-        if engine is not None and (store is not None or durability is not None):
-            message = "store and durability are for the local engine; leave them out with engine=..."
-            raise ConfigurationError(message)
-        if engine is not None and clock is not WALL_CLOCK:
-            message = "the runs of this engine go by a clock of its own; clock= is for the local engine"
-            raise ConfigurationError(message)
+        if engine is not None:
+            refuse_local_options(store, durability, is_clocked=clock is not WALL_CLOCK)
         self._choice, self._metrics = engine, metrics
         place = None if engine is not None else make_store("outlast.db" if store is None else store, self._durability)
         self._arrange(place, options)

@@ -8,7 +8,7 @@ from typing import Literal
 from outlast.errors import ConfigurationError
 from outlast.storage.base import Store
 
-__all__ = ["make_store"]
+__all__ = ["make_store", "refuse_local_options"]
 
 
 def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full", "normal"]) -> Store:
@@ -28,6 +28,20 @@ def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full"
             return MemoryStore()
         return _sqlite_store(_path_of(location), durability)
     return store
+
+
+def refuse_local_options(store: object, durability: object, *, is_clocked: bool) -> None:
+    """Refuse what is for the local engine where another one is chosen.
+
+    Raises:
+        ConfigurationError: A place or a clock was given.
+    """
+    if store is not None or durability is not None:
+        message = "store and durability are for the local engine; leave them out with engine=..."
+        raise ConfigurationError(message)
+    if is_clocked:
+        message = "the runs of this engine go by a clock of its own; clock= is for the local engine"
+        raise ConfigurationError(message)
 
 
 def _path_of(location: str) -> str:

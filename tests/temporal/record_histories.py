@@ -9,6 +9,7 @@ one: add a scenario, run this, commit the file.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,13 +48,22 @@ async def play(server: TemporalServer, name: str, *, prefix: str = "") -> Any:
     return await handle.fetch_history()
 
 
+def without_traces(history: str) -> str:
+    """Leave out stack traces, which name the machine and play no part in a replay."""
+    return json.dumps(json.loads(history, object_hook=_without_trace), indent=2)
+
+
+def _without_trace(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key != "stackTrace"}
+
+
 def main() -> None:
     HISTORIES.mkdir(exist_ok=True)
     missing = [name for name in SCENARIOS if not (HISTORIES / f"{name}.json").exists()]
     with TemporaryDirectory() as directory, running_server(Path(directory)) as server:
         for name in missing:
             history = asyncio.run(play(server, name))
-            (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n")
+            (HISTORIES / f"{name}.json").write_text(without_traces(history.to_json()) + "\n")
             print(f"{name}: {len(history.events)} events")
 
 

@@ -101,7 +101,7 @@ class LiveRun:
         "workflow_id",
     )
 
-    def __init__(  # noqa: PLR0915 - each line a part of the state
+    def __init__(
         self,
         run_id: str,
         program: Program,
@@ -111,14 +111,11 @@ class LiveRun:
         created_at_ms: int,
         make_trail: MakeTrail | None = None,
     ) -> None:
-        self.run_id = run_id
-        self.workflow_id = program.graph.workflow_id
+        self.run_id, self.workflow_id = run_id, program.graph.workflow_id
         self.program = program
-        self.resource_id = resource_id
-        self.created_at_ms = created_at_ms
+        self.resource_id, self.created_at_ms = resource_id, created_at_ms
         self.key = RunKey(0)
-        self.epoch = 0
-        self.execution = 0
+        self.epoch = self.execution = 0
         self.state = RunState(program.graph)
         self.said = 0
         """How many events of its journal are not facts."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
@@ -357,12 +356,12 @@ def _type_name(number: int) -> str:
 def _token_of(after: str | None) -> bytes | None:
     if after is None:
         return None
+    if not after.startswith("t"):
+        raise _wrong_place(after)
     try:
-        if after.startswith("t"):
-            return urlsafe_b64decode(after[1:].encode() + b"=" * (-len(after[1:]) % 4)) or None
-    except (binascii.Error, UnicodeEncodeError, ValueError):
-        pass  # refused below, as any other text that is no place
-    raise _wrong_place(after)
+        return urlsafe_b64decode(after[1:].encode() + b"=" * (-len(after[1:]) % 4)) or None
+    except ValueError as error:  # also what the decoders raise
+        raise _wrong_place(after) from error
 
 
 def _wrong_place(after: str = "") -> InputError:
