@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -125,3 +126,20 @@ def test_shell_completes_commands_and_options(terminal: Terminal, monkeypatch: p
 
     assert complete("outlast run re") == ["resume", "restart"]
     assert complete("outlast run show --trace") == ["--traceback"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("rum",), ("run", "list", "--colour"), ("run", "list", "--limit", "0"), ("run", "list", "--status", "odd")],
+)
+def test_wrong_command_line_is_json_where_json_is_asked_for(terminal: Terminal, words: tuple[str, ...]):
+    answer = terminal.type(*words, "--json")
+
+    assert (answer.exit, answer.out, json.loads(answer.err)["code"]) == (Exit.USAGE, "", "usage")
+
+
+def test_command_with_json_ends_with_its_own_exit_code(terminal: Terminal):
+    help_text = terminal.type("run", "list", "--json", "--help")
+    missing = terminal.type("run", "list", "--json", "--store", "nope.db")
+
+    assert (help_text.exit, "--limit" in help_text.out, missing.exit) == (0, True, Exit.NOT_FOUND)

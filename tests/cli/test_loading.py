@@ -100,3 +100,15 @@ def test_environment_names_app_and_store_where_the_command_does_not(
 
     assert (started.exit, worked.exit, (terminal.directory / "shop.db").exists()) == (0, 0, False)
     assert terminal.type("run", "show", "o1", "--json").json["status"] == "success"
+
+
+def test_module_that_is_a_program_is_told_how_to_be_imported(terminal: Terminal):
+    (terminal.directory / "mine.py").write_text(HEAD + "import asyncio\nasyncio.run(asyncio.sleep(0))\n")
+
+    answer = terminal.type("run", "list", "--app", "mine")
+
+    assert (answer.exit, answer.out) == (2, "")
+    assert answer.err == (
+        "error: 'mine' starts a program of its own when it is imported: it calls asyncio.run(...)\n"
+        'next: let it do so only as a program, and not when imported: if __name__ == "__main__": asyncio.run(...)\n'
+    )

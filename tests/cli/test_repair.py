@@ -30,7 +30,8 @@ def test_restart_needs_no_code_and_opens_the_next_execution(failed: Terminal):
 def test_time_travel_goes_on_from_a_step_with_other_data(failed: Terminal):
     answer = failed.type("run", "time-travel", "o1", "pack", "--input", "3", *APP)
 
-    assert (answer.exit, answer.out, answer.err) == (Exit.DONE, "", "travels: o1\n")
+    assert (answer.exit, answer.out) == (Exit.DONE, "")
+    assert answer.err == "travels: o1\nno live worker takes it yet; start one: outlast worker shop:app\n"
     assert work(failed, "o1").json["result"] == "box of 3.0"
 
 
@@ -40,6 +41,22 @@ def test_time_travel_refuses_data_that_does_not_fit_and_unknown_steps(failed: Te
 
     assert (data.exit, step.exit) == (Exit.INVALID, Exit.INVALID)
     assert "nowhere" in step.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("restart", "o1"), ("time-travel", "o1", "pack"), ("fork", "o1", "pack"), ("step", "o1"), ("resume", "o1")],
+)
+def test_time_to_wait_that_is_none_changes_nothing(failed: Terminal, words: tuple[str, ...]):
+    answer = failed.type("run", *words, "--timeout", "soon", *APP)
+    shown = failed.type("run", "show", "o1", "--json", *FILE).json
+
+    assert (answer.exit, answer.err.splitlines()[0]) == (
+        Exit.USAGE,
+        "error: --timeout: 'soon' is not a length of time",
+    )
+    assert (shown["status"], shown.get("execution", 0)) == ("failed", 0)
+    assert failed.type("run", "list", "--json", *FILE).json["total"] == 1
 
 
 def test_fork_writes_the_new_id_and_leaves_the_run(failed: Terminal):

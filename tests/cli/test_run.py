@@ -76,6 +76,7 @@ def test_input_may_come_from_a_file_or_stdin(terminal: Terminal):
         (("-i", "@nowhere.json"), Exit.NOT_FOUND, "--input: cannot read nowhere.json: No such file or directory"),
         (("-i", '{"n": 1}', "--context", "[1]"), Exit.INVALID, "--context must be an object"),
         (("-i", '{"n": 1}', "--delay", "soon"), Exit.USAGE, "--delay: 'soon' is not a length of time"),
+        (("-i", '{"n": 1}', "--timeout", "soon"), Exit.USAGE, "--timeout: 'soon' is not a length of time"),
         (("-i", '{"n": 1}', "--at", "noon"), Exit.USAGE, "--at: 'noon' is not a date"),
         (("-i", '{"n": 1}', "--id", "taken"), Exit.REFUSED, "run taken: already started"),
     ],

@@ -68,6 +68,15 @@ def test_start_with_watch_shows_the_run_that_it_started(terminal: Terminal):
     assert "step-waiting  pack  ValueError: too [red]heavy[/red]\\x1b[2J; next attempt" in answer.out
 
 
+def test_watching_for_too_long_leaves_the_run_and_says_so(terminal: Terminal):
+    words = ("order", "--id", "o1", "-i", '{"n": 1}', "--watch", "--timeout", "10ms")
+    answer = terminal.type("run", "start", *words, *APP)
+
+    assert answer.exit == Exit.NOT_ENDED
+    assert "error: run o1 did not come to rest within 10ms; it goes on\n" in answer.err
+    assert terminal.type("run", "show", "o1", "--json", *FILE).json["status"] == "pending"
+
+
 @pytest.mark.slow
 def test_watching_a_live_run_follows_it_to_its_end(terminal: Terminal):
     terminal.type("run", "start", "slow", "--id", "s1", "-i", '"s1"', *APP)

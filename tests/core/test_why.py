@@ -81,8 +81,10 @@ def test_request_that_nobody_has_taken_up_is_told(kind: str):
     run.start()
 
     assert explained(run, RunStatus.SUSPENDED, requests=(kind, kind)) == (
-        f"'w' waits for somebody to resume it; somebody asked to {kind} it, which no worker has taken up yet"
+        f"'w' waits for somebody to resume it; somebody asked to {kind} it, which no worker has taken up yet; "
+        "no live worker takes runs of workflow 'w': start one with `async with Outlast([...])`"
     )
+    assert explained(run, RunStatus.SUSPENDED, requests=(kind,), candidates=1).endswith("no worker has taken up yet")
 
 
 def test_cancel_in_progress_says_what_it_waits_for():

@@ -136,6 +136,11 @@ async def test_workflow_does_not_guess_between_two_apps(place: Place) -> None:
     [
         {"max_runs": 0},
         {"max_steps": -1},
+        {"max_steps": "5"},
+        {"lease": 15},
+        {"drain": 1.5},
+        {"grace": timedelta(seconds=-1)},
+        {"retention": 30},
         {"lease": timedelta(milliseconds=999)},
         {"drain": timedelta(seconds=-1)},
         {"on_exit": "wait"},

@@ -260,7 +260,7 @@ def test_good_sources_have_no_problem(source):
             template("${inputDta.a}"),
             (
                 "'${inputDta.a}': unknown namespace 'inputDta', did you mean 'inputData'?; "
-                "there are inputData, initData, stepResults, state and requestContext"
+                "there are input, init, steps, state and context"
             ),
         ),
         (template("${stepResults.}"), "'${stepResults.}': stepResults needs a step id, as in stepResults.fetch.total"),

@@ -89,7 +89,7 @@ def _hint(error: OutlastError) -> str:
             return f"ask what it does: outlast run why {error.run_id}"
         case ResumeTargetError():
             return "name one: --step PATH, --label LABEL or --index N"
-        case InputError():
+        case InputError(subject="input_data" | "initial_state" | "request_context" | "resume_data"):
             return "see what fits: outlast workflow show WORKFLOW"
         case _:
             return ""

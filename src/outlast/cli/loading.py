@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from outlast.graph.workflow import Workflow
 __all__ = ["load_app"]
 
 _DEFAULT: Final = "app"
+_RUNS_ALREADY: Final = "cannot be called from a running event loop"
 _EXAMPLE: Final = "app = Outlast([my_workflow], store='outlast.db')"
 
 
@@ -80,7 +82,21 @@ def _import(name: str, reference: str) -> ModuleType:
             raise Complaint(f"'{reference}' names no module", hint="write it as module:app") from None
         raise _import_failed(name, error) from error
     except (Exception, SystemExit) as error:
+        if _RUNS_ALREADY in str(error):
+            raise _starts_by_itself(name, error) from None
         raise _import_failed(name, error) from error
+
+
+def _starts_by_itself(name: str, error: BaseException) -> Complaint:
+    """Return what to say of a module that is a program: it runs its own event loop as soon as it is imported."""
+    with warnings.catch_warnings():  # the coroutine that it could not run says nothing that the complaint does not
+        warnings.simplefilter("ignore", RuntimeWarning)
+        traceback.clear_frames(error.__traceback__)
+    return Complaint(
+        f"'{name}' starts a program of its own when it is imported: it calls asyncio.run(...)",
+        hint='let it do so only as a program, and not when imported: if __name__ == "__main__": asyncio.run(...)',
+        code="import-failed",
+    )
 
 
 def _import_failed(name: str, error: BaseException) -> Complaint:

@@ -7,17 +7,18 @@ from typing import Annotated
 
 import typer
 
-from outlast.cli.command import command, make_group
+from outlast.cli.command import command
 from outlast.cli.commands import db, run, schedule, token, workflow
 from outlast.cli.commands.check import check
 from outlast.cli.commands.dev import dev
 from outlast.cli.commands.new import new
 from outlast.cli.commands.serve import serve
 from outlast.cli.commands.worker import worker
+from outlast.cli.usage import Program
 
 __all__ = ["app"]
 
-app = make_group("Durable background workflows: run workers, look at runs, keep the store in order.")
+app = typer.Typer(cls=Program, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer's signature of a callback

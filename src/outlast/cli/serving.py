@@ -11,6 +11,7 @@ from outlast.cli.exits import Exit
 from outlast.cli.signals import stop_signals
 from outlast.errors import ConfigurationError
 from outlast.server import Scope, ServerOptions, Token, load_tokens, serve
+from outlast.server.guard import is_loopback
 
 __all__ = ["serve_until_stopped"]
 
@@ -46,6 +47,13 @@ async def serve_until_stopped(
     tokens = [] if token_file is None else load_tokens(token_file)
     if secret is not None:
         tokens.append(Token.of(secret, name="OUTLAST_TOKEN", scope=Scope.ADMIN))
+    if not tokens and not is_loopback(host):
+        raise Complaint(
+            f"serving on {host} without tokens lets anybody in",
+            hint="make one: outlast token new NAME, and serve with --tokens tokens.toml; or listen on 127.0.0.1",
+            exit=Exit.UNAVAILABLE,
+            code="configuration",
+        )
     options = ServerOptions(allowed_hosts=tuple(allowed_hosts), allowed_origins=tuple(allowed_origins))
     with suppress(ConfigurationError):  # one with metrics=False shows only what the server did
         app.expose_metrics()

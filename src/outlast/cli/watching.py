@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 
 from rich.live import Live
 
@@ -13,23 +14,34 @@ from outlast.cli.place import Handle
 from outlast.cli.progress import Progress, line_of
 from outlast.cli.screen import Screen
 from outlast.cli.show import show_ending
+from outlast.cli.waiting import not_ended
 from outlast.stream import StreamEvent
 
 __all__ = ["watch_and_show"]
 
 
-async def watch_and_show(screen: Screen, handle: Handle, *, after: int = 0, until_end: bool = False) -> Exit:
+async def watch_and_show(
+    screen: Screen,
+    handle: Handle,
+    *,
+    after: int = 0,
+    until_end: bool = False,
+    timeout: timedelta | None = None,  # noqa: ASYNC109 - said to the reader in words
+) -> Exit:
     """Show what happens to a run until it rests, or with `until_end` until it has ended; return how it stands.
 
     Raises:
+        Complaint: It took longer than `timeout`; the run goes on.
         RunNotFoundError: No kept run has this id.
     """
     progress = Progress(handle.run_id)
+    limit = None if timeout is None else timeout.total_seconds()
     try:
-        with _shown(screen, progress) as tell:
-            async for event in _events(handle, after, until_end=until_end):
-                progress.read(event)
-                tell(event)
+        with not_ended(handle.run_id, timeout), _shown(screen, progress) as tell:
+            async with asyncio.timeout(limit):
+                async for event in _events(handle, after, until_end=until_end):
+                    progress.read(event)
+                    tell(event)
     except asyncio.CancelledError:  # Ctrl-C
         screen.note(f"not watching any more; run {handle.run_id} goes on")
         raise

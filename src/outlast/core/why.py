@@ -52,8 +52,10 @@ def explain(view: RunView, *, status: RunStatus, workflow_id: str, standing: Sta
         sentences = [_waiting_for(view, status, standing, who) or _at_work(view, status, standing, who)]
     if view.state.is_canceling:
         sentences.insert(0, _ending(view))
-    sentences += [_request(kind) for kind in dict.fromkeys(standing.requests)]
-    return "; ".join(sentences)
+    requests = [_request(kind) for kind in dict.fromkeys(standing.requests)]
+    if requests and who not in sentences[-1] and standing.owner is None and standing.candidates == 0:
+        requests.append(who)
+    return "; ".join([*sentences, *requests])
 
 
 def _waiting_for(view: RunView, status: RunStatus, standing: Standing, who: str) -> str | None:

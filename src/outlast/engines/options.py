@@ -83,33 +83,31 @@ class DriveOptions:
         Raises:
             ConfigurationError: The message names the option and what it may be.
         """
-        for name, value in (
-            ("max_runs", self.max_runs),
-            ("concurrency", self.concurrency),
-            ("max_steps", self.max_steps),
-            ("max_recoveries", self.max_recoveries),
-            ("max_stream_events", self.max_stream_events),
-        ):
-            if value is not None and (isinstance(value, bool) or value < 1):
-                message = f"{name}={value!r} must be at least 1"
+        self._check_numbers()
+        self._check_times()
+        if self.on_exit not in ("drain", "finish"):
+            message = f"on_exit={self.on_exit!r} must be 'drain' or 'finish'"
+            raise ConfigurationError(message)
+
+    def _check_numbers(self) -> None:
+        for name in ("max_runs", "concurrency", "max_steps", "max_recoveries", "max_stream_events"):
+            value: object = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                message = f"{name}={value!r:.60} must be a whole number of at least 1"
+                raise ConfigurationError(message)
+
+    def _check_times(self) -> None:
+        for name in ("lease", "drain", "grace", "hook_timeout", "retention", "stream_retention", "identity_ttl"):
+            value: object = getattr(self, name)
+            if value is not None and not isinstance(value, timedelta):
+                message = f"{name}={value!r:.60} must be a timedelta, as {name}=timedelta(seconds=30)"
+                raise ConfigurationError(message)
+            if value is not None and value < timedelta():
+                message = f"{name}={value} must not be below zero"
                 raise ConfigurationError(message)
         if self.lease < timedelta(seconds=1):
             message = f"lease={self.lease} must be at least a second: a busy machine delays heartbeats"
             raise ConfigurationError(message)
-        if self.hook_timeout <= timedelta():
+        if self.hook_timeout == timedelta():
             message = f"hook_timeout={self.hook_timeout} must be above zero"
-            raise ConfigurationError(message)
-        for name, kept in (
-            ("retention", self.retention),
-            ("stream_retention", self.stream_retention),
-            ("identity_ttl", self.identity_ttl),
-        ):
-            if kept is not None and kept < timedelta():
-                message = f"{name}={kept} must not be below zero"
-                raise ConfigurationError(message)
-        if self.drain < timedelta():
-            message = f"drain={self.drain} must not be below zero"
-            raise ConfigurationError(message)
-        if self.on_exit not in ("drain", "finish"):
-            message = f"on_exit={self.on_exit!r} must be 'drain' or 'finish'"
             raise ConfigurationError(message)

@@ -231,7 +231,7 @@ _NAMESPACES: Final[Mapping[str, SourceKind]] = {
 }
 _SHOWN: Final = 60
 """How many characters of a constant or a template a message shows."""
-_NAMESPACE_ADVICE: Final = "there are inputData, initData, stepResults, state and requestContext"
+_NAMESPACE_ADVICE: Final = "there are input, init, steps, state and context"
 
 
 def _id_of(step: HasId | str) -> str:

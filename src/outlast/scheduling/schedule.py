@@ -140,8 +140,13 @@ def _length_ms(value: object, name: str, least: timedelta, most: timedelta) -> i
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         _refuse(f"{name}={value!r:.60} must be a timedelta or seconds")
     if not least.total_seconds() <= seconds <= most.total_seconds():
-        _refuse(f"{name}={value} must be between {least} and {most}")
+        _refuse(f"{name}={value} must be between {_in_words(least)} and {_in_words(most)}")
     return round(seconds * 1000)
+
+
+def _in_words(time: timedelta) -> str:
+    seconds = time // timedelta(seconds=1)
+    return f"{time.days:,} days" if time.days > 1 else "1 second" if seconds == 1 else f"{seconds:,} seconds"
 
 
 def _instant_ms(value: object, name: str) -> int | None:

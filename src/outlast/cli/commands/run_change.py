@@ -11,7 +11,7 @@ from outlast.cli.options import Context, RunId, Timeout, Wait
 from outlast.cli.place import Place
 from outlast.cli.screen import Screen
 from outlast.cli.values import parse_json, parse_object
-from outlast.cli.waiting import wait_and_show
+from outlast.cli.waiting import note_lack_of_worker, parse_timeout, wait_and_show
 from outlast.errors import RunStateError
 from outlast.results import CancelOutcome
 
@@ -35,17 +35,19 @@ async def resume(  # noqa: PLR0913 - one parameter for each option
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
 ) -> Exit | None:
     """Resume a suspended run. The data is checked against the type that the step declares."""
+    limit = parse_timeout(timeout)
     value = None if data is None else parse_json(data, "--data")
     async with place.connect(purpose="resuming a run, which checks the data,") as app:
         resumed = await app.run(run_id).resume_async(
             value, step=step, label=label, index=index, request_context=parse_object(context, "--context")
         )
         if wait or timeout is not None:
-            return await wait_and_show(screen, resumed, timeout=timeout)
-    if screen.is_json:
-        screen.json({"runId": run_id, "outcome": "resumed"})
-    else:
-        screen.note(f"resumed {run_id}")
+            return await wait_and_show(screen, resumed, timeout=limit)
+        if screen.is_json:
+            screen.json({"runId": run_id, "outcome": "resumed"})
+        else:
+            screen.note(f"resumed {run_id}")
+        await note_lack_of_worker(screen, app, resumed, place)
     return None
 
 

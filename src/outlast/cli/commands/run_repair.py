@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outlast.app import Outlast
 from outlast.cli.exits import Exit
 from outlast.cli.options import Context, RunId, Timeout, Wait
 from outlast.cli.place import Handle, Place
 from outlast.cli.screen import Screen
 from outlast.cli.values import parse_json, parse_object
-from outlast.cli.waiting import wait_and_show
+from outlast.cli.waiting import note_lack_of_worker, parse_timeout, wait_and_show
+
+if TYPE_CHECKING:
+    from outlast.client import Client
 
 __all__ = ["fork", "restart", "step", "time_travel"]
 
@@ -36,10 +41,10 @@ async def restart(
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
 ) -> Exit | None:
     """Drive a failed or canceled run again from what is not finished; what ended well is kept."""
-    given = parse_object(context, "--context")
+    limit, given = parse_timeout(timeout), parse_object(context, "--context")
     async with place.connect() as app:
         handle = await app.run(run_id).restart_async(request_context=given)
-        return await _tell(screen, handle, "restarted", wait=wait, timeout=timeout)
+        return await _tell(screen, place, app, handle, "restarted", wait=wait, timeout=limit)
 
 
 async def time_travel(  # noqa: PLR0913 - one parameter for each option
@@ -57,10 +62,10 @@ async def time_travel(  # noqa: PLR0913 - one parameter for each option
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
 ) -> Exit | None:
     """Let a run that rests go on from a step; results before it are kept, it and what follows run again."""
-    given = _given(input_data, data, state, outputs, context)
+    limit, given = parse_timeout(timeout), _given(input_data, data, state, outputs, context)
     async with place.connect(purpose="time travel, which checks data,") as app:
         handle = await app.run(run_id).time_travel_async(step, **given)
-        return await _tell(screen, handle, "travels", wait=wait, timeout=timeout)
+        return await _tell(screen, place, app, handle, "travels", wait=wait, timeout=limit)
 
 
 async def fork(  # noqa: PLR0913 - one parameter for each option
@@ -81,13 +86,14 @@ async def fork(  # noqa: PLR0913 - one parameter for each option
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
 ) -> Exit | None:
     """Start a new run that goes on from a step of this one, which is left as it is. Writes the new id."""
-    given = _given(input_data, data, state, outputs, context)
+    limit, given = parse_timeout(timeout), _given(input_data, data, state, outputs, context)
     async with place.connect(purpose="forking a run, which checks data,") as app:
         handle = await app.run(run_id).fork_async(step, run_id=new_id, **given)
-        if not screen.is_json and not wait and timeout is None:
+        if not screen.is_json and not wait and limit is None:
             screen.say(handle.run_id)
+            await note_lack_of_worker(screen, app, handle, place)
             return None
-        return await _tell(screen, handle, "forked", wait=wait, timeout=timeout)
+        return await _tell(screen, place, app, handle, "forked", wait=wait, timeout=limit)
 
 
 async def step(
@@ -100,9 +106,10 @@ async def step(
     timeout: Timeout = None,  # noqa: ASYNC109 - the name of the option
 ) -> Exit | None:
     """Let a paused run do its next step."""
+    limit = parse_timeout(timeout)
     async with place.connect() as app:
         handle = await app.run(run_id).step_async(per_step=not to_end)
-        return await _tell(screen, handle, "stepped", wait=wait, timeout=timeout)
+        return await _tell(screen, place, app, handle, "stepped", wait=wait, timeout=limit)
 
 
 def _given(
@@ -120,11 +127,13 @@ def _given(
 
 async def _tell(
     screen: Screen,
+    place: Place,
+    app: Outlast | Client,
     handle: Handle,
     outcome: str,
     *,
     wait: bool,
-    timeout: str | None,  # noqa: ASYNC109 - a text
+    timeout: timedelta | None,  # noqa: ASYNC109 - said to the reader in words
 ) -> Exit | None:
     if wait or timeout is not None:
         return await wait_and_show(screen, handle, timeout=timeout)
@@ -132,4 +141,5 @@ async def _tell(
         screen.json({"runId": handle.run_id, "outcome": outcome})
     else:
         screen.note(f"{outcome}: {handle.run_id}")
+    await note_lack_of_worker(screen, app, handle, place)
     return None

@@ -12,7 +12,7 @@ from outlast.cli.options import Context, Timeout, Wait
 from outlast.cli.place import Handle, Place, find_workflow
 from outlast.cli.screen import Screen
 from outlast.cli.values import decode_as, parse_json, parse_moment, parse_object, parse_span
-from outlast.cli.waiting import wait_and_show
+from outlast.cli.waiting import note_lack_of_worker, parse_timeout, wait_and_show
 from outlast.cli.watching import watch_and_show
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ async def start(  # noqa: PLR0913 - one parameter for each option
 
     Writes the id of the run; with --wait how the run ended.
     """
+    limit = parse_timeout(timeout)
     async with place.connect(worker=work, purpose="starting a run") as app:
         given: Any = None if input_data is None else parse_json(input_data, "--input")
         workflow: Any = workflow_id
@@ -80,10 +81,10 @@ async def start(  # noqa: PLR0913 - one parameter for each option
             return None
         if not screen.is_json:
             screen.note(f"started {started.run_id}")
-            await _note_lack_of_worker(screen, app, started, place)
+            await note_lack_of_worker(screen, app, started, place)
         if watch:
-            return await watch_and_show(screen, started)
-        return await wait_and_show(screen, started, timeout=timeout)
+            return await watch_and_show(screen, started, timeout=limit)
+        return await wait_and_show(screen, started, timeout=limit)
 
 
 async def _show_started(screen: Screen, app: Outlast | Client, started: Handle, place: Place) -> None:
@@ -91,12 +92,4 @@ async def _show_started(screen: Screen, app: Outlast | Client, started: Handle, 
         screen.json({"runId": started.run_id, "status": (await started.status()).value})
         return
     screen.say(started.run_id)
-    await _note_lack_of_worker(screen, app, started, place)
-
-
-async def _note_lack_of_worker(screen: Screen, app: Outlast | Client, started: Handle, place: Place) -> None:
-    if not isinstance(app, Outlast):
-        return
-    standing = await app.engine.load_standing(started.run_id)
-    if standing.owner is None and standing.candidates == 0:
-        screen.note(f"no live worker takes it yet; start one: outlast worker {place.app}", style="yellow")
+    await note_lack_of_worker(screen, app, started, place)

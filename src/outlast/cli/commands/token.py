@@ -10,6 +10,7 @@ import typer
 
 from outlast.cli.command import command, make_group
 from outlast.cli.extras import require_extra
+from outlast.cli.place import existing
 from outlast.cli.screen import Screen
 from outlast.cli.values import parse_span
 from outlast.instant import to_ms
@@ -69,7 +70,7 @@ def list_tokens(screen: Screen, *, file: File = "tokens.toml") -> None:
     require_extra("server", purpose="reading tokens")
     from outlast.server.auth import load_tokens  # noqa: PLC0415 - only if the extra is there
 
-    tokens = load_tokens(file)
+    tokens = load_tokens(existing(file, hint="name it: --file FILE; or make a token: outlast token new NAME"))
     if screen.is_json:
         listed: list[JsonValue] = [
             {
