@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import typer
 from typer.core import TyperGroup
 
 from outlast.cli.complaint import Complaint
@@ -24,7 +23,7 @@ class Program(TyperGroup):
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - as above
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - typer's signature
         windows_expand_args: bool = True,  # noqa: FBT001, FBT002 - as above
         **extra: Any,  # noqa: ANN401 - as above
     ) -> Any:  # noqa: ANN401 - as above
@@ -34,11 +33,13 @@ class Program(TyperGroup):
         mode = standalone_mode and not is_json
         try:
             ended = super().main(args, prog_name, complete_var, mode, windows_expand_args, **extra)
-        except typer.TyperException as error:
-            if not is_json:
+        except Exception as error:
+            # What typer raises for a wrong command line has different names in its versions, and this method in all.
+            words_of = getattr(error, "format_message", None)
+            if not is_json or words_of is None:
                 raise
             hint = f"see what there is: {prog_name or 'outlast'} --help"
-            Screen(is_json=True).complain(Complaint(error.format_message(), hint=hint))
+            Screen(is_json=True).complain(Complaint(words_of(), hint=hint))
             sys.exit(Exit.USAGE)
         if is_json:
             sys.exit(ended)
