@@ -34,6 +34,7 @@ from outlast.storage.scheduling import (
     ScheduleChange,
     ScheduleQuery,
     ScheduleRow,
+    TriggerQuery,
 )
 from outlast.values import decode
 
@@ -251,14 +252,14 @@ class Schedules:
             StoreUnavailableError: The store did not answer; try again.
         """
         row = await self._find(id)
-        rows = await self._store.list_triggers(
+        query = TriggerQuery(
             row.key,
             before=before,
             from_ms=_checked_instant(from_date, "from_date") or 0,
             to_ms=_checked_instant(to_date, "to_date"),
             limit=_checked_limit(limit, "limit"),
         )
-        return tuple(trigger_of(row.id, each) for each in rows)
+        return tuple(trigger_of(row.id, each) for each in await self._store.list_triggers(query))
 
     def _workflow(self, workflow: CommittedWorkflow[Any, Any] | str) -> CommittedWorkflow[Any, Any]:
         workflow_id = workflow if isinstance(workflow, str) else workflow.id

@@ -53,6 +53,7 @@ from outlast.storage.scheduling import (
     ScheduleChange,
     ScheduleQuery,
     ScheduleRow,
+    TriggerQuery,
     TriggerRow,
 )
 from outlast.storage.sqlite import SqliteStore
@@ -583,7 +584,9 @@ class StoreMachine(RuleBasedStateMachine):
             listed = self.loop.run_until_complete(store.schedules.list_due(["w"], now_ms=self.now, limit=9))
             assert [row.key for row in listed] == [key for at_ms, key in due if at_ms <= self.now]
             for model in self.schedules.values():
-                triggers = self.loop.run_until_complete(store.schedules.list_triggers(model.row.key, limit=99))
+                triggers = self.loop.run_until_complete(
+                    store.schedules.list_triggers(TriggerQuery(model.row.key, limit=99))
+                )
                 assert triggers == list(reversed(model.triggers.values()))
 
     @rule(store=STORES, run_id=RUN_IDS)

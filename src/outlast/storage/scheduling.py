@@ -7,7 +7,8 @@ are one transaction, however many schedulers there are (rule 16.2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from outlast.core.status import RunStatus
@@ -27,6 +28,7 @@ __all__ = [
     "ScheduleRow",
     "ScheduleStore",
     "TriggerKind",
+    "TriggerQuery",
     "TriggerRow",
     "Upcoming",
     "cancel_request",
@@ -96,6 +98,44 @@ class ScheduleRow:
     updated_at_ms: int
     """When it was changed last, other than by firing."""
 
+    @classmethod
+    def of(cls, new: NewSchedule, key: ScheduleKey) -> ScheduleRow:
+        """Return a schedule as it is when it was just recorded."""
+        return cls(
+            key=key,
+            version=1,
+            id=new.id,
+            workflow_id=new.workflow_id,
+            is_declared=new.is_declared,
+            status=new.status,
+            due_at_ms=new.due_at_ms,
+            is_waiting=False,
+            plan=new.plan,
+            memory=new.memory,
+            last_number=0,
+            created_at_ms=new.at_ms,
+            updated_at_ms=new.at_ms,
+        )
+
+    @property
+    def last_forgotten(self) -> int:
+        """Number of the latest trigger that is not kept any more; 0 or less if all of them are."""
+        return self.last_number - KEPT_TRIGGERS
+
+    def changed(self, change: ScheduleChange) -> ScheduleRow:
+        """Return it as it is after a change that named its version."""
+        return replace(
+            self,
+            version=self.version + 1,
+            status=change.status,
+            due_at_ms=change.due_at_ms,
+            is_waiting=change.is_waiting,
+            plan=self.plan if change.plan is None else change.plan,
+            memory=change.memory,
+            last_number=max(self.last_number, change.last_number),
+            updated_at_ms=change.at_ms if change.is_edit else self.updated_at_ms,
+        )
+
 
 @immutable
 class TriggerRow:
@@ -119,6 +159,15 @@ class TriggerRow:
     """The run that was recorded."""
     reason: str = ""
     """Why there is no run, or not yet."""
+
+    @property
+    def lag_ms(self) -> int | None:
+        """How long after its time it was decided; None where somebody asked for it."""
+        return max(0, self.at_ms - self.scheduled_at_ms) if self.kind == "schedule" else None
+
+    def taken(self) -> TriggerRow:
+        """Return it as it is recorded when the id of its run is taken."""
+        return replace(self, outcome="skipped", reason=TAKEN)
 
 
 @immutable
@@ -150,6 +199,11 @@ class ScheduleChange:
     cancels: Sequence[str] = ()
     """Ids of runs that are asked to cancel. One that has ended or is not kept is passed over."""
 
+    @property
+    def last_number(self) -> int:
+        """Number of the latest of its triggers; 0 without any."""
+        return max((each.number for each in self.triggers), default=0)
+
 
 @immutable
 class ScheduleQuery:
@@ -165,6 +219,42 @@ class ScheduleQuery:
     """Only those with a larger id."""
     limit: int = 100
     """How many at most."""
+
+    def matches(self, row: ScheduleRow) -> bool:
+        """Say whether a schedule is one of those asked for, wherever the page ends."""
+        return (
+            self.workflow_id in (None, row.workflow_id)
+            and self.status in (None, row.status)
+            and self.is_declared in (None, row.is_declared)
+            and row.id > (self.after or "")
+        )
+
+
+@immutable
+class TriggerQuery:
+    """Which triggers of a schedule are asked for."""
+
+    schedule: ScheduleKey
+    """The schedule."""
+    before: int | None = None
+    """Only those with a smaller number."""
+    from_ms: int = 0
+    """Only those decided at this time or later."""
+    to_ms: int | None = None
+    """Only those decided at this time or earlier."""
+    limit: int = 100
+    """How many at most."""
+
+    def select(self, triggers: Iterable[TriggerRow]) -> list[TriggerRow]:
+        """Return those of a schedule's triggers that are asked for, the latest first."""
+        found = (
+            each
+            for each in triggers
+            if (self.before is None or each.number < self.before)
+            and each.at_ms >= self.from_ms
+            and (self.to_ms is None or each.at_ms <= self.to_ms)
+        )
+        return sorted(found, key=lambda each: each.number, reverse=True)[: self.limit]
 
 
 class Upcoming(NamedTuple):
@@ -218,24 +308,8 @@ class KeptSchedules(Protocol):
         """
         ...
 
-    async def list_triggers(
-        self,
-        schedule: ScheduleKey,
-        *,
-        before: int | None = None,
-        from_ms: int = 0,
-        to_ms: int | None = None,
-        limit: int,
-    ) -> list[TriggerRow]:
-        """Return triggers of a schedule, the latest first.
-
-        Args:
-            schedule: The schedule.
-            before: Only those with a smaller number.
-            from_ms: Only those decided at this time or later.
-            to_ms: Only those decided at this time or earlier.
-            limit: How many at most.
-        """
+    async def list_triggers(self, query: TriggerQuery) -> list[TriggerRow]:
+        """Return the triggers that match, the latest first."""
         ...
 
 

@@ -12,7 +12,7 @@ from outlast.engines.metrics import COMMIT_DURATION, JOURNAL_BYTES, RUNS_STARTED
 from outlast.errors import OutlastError, StoreError
 from outlast.storage.base import Append, NewRun, Receipt, Settle, Store
 from outlast.storage.identity import Admission, Identity
-from outlast.storage.scheduling import ScheduleChange, ScheduleStore
+from outlast.storage.scheduling import ScheduleChange, ScheduleStore, TriggerQuery
 
 __all__ = ["metered", "metered_schedules"]
 
@@ -107,18 +107,17 @@ class _MeteredSchedules:
 
     async def _fired(self, change: ScheduleChange) -> None:
         """Tell of the runs that were recorded: the store leaves out those whose ids are taken, and notes that."""
-        newest = max(each.number for each in change.triggers)
+        newest = change.last_number
         oldest = min(each.number for each in change.triggers)
-        limit = newest - oldest + 1
-        kept = await self._store.list_triggers(change.key, before=newest + 1, limit=limit)
+        query = TriggerQuery(change.key, before=newest + 1, limit=newest - oldest + 1)
+        kept = await self._store.list_triggers(query)
         started = {each.run_id: each for each in kept if each.outcome == "fired" and each.run_id is not None}
         for run in change.runs:
             trigger = started.get(run.run_id)
             if trigger is not None:
                 self._meter.add(RUNS_STARTED, 1, run.workflow_id)
                 self._meter.add(JOURNAL_BYTES, _size_of(run.records))
-                if trigger.kind == "schedule":
-                    lag_ms = max(0, trigger.at_ms - trigger.scheduled_at_ms)
+                if (lag_ms := trigger.lag_ms) is not None:
                     self._meter.record(SCHEDULE_LAG, lag_ms / 1000, run.workflow_id)
 
 

@@ -31,7 +31,7 @@ from outlast.errors import (
 from outlast.graph.committed import CommittedWorkflow
 from outlast.sealing import Sealer
 from outlast.storage.base import GraphKey, NewRun
-from outlast.storage.scheduling import TAKEN, ScheduleRow, TriggerRow, cancel_request
+from outlast.storage.scheduling import ScheduleRow, TriggerRow, cancel_request
 
 __all__ = ["TemporalDesk"]
 
@@ -191,7 +191,7 @@ class TemporalDesk:
             await self._start(request, {_FIRING: firing})
         except RunExistsError:
             if await self._firing_of(trigger.run_id) != firing:
-                return replace(trigger, outcome="skipped", reason=TAKEN)
+                return trigger.taken()
         except (InputError, PayloadTooLargeError, UnsupportedByEngineError) as error:
             return replace(trigger, outcome="failed", run_id=None, reason=str(error))
         else:
@@ -199,8 +199,7 @@ class TemporalDesk:
         return trigger
 
     def _measure(self, row: ScheduleRow, trigger: TriggerRow) -> None:
-        if self._meter is not None and trigger.kind == "schedule":
-            lag_ms = max(0, trigger.at_ms - trigger.scheduled_at_ms)
+        if self._meter is not None and (lag_ms := trigger.lag_ms) is not None:
             self._meter.record(SCHEDULE_LAG, lag_ms / 1000, row.workflow_id)
 
     async def _firing_of(self, run_id: str) -> str:

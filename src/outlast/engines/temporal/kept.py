@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from outlast.engines.temporal.packing import pack, unpack
 from outlast.immutable import immutable
 from outlast.storage.keys import ScheduleKey
-from outlast.storage.scheduling import KEPT_TRIGGERS, NewSchedule, ScheduleChange, ScheduleRow, TriggerRow
+from outlast.storage.scheduling import NewSchedule, ScheduleChange, ScheduleRow, TriggerRow
 from outlast.values import InvalidValueError, JsonValue
 
 __all__ = ["CHANGE", "DONE", "Beginning", "Done", "Kept", "PlannedChange", "key_of", "place_of"]
@@ -134,22 +134,7 @@ class Kept:
     @classmethod
     def of(cls, new: NewSchedule) -> Kept:
         """Begin with a new schedule."""
-        row = ScheduleRow(
-            key=ScheduleKey(0),
-            version=1,
-            id=new.id,
-            workflow_id=new.workflow_id,
-            is_declared=new.is_declared,
-            status=new.status,
-            due_at_ms=new.due_at_ms,
-            is_waiting=False,
-            plan=new.plan,
-            memory=new.memory,
-            last_number=0,
-            created_at_ms=new.at_ms,
-            updated_at_ms=new.at_ms,
-        )
-        return cls(row)
+        return cls(ScheduleRow.of(new, ScheduleKey(0)))
 
     @property
     def is_settled(self) -> bool:
@@ -183,18 +168,7 @@ class Kept:
             else:
                 self.triggers[trigger.number] = trigger
         self.cancels |= dict.fromkeys(change.cancels)
-        last = max((trigger.number for trigger in change.triggers), default=0)
-        self.row = replace(
-            row,
-            version=row.version + 1,
-            status=change.status,
-            due_at_ms=change.due_at_ms,
-            is_waiting=change.is_waiting,
-            plan=row.plan if change.plan is None else change.plan,
-            memory=change.memory,
-            last_number=max(row.last_number, last),
-            updated_at_ms=change.at_ms if change.is_edit else row.updated_at_ms,
-        )
+        self.row = row.changed(change)
         self.changes[self.row.version] = planned.change_id
         self.changes.pop(self.row.version - _REMEMBERED, None)
         self._forget()
@@ -208,7 +182,7 @@ class Kept:
         self._forget()
 
     def _forget(self) -> None:
-        for number in [each for each in self.triggers if each <= self.row.last_number - KEPT_TRIGGERS]:
+        for number in [each for each in self.triggers if each <= self.row.last_forgotten]:
             del self.triggers[number]
 
     def to_bytes(self, *, most: int) -> bytes:

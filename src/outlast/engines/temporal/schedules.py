@@ -24,8 +24,7 @@ from outlast.engines.temporal.payloads import raw_value, read_payloads
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import is_missing
 from outlast.errors import PayloadTooLargeError, RunNotFoundError, StoreUnavailableError
-from outlast.storage.keys import ScheduleKey
-from outlast.storage.scheduling import NewSchedule, ScheduleChange, ScheduleQuery, ScheduleRow, TriggerRow
+from outlast.storage.scheduling import NewSchedule, ScheduleChange, ScheduleQuery, ScheduleRow, TriggerQuery, TriggerRow
 
 __all__ = ["TemporalSchedules", "keeper_id", "schedule_of"]
 
@@ -118,14 +117,7 @@ class TemporalSchedules:
         found: list[ScheduleRow] = []
         for first in range(0, len(ids), _READ_AT_ONCE):
             rows = await asyncio.gather(*(self.find(each) for each in ids[first : first + _READ_AT_ONCE]))
-            found += (
-                row
-                for row in rows
-                if row is not None
-                and query.workflow_id in (None, row.workflow_id)
-                and query.status in (None, row.status)
-                and query.is_declared in (None, row.is_declared)
-            )
+            found += (row for row in rows if row is not None and query.matches(row))
             if len(found) >= query.limit:
                 break
         return found[: query.limit]
@@ -147,26 +139,10 @@ class TemporalSchedules:
             await self._settle(last.kept)
         return True
 
-    async def list_triggers(
-        self,
-        schedule: ScheduleKey,
-        *,
-        before: int | None = None,
-        from_ms: int = 0,
-        to_ms: int | None = None,
-        limit: int,
-    ) -> list[TriggerRow]:
-        """Return triggers of a schedule, the latest first."""
-        kept = await self.load(place_of(schedule)[1])
-        if kept is None or kept.row.key != schedule:
-            return []
-        return [
-            each
-            for _, each in sorted(kept.triggers.items(), reverse=True)
-            if (before is None or each.number < before)
-            and each.at_ms >= from_ms
-            and (to_ms is None or each.at_ms <= to_ms)
-        ][:limit]
+    async def list_triggers(self, query: TriggerQuery) -> list[TriggerRow]:
+        """Return the triggers that match, the latest first."""
+        kept = await self.load(place_of(query.schedule)[1])
+        return [] if kept is None or kept.row.key != query.schedule else query.select(kept.triggers.values())
 
     async def settle(self, kept: Kept) -> None:
         """Do outside what a schedule has claimed to do, and tell its keeper. Whoever does it again does nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Protocol, TypeVar, TypeVarTuple
 
@@ -13,12 +13,11 @@ from outlast.storage.base import NewRun, Receipt
 from outlast.storage.keys import ScheduleKey
 from outlast.storage.memory.table import Run
 from outlast.storage.scheduling import (
-    KEPT_TRIGGERS,
-    TAKEN,
     NewSchedule,
     ScheduleChange,
     ScheduleQuery,
     ScheduleRow,
+    TriggerQuery,
     TriggerRow,
     Upcoming,
     cancel_request,
@@ -68,21 +67,7 @@ class ScheduleTable:
         if not self.would_insert(new):
             return False
         self._last_key += 1
-        row = ScheduleRow(
-            key=ScheduleKey(self._last_key),
-            version=1,
-            id=new.id,
-            workflow_id=new.workflow_id,
-            is_declared=new.is_declared,
-            status=new.status,
-            due_at_ms=new.due_at_ms,
-            is_waiting=False,
-            plan=new.plan,
-            memory=new.memory,
-            last_number=0,
-            created_at_ms=new.at_ms,
-            updated_at_ms=new.at_ms,
-        )
+        row = ScheduleRow.of(new, ScheduleKey(self._last_key))
         self._entries[new.id] = self._keyed[row.key] = _Entry(row)
         return True
 
@@ -110,27 +95,14 @@ class ScheduleTable:
         entry = self._find(change)
         if entry is None:
             return False
-        row = entry.row
         taken = {run.run_id for run in change.runs if isinstance(self._insert_run(run), RunExistsError)}
         for trigger in change.triggers:
-            is_taken = trigger.run_id in taken
-            entry.triggers[trigger.number] = replace(trigger, outcome="skipped", reason=TAKEN) if is_taken else trigger
-        last = max((trigger.number for trigger in change.triggers), default=0)
-        for number in [number for number in entry.triggers if number <= last - KEPT_TRIGGERS]:
+            entry.triggers[trigger.number] = trigger.taken() if trigger.run_id in taken else trigger
+        entry.row = entry.row.changed(change)
+        for number in [number for number in entry.triggers if number <= entry.row.last_forgotten]:
             del entry.triggers[number]
-        entry.row = replace(
-            row,
-            version=row.version + 1,
-            status=change.status,
-            due_at_ms=change.due_at_ms,
-            is_waiting=change.is_waiting,
-            plan=row.plan if change.plan is None else change.plan,
-            memory=change.memory,
-            last_number=max(row.last_number, last),
-            updated_at_ms=change.at_ms if change.is_edit else row.updated_at_ms,
-        )
         for run_id in change.cancels:
-            self._cancel(run_id, row.id, change.at_ms)
+            self._cancel(run_id, entry.row.id, change.at_ms)
         return True
 
     def _cancel(self, run_id: str, schedule_id: str, at_ms: int) -> None:
@@ -154,10 +126,9 @@ class ScheduleTable:
         return [entry.row for entry in self._entries.values()]
 
     def triggers_of(self, schedule: ScheduleKey) -> list[TriggerRow]:
-        """Return the triggers of a schedule, the latest first."""
+        """Return the triggers of a schedule."""
         entry = self._keyed.get(schedule)
-        triggers = [] if entry is None else list(entry.triggers.values())
-        return sorted(triggers, key=lambda each: each.number, reverse=True)
+        return [] if entry is None else list(entry.triggers.values())
 
 
 class _Write(Protocol):
@@ -198,15 +169,7 @@ class MemorySchedules:
         """Return the schedules that match, in the order of their ids."""
         with self._reading():
             rows = sorted(self._table.rows(), key=lambda row: row.id)
-        matching = [
-            row
-            for row in rows
-            if query.workflow_id in (None, row.workflow_id)
-            and query.status in (None, row.status)
-            and query.is_declared in (None, row.is_declared)
-            and row.id > (query.after or "")
-        ]
-        return matching[: query.limit]
+        return [row for row in rows if query.matches(row)][: query.limit]
 
     async def change(self, changes: Sequence[ScheduleChange]) -> list[bool]:
         """Change schedules that are as they were read, with their triggers and runs, in one transaction."""
@@ -238,25 +201,10 @@ class MemorySchedules:
         waiting = [row for row in self._rows_of(workflow_ids) if row.is_waiting and row.key > (after or 0)]
         return sorted(waiting, key=lambda row: row.key)[:limit]
 
-    async def list_triggers(
-        self,
-        schedule: ScheduleKey,
-        *,
-        before: int | None = None,
-        from_ms: int = 0,
-        to_ms: int | None = None,
-        limit: int,
-    ) -> list[TriggerRow]:
-        """Return triggers of a schedule, the latest first."""
+    async def list_triggers(self, query: TriggerQuery) -> list[TriggerRow]:
+        """Return the triggers that match, the latest first."""
         with self._reading():
-            triggers = self._table.triggers_of(schedule)
-        return [
-            each
-            for each in triggers
-            if (before is None or each.number < before)
-            and each.at_ms >= from_ms
-            and (to_ms is None or each.at_ms <= to_ms)
-        ][:limit]
+            return query.select(self._table.triggers_of(query.schedule))
 
     def _rows_of(self, workflow_ids: Sequence[str]) -> list[ScheduleRow]:
         with self._reading():

@@ -555,7 +555,7 @@ UPDATE schedules SET
   last_number = max(last_number, ?),
   updated_at_ms = coalesce(?, updated_at_ms)
 WHERE key = ? AND version = ?
-RETURNING id
+RETURNING id, last_number
 
 -- name: put_trigger
 INSERT OR REPLACE INTO triggers (

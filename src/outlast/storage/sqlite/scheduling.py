@@ -11,11 +11,11 @@ from outlast.errors import OutlastError
 from outlast.storage.keys import ScheduleKey
 from outlast.storage.scheduling import (
     KEPT_TRIGGERS,
-    TAKEN,
     NewSchedule,
     ScheduleChange,
     ScheduleQuery,
     ScheduleRow,
+    TriggerQuery,
     TriggerRow,
     Upcoming,
     cancel_request,
@@ -112,17 +112,11 @@ class SqliteSchedules:
         statement = many("list_waiting_schedules", len(workflow_ids))
         return [_row(row) for row in await self._read(statement, (*workflow_ids, after or 0, limit, limit))]
 
-    async def list_triggers(
-        self,
-        schedule: ScheduleKey,
-        *,
-        before: int | None = None,
-        from_ms: int = 0,
-        to_ms: int | None = None,
-        limit: int,
-    ) -> list[TriggerRow]:
-        """Return triggers of a schedule, the latest first."""
-        values = (schedule, before or _LARGEST, from_ms, _LARGEST if to_ms is None else to_ms, limit)
+    async def list_triggers(self, query: TriggerQuery) -> list[TriggerRow]:
+        """Return the triggers that match, the latest first."""
+        before = _LARGEST if query.before is None else query.before
+        to_ms = _LARGEST if query.to_ms is None else query.to_ms
+        values = (query.schedule, before, query.from_ms, to_ms, query.limit)
         return [TriggerRow(*row) for row in await self._read(one("list_triggers"), values)]
 
 
@@ -153,7 +147,6 @@ class _Change(Operation[list[bool]]):
         return [self._apply_one(connection, change) for change in self._changes]
 
     def _apply_one(self, connection: sqlite3.Connection, change: ScheduleChange) -> bool:
-        last = max((trigger.number for trigger in change.triggers), default=0)
         claimed = connection.execute(
             one("change_schedule"),
             (
@@ -162,7 +155,7 @@ class _Change(Operation[list[bool]]):
                 int(change.is_waiting),
                 None if change.plan is None else JSON + change.plan,
                 JSON + change.memory,
-                last,
+                change.last_number,
                 change.at_ms if change.is_edit else None,
                 change.key,
                 change.version,
@@ -170,16 +163,17 @@ class _Change(Operation[list[bool]]):
         ).fetchone()
         if claimed is None:
             return False
+        schedule_id, last_number = claimed
         taken = {run.run_id for run in change.runs if insert_pending(connection, run) is None}
         for trigger in change.triggers:
-            is_taken = trigger.run_id in taken
-            fate = ("skipped", trigger.run_id, TAKEN) if is_taken else (trigger.outcome, trigger.run_id, trigger.reason)
-            when = (trigger.scheduled_at_ms, trigger.until_ms, trigger.count, trigger.at_ms)
-            connection.execute(one("put_trigger"), (change.key, trigger.number, trigger.kind, *when, *fate))
-        if last > KEPT_TRIGGERS:
-            connection.execute(one("drop_old_triggers"), (change.key, last - KEPT_TRIGGERS))
+            each = trigger.taken() if trigger.run_id in taken else trigger
+            when = (each.scheduled_at_ms, each.until_ms, each.count, each.at_ms)
+            fate = (each.outcome, each.run_id, each.reason)
+            connection.execute(one("put_trigger"), (change.key, each.number, each.kind, *when, *fate))
+        if last_number > KEPT_TRIGGERS:
+            connection.execute(one("drop_old_triggers"), (change.key, last_number - KEPT_TRIGGERS))
         for run_id in change.cancels:
-            _cancel(connection, run_id, schedule_id=claimed[0], at_ms=change.at_ms)
+            _cancel(connection, run_id, schedule_id=schedule_id, at_ms=change.at_ms)
         return True
 
 

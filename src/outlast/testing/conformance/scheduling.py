@@ -21,6 +21,7 @@ from outlast.storage.scheduling import (
     ScheduleChange,
     ScheduleQuery,
     ScheduleRow,
+    TriggerQuery,
     TriggerRow,
     Upcoming,
 )
@@ -126,7 +127,7 @@ class ScheduleContract(StoreScenario):
             after = await _row(store)
             assert (after.version, after.memory, after.plan) == (2, b'{"next":2}', row.plan)
             assert (after.due_at_ms, after.last_number) == (NOW + 1_000, 1)
-            assert len(await store.schedules.list_triggers(row.key, limit=10)) == 1
+            assert len(await store.schedules.list_triggers(TriggerQuery(row.key, limit=10))) == 1
 
     async def test_one_of_many_that_race_changes_a_schedule(self) -> None:
         """The claim of a firing, its trigger and its run are one transaction, however many schedulers there are."""
@@ -140,7 +141,7 @@ class ScheduleContract(StoreScenario):
             assert sorted(won) == [[False], [False], [True]]
             assert (await find(two)).status is RunStatus.PENDING
             assert await one.next_ready_at([graph]) == NOW
-            (trigger,) = await three.schedules.list_triggers(row.key, limit=10)
+            (trigger,) = await three.schedules.list_triggers(TriggerQuery(row.key, limit=10))
             assert (trigger.outcome, trigger.run_id) == ("fired", "run")
 
     async def test_changes_do_not_affect_each_other(self) -> None:
@@ -176,7 +177,7 @@ class ScheduleContract(StoreScenario):
             change = _change(row, triggers=[_trigger(1, "run"), _trigger(2, "other")], runs=runs)
             assert await store.schedules.change([change]) == [True]
 
-            second, first = await store.schedules.list_triggers(row.key, limit=10)
+            second, first = await store.schedules.list_triggers(TriggerQuery(row.key, limit=10))
             assert (first.outcome, first.reason) == ("skipped", TAKEN)
             assert second.outcome == "fired"
             assert (await find(store, "other")).epoch == 0
@@ -205,7 +206,7 @@ class ScheduleContract(StoreScenario):
             assert await store.schedules.delete("nightly")
             assert not await store.schedules.delete("nightly")
             assert await store.schedules.find("nightly") is None
-            assert await store.schedules.list_triggers(old.key, limit=10) == []
+            assert await store.schedules.list_triggers(TriggerQuery(old.key, limit=10)) == []
             assert (await find(store)).status is RunStatus.PENDING
 
             new = await _made(store)
@@ -253,15 +254,16 @@ class ScheduleContract(StoreScenario):
             await store.schedules.change([_change(row, triggers=[replace(_trigger(2), reason="later")])])
 
             async def numbers(**conditions: Any) -> list[int]:  # noqa: ANN401
-                found = await store.schedules.list_triggers(row.key, **({"limit": 9} | conditions))
+                found = await store.schedules.list_triggers(TriggerQuery(row.key, **({"limit": 9} | conditions)))
                 return [each.number for each in found]
 
             assert await numbers() == [5, 4, 3, 2, 1]
             assert await numbers(limit=2) == [5, 4]
             assert await numbers(before=4) == [3, 2, 1]
+            assert await numbers(before=0) == []
             assert await numbers(from_ms=NOW + 2, to_ms=NOW + 4) == [4, 3, 2]
             assert (await _row(store)).last_number == max(await numbers())
-            assert (await store.schedules.list_triggers(row.key, before=3, limit=1))[0].reason == "later"
+            assert (await store.schedules.list_triggers(TriggerQuery(row.key, before=3, limit=1)))[0].reason == "later"
 
     async def test_only_the_latest_triggers_are_kept(self) -> None:
         """Of each schedule the latest `KEPT_TRIGGERS` are kept."""
@@ -271,9 +273,11 @@ class ScheduleContract(StoreScenario):
             last = KEPT_TRIGGERS + 3
             await store.schedules.change([_change(row, triggers=[_trigger(n) for n in range(1, last + 1)])])
 
-            kept = await store.schedules.list_triggers(row.key, limit=2 * KEPT_TRIGGERS)
+            kept = await store.schedules.list_triggers(TriggerQuery(row.key, limit=2 * KEPT_TRIGGERS))
             assert [each.number for each in kept] == list(range(last, 3, -1))
-            assert len(await store.schedules.list_triggers(other.key, limit=9)) == 1
+            await store.schedules.change([_change(await _row(store), triggers=[_trigger(3), _trigger(4)])])
+            assert await store.schedules.list_triggers(TriggerQuery(row.key, limit=2 * KEPT_TRIGGERS)) == kept
+            assert len(await store.schedules.list_triggers(TriggerQuery(other.key, limit=9))) == 1
 
     @pytest.mark.parametrize("mode", ["before", "after", "lost"])
     async def test_firing_is_recorded_as_a_whole_or_not_at_all(self, mode: FaultMode) -> None:
@@ -287,7 +291,7 @@ class ScheduleContract(StoreScenario):
                     answer: object = await store.schedules.change([change])
                 except OutlastError as error:
                     answer = error
-            triggers = await sibling.schedules.list_triggers(row.key, limit=9)
+            triggers = await sibling.schedules.list_triggers(TriggerQuery(row.key, limit=9))
             is_there = (await _row(sibling)).version > row.version
 
             assert is_there is (mode != "before")
@@ -296,4 +300,4 @@ class ScheduleContract(StoreScenario):
             if answer != [True]:
                 assert isinstance(answer, StoreUnavailableError)
             assert await sibling.schedules.change([change]) == [not is_there]
-            assert len(await sibling.schedules.list_triggers(row.key, limit=9)) == 1
+            assert len(await sibling.schedules.list_triggers(TriggerQuery(row.key, limit=9))) == 1
