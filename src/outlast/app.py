@@ -33,7 +33,7 @@ from outlast.graph.committed import CommittedWorkflow, Host, current_host, open_
 from outlast.graph.schema import JSON
 from outlast.ids import run_ids
 from outlast.keys import Keyring
-from outlast.known import check_committed, known_workflows
+from outlast.known import known_workflow, known_workflows
 from outlast.location import make_store, refuse_local_options
 from outlast.mark import Mark
 from outlast.run import RunHandle
@@ -344,7 +344,7 @@ class Outlast(Findable):
             ForkedAppError: The app was opened in the parent of this process.
         """
         self._check_open()
-        self._check_attached(workflow)
+        known_workflow(workflow, self._workflows)
         if run_id is not None:
             check_text(run_id, "run_id")
         if resource_id is not None:
@@ -404,7 +404,7 @@ class Outlast(Findable):
             StoreUnavailableError: It is not known which are recorded; starting the same run ids again is safe.
         """
         self._check_open()
-        self._check_attached(workflow)
+        known_workflow(workflow, self._workflows)
         unstored = self._engine.unstored_context
         make = partial(make_requests, workflow, items, new_id=run_ids.next, unstored=unstored)
         requests = disclosed(self._engine.sealers.get(workflow.id), make)
@@ -446,16 +446,6 @@ class Outlast(Findable):
             raise ForkedAppError(message)
         if self._state not in ("open", "closing"):
             message = f"this app is {self._state}, not open; use it inside `async with Outlast([...]) as app:`"
-            raise UnattachedWorkflowError(message)
-
-    def _check_attached(self, workflow: CommittedWorkflow[Any, Any]) -> None:
-        if self._workflows.get(getattr(workflow, "id", "")) is not workflow:
-            check_committed(workflow)
-            known = ", ".join(f"'{each}'" for each in self._workflows) or "none"
-            message = (
-                f"workflow '{workflow.id}' is not one of this app's ({known}); "
-                f"add it: Outlast([..., {workflow.id}]), and use the committed object itself"
-            )
             raise UnattachedWorkflowError(message)
 
     def note_fork(self) -> None:

@@ -12,6 +12,7 @@ from outlast.core.status import RunStatus
 from outlast.engines.base import Engine
 from outlast.errors import RunNotFoundError
 from outlast.graph.committed import CommittedWorkflow
+from outlast.known import known_workflow
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
 from outlast.sealing import disclosure_for
@@ -32,10 +33,6 @@ class Findable(ABC):
     def _check_open(self) -> None:
         """Refuse to go on if the app is not open in this process."""
 
-    @abstractmethod
-    def _check_attached(self, workflow: CommittedWorkflow[Any, Any]) -> None:
-        """Refuse a workflow that is not one of the app's."""
-
     async def find_result(self, workflow: CommittedWorkflow[In, Out], run_id: str) -> RunResult[Out] | None:
         """Return what is known of a run of this workflow at this moment, or None if there is none.
 
@@ -45,7 +42,7 @@ class Findable(ABC):
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
-        self._check_attached(workflow)
+        known_workflow(workflow, self._workflows)
         history = await self._engine.load_history(run_id)
         if history is None or history.workflow_id != workflow.id:
             return None
@@ -64,7 +61,7 @@ class Findable(ABC):
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
-        self._check_attached(workflow)
+        known_workflow(workflow, self._workflows)
         return await find_details(self._engine, workflow.id, run_id, workflow.output, fields)
 
     async def delete_found(self, workflow: CommittedWorkflow[Any, Any], run_id: str) -> None:
@@ -78,7 +75,7 @@ class Findable(ABC):
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
-        self._check_attached(workflow)
+        known_workflow(workflow, self._workflows)
         summary = await self._engine.summarize_run(run_id)
         if summary is None or summary.workflow_id != workflow.id:
             raise RunNotFoundError(run_id)

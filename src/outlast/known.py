@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from outlast.errors import DefinitionError, UnattachedWorkflowError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.workflow import Workflow
 
-__all__ = ["check_committed", "known_workflows"]
+__all__ = ["known_workflow", "known_workflows"]
 
 
 def known_workflows(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]:
@@ -23,14 +23,36 @@ def known_workflows(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]
         message = f"Outlast takes a list of workflows, as Outlast([workflow]), not {workflows!r}"
         raise DefinitionError(message)
     for workflow in cast("Sequence[CommittedWorkflow[Any, Any]]", workflows):
-        check_committed(workflow)
+        _check_committed(workflow)
         if known.setdefault(workflow.id, workflow) is not workflow:
             message = f"two workflows are called '{workflow.id}'; give one another id with .clone(id=...)"
             raise DefinitionError(message)
     return known
 
 
-def check_committed(workflow: object) -> None:
+def known_workflow(
+    workflow: CommittedWorkflow[Any, Any] | str, known: Mapping[str, CommittedWorkflow[Any, Any]]
+) -> CommittedWorkflow[Any, Any]:
+    """Return the workflow of an app that is meant: by the committed object itself, or by its id.
+
+    Raises:
+        UnattachedWorkflowError: The app does not know it; or it is not committed.
+    """
+    if isinstance(workflow, str):
+        workflow_id, remedy = workflow, "add it: Outlast([...])"
+    else:
+        _check_committed(workflow)
+        workflow_id = workflow.id
+        remedy = f"add it: Outlast([..., {workflow_id}]), and use the committed object itself"
+    found = known.get(workflow_id)
+    if found is None or not (isinstance(workflow, str) or found is workflow):
+        names = ", ".join(f"'{each}'" for each in known) or "none"
+        message = f"workflow '{workflow_id}' is not one of this app's ({names}); {remedy}"
+        raise UnattachedWorkflowError(message)
+    return found
+
+
+def _check_committed(workflow: object) -> None:
     """Refuse what is not a committed workflow.
 
     Raises:

@@ -18,12 +18,12 @@ from outlast.errors import (
     ScheduleExistsError,
     ScheduleNotFoundError,
     ScheduleStateError,
-    UnattachedWorkflowError,
 )
 from outlast.firing import Claim, change_of, open_plan, run_once
 from outlast.graph.committed import CommittedWorkflow
 from outlast.ids import run_ids
 from outlast.instant import to_ms
+from outlast.known import known_workflow
 from outlast.schedule_info import ScheduleInfo, SchedulePage, Trigger, info_of, trigger_of
 from outlast.scheduling.cron import CronError
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus, plan_of
@@ -70,7 +70,7 @@ class Schedules:
             StoreUnavailableError: It is not known to be recorded; `get` tells.
         """
         schedule_id = _checked_id(id) if id is not None else f"schedule_{run_ids.next()}"
-        known = self._workflow(workflow)
+        known = known_workflow(workflow, self._workflows)
         plan = self._plan(known, schedule)
         now_ms = self._desk.now_ms()
         memory = Memory(next_ms=_next(plan, now_ms))
@@ -151,7 +151,7 @@ class Schedules:
             claim, now_ms = Claim.of(row), self._desk.now_ms()
             known = disclosed(self._desk.sealers.get(row.workflow_id), partial(open_plan, claim.plan))
             wanted = change if isinstance(change, Schedule) else change(known.to_schedule())
-            plan = self._plan(self._workflow(row.workflow_id), wanted)
+            plan = self._plan(known_workflow(row.workflow_id, self._workflows), wanted)
             if plan.timing != claim.plan.timing:
                 claim.memory = replace(claim.memory, next_ms=_next(plan, now_ms))
             return change_of(claim, now_ms, plan=plan, is_edit=True)
@@ -223,7 +223,7 @@ class Schedules:
         run_id = f"sched_{id}_{run_ids.next()}"
         while True:
             row = await self._find(id)
-            change = run_once(self._desk, row, self._workflow(row.workflow_id), run_id)
+            change = run_once(self._desk, row, known_workflow(row.workflow_id, self._workflows), run_id)
             if (await self._store.change([change]))[0]:
                 await self._desk.notice()
                 return trigger_of(row.id, change.triggers[0])
@@ -260,15 +260,6 @@ class Schedules:
             limit=_checked_limit(limit, "limit"),
         )
         return tuple(trigger_of(row.id, each) for each in await self._store.list_triggers(query))
-
-    def _workflow(self, workflow: CommittedWorkflow[Any, Any] | str) -> CommittedWorkflow[Any, Any]:
-        workflow_id = workflow if isinstance(workflow, str) else workflow.id
-        known = self._workflows.get(workflow_id)
-        if known is None or not (isinstance(workflow, str) or known is workflow):
-            names = ", ".join(f"'{each}'" for each in self._workflows) or "none"
-            message = f"workflow '{workflow_id}' is not one of this app's ({names}); add it: Outlast([...])"
-            raise UnattachedWorkflowError(message)
-        return known
 
     def _plan(self, workflow: CommittedWorkflow[Any, Any], schedule: Schedule) -> Plan:
         """Return what is kept of a schedule, its values checked as those of every start."""
