@@ -7,6 +7,7 @@ import logging
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from contextvars import Token
 from dataclasses import replace
 from datetime import timedelta
@@ -233,7 +234,7 @@ class Outlast(Findable):
         self._metering = Metering(self._metrics)
         self._options = replace(options, find_meter=self._metering.find)
         self._engine = self._make_engine(store, self._options)
-        self._state: Literal["new", "open", "closing", "closed", "forked"] = "new"
+        self._state: Literal["new", "opening", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
         self._scheduler: Scheduler | None = None
 
@@ -280,12 +281,14 @@ class Outlast(Findable):
         if self._state != "new":
             message = f"this app is {self._state}; an app is entered once, make another one with Outlast([...])"
             raise ConfigurationError(message)
+        self._state = "opening"
         # Before the engine opens: the bodies and hooks that it calls see this app as theirs.
         self._token = current_host.set((*current_host.get(), self))
         try:
             await self._engine.open()
             await self._begin_scheduling()
         except BaseException:
+            self._state = "new"
             _reset(self._token)
             raise
         self._state = "open"
@@ -318,20 +321,25 @@ class Outlast(Findable):
         if self._state == "forked":
             return
         self._state = "closing"  # bodies in flight and hooks may still start and read runs
-        try:
+        async with AsyncExitStack() as leaving:  # from the last on; each is done also if one before it is canceled
+            leaving.callback(self._note_left)
+            leaving.push_async_callback(self._close_engine)
             if self._scheduler is not None:
-                await self._scheduler.close()
-            left = await self._engine.close()
-        finally:
-            self._state = "closed"
-            open_hosts().remove(self)
-            if self._token is not None:
-                _reset(self._token)
+                leaving.push_async_callback(self._scheduler.close)
+
+    async def _close_engine(self) -> None:
+        left = await self._engine.close()
         if left:
             runs = "1 run is not finished; nothing is lost, it goes"
             if left > 1:
                 runs = f"{left} runs are not finished; nothing is lost, they go"
             _log.warning("%s on when a worker starts", runs)
+
+    def _note_left(self) -> None:
+        self._state = "closed"
+        open_hosts().remove(self)
+        if self._token is not None:
+            _reset(self._token)
 
     async def create_run(
         self, workflow: CommittedWorkflow[In, Out], *, run_id: str | None = None, resource_id: str | None = None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventually import eventually
 from outlast import ConfigurationError, Outlast, StepContext, Workflow, step
+from outlast.engines.clock import Timed, WallClock
 from outlast.engines.local.deliveries import Deliveries
 from outlast.errors import StoreUnavailableError
 from outlast.storage.base import Append, Settle, WorkerKey
@@ -143,3 +146,88 @@ def test_store_is_not_given_to_an_app_of_another_engine() -> None:
     with pytest.raises(ConfigurationError, match=r"store='other.db' is for the local engine, .* engine=Elsewhere"):
         app.with_options(store="other.db")
     assert app.with_options(worker=False).location is None
+
+
+def held() -> tuple[int, int]:
+    """Return how many files are open in this process, and how many threads it has."""
+    return len(list(Path("/dev/fd").iterdir())), threading.active_count()
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 21, 55])
+async def test_leaving_that_is_canceled_lets_go_of_everything_all_the_same(tmp_path: Path, turns: int) -> None:
+    """3.6: whoever will not wait gets neither files nor threads nor tasks left over, and nobody waits for ever."""
+
+    @step
+    async def hang(x: int) -> int:
+        await asyncio.Event().wait()
+        return x
+
+    hangs = Workflow("hangs", input=int).then(hang).commit()
+    before = held()
+    app = Outlast([hangs, HOOKED], store=tmp_path / "store.db", drain=timedelta(seconds=0.02))
+    await app.__aenter__()
+    started = await (await app.create_run(hangs)).start_async(input_data=1)
+    waiting = asyncio.create_task(started.result())
+    leaving = asyncio.create_task(app.__aexit__(None, None, None))
+    for _ in range(turns):
+        await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
+    leaving.cancel()
+    await asyncio.wait([leaving, waiting])
+
+    assert isinstance(waiting.exception(), StoreUnavailableError)
+    assert not app.is_open
+    await eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
+
+
+async def test_bodies_do_not_outlive_an_app_whose_leaving_is_canceled(tmp_path: Path) -> None:
+    """3.6: their runs are claimable at once, so what they still did would be done twice for nothing."""
+    called, ended = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def hang(x: int) -> int:
+        try:
+            called.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return x
+
+    hangs = Workflow("hangs", input=int).then(hang).commit()
+    app = Outlast([hangs], store=tmp_path / "store.db")
+    await app.__aenter__()
+    await (await app.create_run(hangs)).start_async(input_data=1)
+    await called.wait()
+    leaving = asyncio.create_task(app.__aexit__(None, None, None))
+    await eventually(lambda: app._engine._worker.driver.is_draining)  # type: ignore[attr-defined]  # noqa: SLF001
+    leaving.cancel()
+    await asyncio.wait([leaving])
+
+    assert ended.is_set()
+
+
+async def test_cancellation_of_leaving_is_not_swallowed() -> None:
+    """3.6: a timeout around an app works whatever the app is waiting for."""
+    app = Outlast([COUNT], store="memory")
+    await app.__aenter__()
+    leaving = asyncio.create_task(app.__aexit__(None, None, None))
+    await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
+    leaving.cancel()
+    await asyncio.wait([leaving])
+
+    assert leaving.cancelled()
+
+
+async def test_app_that_could_not_be_entered_lets_go_of_everything(tmp_path: Path) -> None:
+    """2.1: also when the last thing of all is refused, with the worker registered and its tasks begun."""
+
+    class Refusing(WallClock):
+        def attach(self, engine: Timed) -> None:
+            raise ConfigurationError("not by this clock")
+
+    before = held()
+    for _ in range(2):  # nothing was entered, so it may be tried again
+        app = Outlast([COUNT], store=tmp_path / "store.db", clock=Refusing())
+        with pytest.raises(ConfigurationError, match="not by this clock"):
+            await app.__aenter__()
+
+    await eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))

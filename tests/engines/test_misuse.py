@@ -63,6 +63,16 @@ async def test_app_is_entered_once(place: Place) -> None:
         await app.__aenter__()
 
 
+async def test_app_is_entered_by_one_of_two_at_once(place: Place) -> None:
+    """3.6: the other one is refused, and there are not two workers of which nobody ends one."""
+    app = place.app(COUNT)
+    entered = await asyncio.gather(app.__aenter__(), app.__aenter__(), return_exceptions=True)
+    await app.__aexit__(None, None, None)
+
+    assert [type(each) for each in entered] == [Outlast, ConfigurationError]
+    assert "this app is opening" in str(entered[1])
+
+
 async def test_closed_app_cannot_be_used(place: Place) -> None:
     """3.6: what was made in the app is of no use after it."""
     async with place.app(COUNT) as app:

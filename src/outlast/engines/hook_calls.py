@@ -48,9 +48,11 @@ class HookCalls:
 
     async def close(self) -> None:
         """Wait a moment for the calls that were canceled, and let the threads go."""
-        if self._left:
-            await asyncio.wait(self._left, timeout=1.0)
-        self._threads.close(timeout=0.2)
+        try:
+            if self._left:
+                await asyncio.wait(self._left, timeout=1.0)
+        finally:
+            self._threads.close(timeout=0.2)
 
     def _in_task(self, call: Call) -> asyncio.Future[Outcome]:
         task = self._loop.create_task(

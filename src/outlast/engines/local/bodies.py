@@ -127,9 +127,11 @@ class Bodies:
     async def close(self) -> None:
         """Wait for the canceled tasks to end, and let the threads go."""
         tasks = [body.task for body in self._tasks if body.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=5.0)
-        self._threads.close(timeout=0.2)
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=5.0)
+        finally:
+            self._threads.close(timeout=0.2)
 
     async def _perform(self, body: Body, call: Call) -> None:
         try:

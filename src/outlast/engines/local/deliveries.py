@@ -108,9 +108,11 @@ class Deliveries:
         """Stop: what is being delivered now is delivered again by somebody else."""
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._calls.close()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            await self._calls.close()
 
     def _begin(self, worker: WorkerKey, delivery: Delivery) -> None:
         name = f"outlast {delivery.run_id} {delivery.kind}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
 from outlast.engines.local.desk import LocalDesk
 from outlast.engines.local.finishing import Finishing
+from outlast.engines.local.history import read_history
 from outlast.engines.local.housekeeper import Housekeeper
 from outlast.engines.local.limits import AppLimits
 from outlast.engines.local.measuring import Measuring
@@ -132,52 +133,70 @@ class LocalEngine:
             self._store = metered(self._store, self._meter)
         await self._store.open()
         try:
-            await self._shelf.open()
-            await self._store.declare_limits(self._limits.declared)
-            if self._options.is_worker:
-                self._worker = self._make_worker()
-                self._deliveries = Deliveries(self._store, self._shelf, self._options, wake=self._wake)
-                self._timing.worker, self._timing.deliveries = self._worker, self._deliveries
-                self._desk.worker = self._worker
-                await self._worker.begin_life([workflow.id for workflow in self._workflows])
+            await self._begin()
         except BaseException:
-            await self._store.close()
+            await self._leaving().aclose()
             raise
-        self._background.begin(self._look_for_ever(), name="outlast-look")
+
+    async def _begin(self) -> None:
+        ids = [workflow.id for workflow in self._workflows]
+        await self._shelf.open()
+        await self._store.declare_limits(self._limits.declared)
         if self._options.is_worker:
+            self._worker = self._make_worker()
+            self._deliveries = Deliveries(self._store, self._shelf, self._options, wake=self._wake)
+            self._timing.worker, self._timing.deliveries = self._worker, self._deliveries
+            self._desk.worker = self._worker
+            await self._worker.begin_life(ids)
             self._background.begin(self._housekeeper.work_for_ever(), name="outlast-housekeeper")
+        self._background.begin(self._look_for_ever(), name="outlast-look")
         if self._meter is not None:
-            of = [workflow.id for workflow in self._workflows]
-            measuring = Measuring(self._store, self._meter, worker=self._worker, of=of, now_ms=self._now_ms)
+            measuring = Measuring(self._store, self._meter, worker=self._worker, of=ids, now_ms=self._now_ms)
             self._background.begin(measuring.work_for_ever(), name="outlast-measuring")
         self._options.clock.attach(self._timing)
 
     async def close(self) -> int:
         """Give everything back in good order and return how many runs of this process are left unfinished."""
-        left = 0
         try:
-            if self._worker is not None:
-                if self._options.on_exit == "finish":
-                    await self._finishing(self._worker).until_done(within=self._options.drain)
-                until = self._loop.time() + self._options.drain.total_seconds()
-                left = await self._worker.drain()
-                if self._deliveries is not None:
-                    with suppress(StoreError):  # a sibling makes what is left, or whoever comes next
-                        await self._deliveries.drain(self._worker.key, until=until)
+            return await self._drain()
         finally:
-            if self._deliveries is not None:
-                await self._deliveries.close()
-            await self._background.stop()
-            await self._options.clock.detach(self._timing)
-            if self._worker is not None:
-                with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
-                    await self._worker.end_life()
-                    await self._bystander.take_left_cancels()
-            await self._store.close()
-            closed = StoreUnavailableError("the app was closed while waiting; the run is not affected")
-            self._rests.close(closed)
-            self._watch.close(closed)
+            await self._leaving().aclose()
+
+    def _leaving(self) -> AsyncExitStack:
+        """Return what ends all that was begun: from the last on, and each also if one before it was canceled."""
+        leaving = AsyncExitStack()
+        leaving.callback(self._send_waiters_away)
+        leaving.push_async_callback(self._store.close)
+        leaving.push_async_callback(self._retire)
+        leaving.push_async_callback(self._options.clock.detach, self._timing)
+        leaving.push_async_callback(self._background.stop)
+        if self._deliveries is not None:
+            leaving.push_async_callback(self._deliveries.close)
+        return leaving
+
+    async def _drain(self) -> int:
+        """Let what is in flight end; return how many runs are left."""
+        if self._worker is None:
+            return 0
+        if self._options.on_exit == "finish":
+            await self._finishing(self._worker).until_done(within=self._options.drain)
+        until = self._loop.time() + self._options.drain.total_seconds()
+        left = await self._worker.drain()
+        if self._deliveries is not None:
+            with suppress(StoreError):  # a sibling makes what is left, or whoever comes next
+                await self._deliveries.drain(self._worker.key, until=until)
         return left
+
+    async def _retire(self) -> None:
+        if self._worker is not None:
+            with suppress(StoreError):  # a sibling takes the runs over as soon as this process is gone
+                await self._worker.end_life()
+                await self._bystander.take_left_cancels()
+
+    def _send_waiters_away(self) -> None:
+        closed = StoreUnavailableError("the app was closed while waiting; the run is not affected")
+        self._rests.close(closed)
+        self._watch.close(closed)
 
     @property
     def schedules(self) -> LocalDesk:
@@ -270,21 +289,7 @@ class LocalEngine:
         row = await self._look_up(run_id)
         if row is None:
             return None
-        records = await self._store.load_facts(row.key, until=row.head)
-        is_whole = bool(records) and (not row.status.is_terminal or records[-1].seq == row.head)
-        if not is_whole and await self._store.find_run(run_id) is None:  # it was deleted between the reads
-            return None
-        return History(
-            run_id=run_id,
-            workflow_id=row.workflow_id,
-            resource_id=row.resource_id,
-            execution=row.execution,
-            status=row.status,
-            created_at_ms=row.created_at_ms,
-            graph=await self._load_graph(run_id, row.graph),
-            head=row.head,
-            records=records,
-        )
+        return await read_history(row, store=self._store, load_graph=self._load_graph)
 
     async def open_journal(self, run_id: str) -> LocalJournal:
         """Return what reads the journal of a run."""

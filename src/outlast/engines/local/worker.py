@@ -230,16 +230,17 @@ class Worker:
         left = {*self.live, *self._lost_runs.waiting, *(run.run_id for run in self._suspects.clear())}
         for run in list(self.live.values()):
             self.driver.rest_if_idle(run)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._options.drain.total_seconds()):
-                while self.live:
-                    self._let_go.clear()
-                    await self._let_go.wait()
-        for run in list(self.live.values()):
-            self.driver.discard(run)
-        await self.driver.bodies.close()
-        for run in list(self.live.values()):
-            self._forget(run)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.drain.total_seconds()):
+                    while self.live:
+                        self._let_go.clear()
+                        await self._let_go.wait()
+        finally:  # also for somebody who will not wait so long
+            for run in list(self.live.values()):
+                self.driver.discard(run)
+                self._forget(run)
+            await self.driver.bodies.close()
         return len(left - self._rested_while_draining)
 
     async def end_life(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -44,14 +44,18 @@ class Machinery:
 
     async def close(self) -> None:
         """Wait for what was handed over, then end all threads and close everything."""
-        await self.writer.drain()
-        self._stop()
-        await self.writer.join()
-        await self.maintenance.join()
-        await self.readers.join()
-        self.renewer.close()
-        self.sweeper.close()
-        self.turn.release()
+        async with AsyncExitStack() as closing:  # from the last on; each is done also if one before it is canceled
+            closing.callback(self._remove_lives)
+            closing.callback(self.turn.release)
+            closing.callback(self.sweeper.close)
+            closing.callback(self.renewer.close)
+            closing.push_async_callback(self.readers.join)
+            closing.push_async_callback(self.maintenance.join)
+            closing.push_async_callback(self.writer.join)
+            closing.callback(self._stop)
+            await self.writer.drain()
+
+    def _remove_lives(self) -> None:
         while self.lives:
             self.lives.popitem()[1].remove()
 

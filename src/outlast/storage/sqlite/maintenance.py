@@ -53,17 +53,17 @@ class Maintenance:
     async def join(self) -> None:
         """Wait until it has ended."""
         await self._thread.join()
-        self._lock.close()
 
     def _serve(self) -> None:
-        self._wake.wait()
-        while not self._is_stopping:
-            try:
-                with closing(self._connect()) as connection:
-                    self._checkpoint_whenever_due(connection)
-            except (sqlite3.Error, OSError, StoreUnavailableError):
-                # The log only gets longer, and the next write asks again; what is wrong with the disk, commits report.
-                self._wake.wait()
+        with closing(self._lock):
+            self._wake.wait()
+            while not self._is_stopping:
+                try:
+                    with closing(self._connect()) as connection:
+                        self._checkpoint_whenever_due(connection)
+                except (sqlite3.Error, OSError, StoreUnavailableError):
+                    # The log only gets longer, and the next write asks again; commits report what is wrong.
+                    self._wake.wait()
 
     def _checkpoint_whenever_due(self, connection: sqlite3.Connection) -> None:
         while not self._is_stopping:

@@ -52,7 +52,6 @@ class Writer:
         self._is_flush_due = False
         self._drained: asyncio.Future[None] | None = None
         self._is_dead = False
-        self._is_abandoned = False
         # Guards the four below and, as soon as the thread is not idle, the taking from the queue; held for moments.
         self._mutex = threading.Lock()
         self._is_thread_idle = True
@@ -93,14 +92,16 @@ class Writer:
         self._wake.put(item=False)
 
     async def join(self) -> None:
-        """Wait until the thread has ended, and close what the writer used."""
+        """Wait until the thread has ended and closed what the writer used.
+
+        A thread that stands in line behind a stopped process cannot be ended. It finds nothing to write later.
+        """
         if self._watchdog is not None:
             self._watchdog.cancel()
-        # A thread that stands in line behind a stopped process cannot be ended. It finds nothing to write later.
-        if self._thread is None or await self._thread.join(within=_JOIN_S):
+        if self._thread is None:
             self._let_go()
         else:
-            self._is_abandoned = True
+            await self._thread.join(within=_JOIN_S)
 
     def kill(self) -> None:
         """Act as if the process had been killed. Called on any thread."""
@@ -218,8 +219,7 @@ class Writer:
                         self._is_thread_idle = True
                         break
                 self._commit_on_thread()
-        if self._is_abandoned:
-            self._let_go()
+        self._let_go()
 
     def _let_go(self) -> None:
         self._committer.close()
