@@ -12,6 +12,7 @@ import pytest
 from eventually import eventually
 from outlast import Outlast, StepContext, Workflow, step
 from outlast.engines.local.lost import LostRuns
+from outlast.engines.local.worker import Worker
 from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import Append, NewRun, Receipt, Settle, WorkerKey
 from outlast.storage.memory import MemoryDatabase, MemoryStore
@@ -340,6 +341,63 @@ async def test_write_that_is_refused_again_and_again_is_tried_with_growing_pause
 
         assert loop.time() - before > 0.3  # none before the second try, then 0.1 s and 0.2 s
         assert sum("is read again" in record.message for record in caplog.records) == 1
+
+
+class RefusesToPark(MemoryStore):
+    """Does not take it at first that a worker leaves a run to others."""
+
+    refused = 0
+
+    def append(self, write: Append, settle: Settle) -> None:
+        if write.hold is not None and self.refused < 2:
+            self.refused += 1
+            asyncio.get_running_loop().call_soon(settle, FAULT)
+        else:
+            super().append(write, settle)
+
+
+async def test_run_that_could_not_be_left_to_others_is_left_to_them_later(
+    database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """3.1, 9.8: it is still this worker's, so nobody else could take it, for as long as this process lives."""
+
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("a fault in the engine")
+
+    monkeypatch.setattr("outlast.engines.local.driver.fact_of", broken)
+    store = RefusesToPark(database)
+    async with Outlast([COUNT], store=store, drain=timedelta(0)) as app:
+        await (await app.create_run(COUNT, run_id="run")).start_async(input_data=1)
+
+        async def is_left() -> bool:
+            row = await store.find_run("run")
+            return row is not None and row.owner is None
+
+        await eventually(is_left)
+
+    assert store.refused == 2
+
+
+@pytest.mark.parametrize("fault", [OSError(24, "Too many open files"), FAULT, RuntimeError("can't start new thread")])
+async def test_fault_while_one_run_is_taken_over_costs_no_run_its_driver(
+    database: MemoryDatabase, fault: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """3.1: all that were claimed with it are this worker's, so it must come back to each."""
+    run_ids = await leave_runs(database, 3)
+    may_drive, faults = Worker._may_drive, [fault]  # noqa: SLF001 - where a lock file is opened
+
+    def open_too_much(self: Worker, *run: Any) -> bool:
+        if faults:
+            raise faults.pop()
+        return may_drive(self, *run)
+
+    monkeypatch.setattr(Worker, "_may_drive", open_too_much)
+    async with Outlast([COUNT], store=MemoryStore(database)) as app:
+        for run_id in run_ids:
+            assert (await app.run(run_id).result(timeout=10)).result == 3
+
+    assert not faults
+    assert "1 claimed runs could not be read yet" in caplog.text
 
 
 def test_pauses_of_a_refused_run_grow_up_to_a_bound_and_end_with_its_success() -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 
 from outlast.core.advance import apply, decide
 from outlast.core.codec import decode_event
@@ -260,16 +261,26 @@ class Worker:
         try:
             journals = await self._store.load_journals([each.key for each in claimed])
             requests = await self._list_requests()
-        except StoreError as error:
-            news = [
-                self._lost_runs.add(each.run_id, has_crashed=each.has_crashed, reason=str(error)) for each in claimed
-            ]
-            if any(news):
-                _log.warning("%d claimed runs could not be read yet, trying again: %s", len(claimed), error)
+        except Exception as error:  # noqa: BLE001 - whatever it is: they are this worker's, and nobody else takes them
+            self._claimed_in_vain(claimed, error)
             return
         with collector_paused():
             for each in claimed:
-                self._go_on(each, journals[each.key], requests.get(each.key, []))
+                try:
+                    self._go_on(each, journals[each.key], requests.get(each.key, []))
+                except Exception as error:  # noqa: BLE001 - the worker's outer loop, as above
+                    self._claimed_in_vain([each], error)
+
+    def _claimed_in_vain(self, claimed: Sequence[ClaimedRun], error: Exception) -> None:
+        """Read runs again a little later that are this worker's and that it could not begin to drive."""
+        reason = _brief(error)
+        for run in [self.live[each.run_id] for each in claimed if each.run_id in self.live]:
+            self.driver.discard(run)
+            self._forget(run)
+        news = [self._lost_runs.add(each.run_id, has_crashed=each.has_crashed, reason=reason) for each in claimed]
+        if any(news):
+            fault = None if isinstance(error, StoreError) else error
+            _log.warning("%d claimed runs could not be read yet, trying again: %s", len(news), reason, exc_info=fault)
 
     def _go_on(self, claimed: ClaimedRun, records: Sequence[Record], requests: Sequence[InboxRow]) -> None:
         """Fold the journal of a claimed run and go on from there; park it if this version cannot."""
@@ -348,10 +359,13 @@ class Worker:
         if isinstance(error, StaleRunError):
             _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
         else:
-            is_uncounted = run.crash_seq > run.durable_seq
-            if self._lost_runs.add(run.run_id, has_crashed=is_uncounted, reason=str(error)):
-                _log.warning("run %s is read again from the journal: %s", run.run_id, error)
-            self._wake()
+            self._read_again(run, error)
+
+    def _read_again(self, run: LiveRun, error: OutlastError) -> None:
+        is_uncounted = run.crash_seq > run.durable_seq
+        if self._lost_runs.add(run.run_id, has_crashed=is_uncounted, reason=str(error)):
+            _log.warning("run %s is read again from the journal: %s", run.run_id, error)
+        self._wake()
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         _log.error("a fault in the engine while it drove run %s", run.run_id, exc_info=error)
@@ -378,11 +392,14 @@ class Worker:
             hold=f"worker {self.key} (process {os.getpid()}) cannot drive it and left it to others: {_brief(error)}",
             is_limited=run.is_limited,
         )
-        self._store.append(write, self._parked)
+        self._store.append(write, partial(self._parked, run))
 
-    def _parked(self, result: Receipt | OutlastError) -> None:
-        """Whether it was given back or was not ours any more: what is claimable may have changed."""
-        self._wake()
+    def _parked(self, run: LiveRun, result: Receipt | OutlastError) -> None:
+        """A run was given back, was not ours any more, or is still ours: then nobody else can take it."""
+        if isinstance(result, OutlastError) and not isinstance(result, StaleRunError):
+            self._read_again(run, result)
+        else:
+            self._wake()
 
     def _forget(self, run: LiveRun) -> None:
         self.live.pop(run.run_id, None)
