@@ -7,7 +7,7 @@ import logging
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -179,7 +179,10 @@ async def test_leaving_that_is_canceled_lets_go_of_everything_all_the_same(tmp_p
     await eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
 
 
-async def test_bodies_do_not_outlive_an_app_whose_leaving_is_canceled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_exit", ["drain", "finish"])
+async def test_bodies_do_not_outlive_an_app_whose_leaving_is_canceled(
+    tmp_path: Path, on_exit: Literal["drain", "finish"]
+) -> None:
     """3.6: their runs are claimable at once, so what they still did would be done twice for nothing."""
     called, ended = asyncio.Event(), asyncio.Event()
 
@@ -193,12 +196,13 @@ async def test_bodies_do_not_outlive_an_app_whose_leaving_is_canceled(tmp_path: 
         return x
 
     hangs = Workflow("hangs", input=int).then(hang).commit()
-    app = Outlast([hangs], store=tmp_path / "store.db")
+    app = Outlast([hangs], store=tmp_path / "store.db", on_exit=on_exit)
     await app.__aenter__()
     await (await app.create_run(hangs)).start_async(input_data=1)
     await called.wait()
     leaving = asyncio.create_task(app.__aexit__(None, None, None))
-    await eventually(lambda: app._engine._worker.driver.is_draining)  # type: ignore[attr-defined]  # noqa: SLF001
+    for _ in range(5):
+        await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
     leaving.cancel()
     await asyncio.wait([leaving])
 
@@ -221,13 +225,20 @@ async def test_app_that_could_not_be_entered_lets_go_of_everything(tmp_path: Pat
     """2.1: also when the last thing of all is refused, with the worker registered and its tasks begun."""
 
     class Refusing(WallClock):
-        def attach(self, engine: Timed) -> None:
-            raise ConfigurationError("not by this clock")
+        is_refusing = True
 
-    before = held()
-    for _ in range(2):  # nothing was entered, so it may be tried again
-        app = Outlast([COUNT], store=tmp_path / "store.db", clock=Refusing())
+        def attach(self, engine: Timed) -> None:
+            if self.is_refusing:
+                raise ConfigurationError("not by this clock")
+            super().attach(engine)
+
+    before, clock = held(), Refusing()
+    app = Outlast([COUNT], store=tmp_path / "store.db", clock=clock)
+    for _ in range(2):
         with pytest.raises(ConfigurationError, match="not by this clock"):
             await app.__aenter__()
-
     await eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
+
+    clock.is_refusing = False
+    async with app:  # nothing was entered before
+        assert (await (await app.create_run(COUNT)).start(input_data=1)).result == 2

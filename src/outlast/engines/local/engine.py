@@ -170,8 +170,9 @@ class LocalEngine:
         leaving.push_async_callback(self._retire)
         leaving.push_async_callback(self._options.clock.detach, self._timing)
         leaving.push_async_callback(self._background.stop)
-        if self._deliveries is not None:
+        if self._worker is not None and self._deliveries is not None:
             leaving.push_async_callback(self._deliveries.close)
+            leaving.push_async_callback(self._worker.abandon_runs)
         return leaving
 
     async def _drain(self) -> int:

@@ -223,7 +223,7 @@ class Worker:
         return requests
 
     async def drain(self) -> int:
-        """Give all runs back: at once those that rest, the others when their bodies end, at the latest after `drain`.
+        """Give all runs back: at once those that rest, the others when their bodies end. It waits `drain` for that.
 
         Returns how many runs go on when a worker starts.
         """
@@ -231,18 +231,23 @@ class Worker:
         left = {*self.live, *self._lost_runs.waiting, *(run.run_id for run in self._suspects.clear())}
         for run in list(self.live.values()):
             self.driver.rest_if_idle(run)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.drain.total_seconds()):
-                    while self.live:
-                        self._let_go.clear()
-                        await self._let_go.wait()
-        finally:  # also for somebody who will not wait so long
-            for run in list(self.live.values()):
-                self.driver.discard(run)
-                self._forget(run)
-            await self.driver.bodies.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.drain.total_seconds()):
+                while self.live:
+                    self._let_go.clear()
+                    await self._let_go.wait()
         return len(left - self._rested_while_draining)
+
+    async def abandon_runs(self) -> None:
+        """Cancel the bodies that are still in flight, and drive nothing any more."""
+        self.driver.is_draining = True
+        for run in list(self.live.values()):
+            self.driver.discard(run)
+        try:
+            await self.driver.bodies.close()
+        finally:  # only now: a suspect keeps its turn for as long as its body may kill the process
+            for run in list(self.live.values()):
+                self._forget(run)
 
     async def end_life(self) -> None:
         """Stop the heartbeat and retire; what is still owned becomes claimable."""
