@@ -186,19 +186,19 @@ class Kept:
             del self.triggers[number]
 
     def to_bytes(self, *, most: int) -> bytes:
-        """Return the message with which its keeper begins. Of its triggers only the latest ones may fit into it.
+        """Return the message with which its keeper begins, when nothing is to be done outside.
 
         Args:
-            most: How many bytes it may have.
+            most: How many bytes it may have. Where that is not enough for all triggers, it has the latest ones.
         """
+        triggers = [self.triggers[number] for number in sorted(self.triggers)]
         while True:
-            message = self._to_bytes()
-            if len(message) <= most or not self.triggers:
+            message = self._to_bytes(triggers)
+            if len(message) <= most or not triggers:
                 return message
-            for number in sorted(self.triggers)[: len(self.triggers) // 2 + 1]:
-                del self.triggers[number]
+            triggers = triggers[len(triggers) // 2 + 1 :]
 
-    def _to_bytes(self) -> bytes:
+    def _to_bytes(self, triggers: Sequence[TriggerRow]) -> bytes:
         row = self.row
         header: dict[str, JsonValue] = {
             "id": row.id,
@@ -211,14 +211,14 @@ class Kept:
             "last_number": row.last_number,
             "created_at_ms": row.created_at_ms,
             "updated_at_ms": row.updated_at_ms,
-            "triggers": [_trigger_to_json(each) for each in self.triggers.values()],
+            "triggers": [_trigger_to_json(each) for each in triggers],
             "changes": [[version, change_id] for version, change_id in self.changes.items()],
         }
         return pack(header, row.plan, row.memory)
 
     @classmethod
     def from_bytes(cls, message: bytes, key: ScheduleKey) -> Kept:
-        """Return what `to_bytes` wrote, when nothing was to be done outside."""
+        """Return what `to_bytes` wrote."""
         header, raws = unpack(message)
         said = cast("dict[str, Any]", header)
         triggers = [_trigger_of(each) for each in said.pop("triggers")]
