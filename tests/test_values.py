@@ -123,6 +123,21 @@ def test_nesting_up_to_the_limit_is_fine():
     assert values.decode(values.encode(value)) == value
 
 
+@given(st.recursive(st.text() | st.just(1), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_depth_of_encoded_json_is_that_of_its_brackets_outside_texts(value):
+    """5.9: texts may hold brackets and quotes; wrapped to the limit and once more, only the depth decides."""
+    room = values.MAX_DEPTH - depth_of(value)
+    raw = values.encode(value)
+
+    assert values.is_shallow(b'{"a":' * room + raw + b"}" * room)
+    assert not values.is_shallow(b"[" * (room + 1) + raw + b"]" * (room + 1))
+
+
+def depth_of(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
 def test_many_shallow_containers_are_not_deep():
     value = [{"a": []}] * 1000
 

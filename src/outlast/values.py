@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import json.encoder
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
@@ -23,6 +24,7 @@ __all__ = [
     "child_path",
     "decode",
     "encode",
+    "is_shallow",
     "join_dict",
     "join_list",
     "kind_of",
@@ -88,6 +90,18 @@ def decode(raw: bytes) -> JsonValue:
         return cast(JsonValue, value if end == len(text) else _DECODER.decode(text))
     except (ValueError, RecursionError) as error:
         raise _malformed(error) from error
+
+
+def is_shallow(raw: bytes) -> bool:
+    """Whether encoded JSON nests no deeper than `MAX_DEPTH`."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return True
+    brackets = _STRING.sub(b"", raw).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # each time the innermost of all that are left
+        if not brackets:
+            return True
+    return False
 
 
 def join_list(raws: Iterable[bytes]) -> bytes:
@@ -162,6 +176,9 @@ def _text_encoder() -> Callable[[object], str]:
 
 _encoded_text: Final = _text_encoder()
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(each for each in range(256) if each not in b"[]{}")
 _WHITESPACE: Final = " \t\n\r"
 _SPACES: Final = tuple(_WHITESPACE)
 
@@ -231,7 +248,9 @@ def _leaf_reason(value: object) -> str | None:
         elif isinstance(value, int):
             int.__repr__(value)
         elif not isinstance(value, float):
-            return f"{kind_of(value)} is not JSON; annotate the type so that it is converted"
+            problem = f"{kind_of(value)} is not JSON"
+            advice = "await it" if isinstance(value, Awaitable) else "annotate the type so that it is converted"
+            return f"{problem}; {advice}"
         elif not isfinite(value):
             return f"{float(value)} is not JSON; use None or a string for it"
     except UnicodeEncodeError:

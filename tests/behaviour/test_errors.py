@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import pytest
 from pydantic import BaseModel, field_serializer
@@ -742,3 +742,62 @@ async def test_condition_that_gives_something_to_await_fails_the_run(bench: Benc
     result = await bench.run(Workflow("w").branch([(lambda ctx: no(), never)], id="route").commit())
 
     assert (result.status, result.error_path) == ("failed", "route?never")
+
+
+async def test_step_that_gives_something_to_await_fails_with_what_to_do(bench: Bench) -> None:
+    """9.5: also if a type is declared, with which a coroutine has nothing to do."""
+
+    async def later(x: int) -> int:
+        return x
+
+    typed = step(id="typed")(lambda x: later(x))  # noqa: PLW0108 - not a coroutine function
+
+    @step
+    def declared(x: int) -> int:
+        return later(x)  # type: ignore[return-value]
+
+    for each in (typed, declared):
+        result = await bench.run(Workflow("w", input=int).then(each).commit(), 1)
+
+        assert result.error is not None
+        assert "it gave something to await; make it `async def`, with `await`" in result.error.message
+
+
+async def test_duration_that_is_still_to_be_awaited_fails_with_what_to_do(bench: Bench) -> None:
+    """9.5, 11."""
+
+    async def later() -> float:
+        return 1.0
+
+    result = await bench.run(Workflow("w").sleep(lambda ctx: later()).commit())
+
+    assert result.error is not None
+    assert "make it `async def`" in result.error.message
+
+
+async def test_result_of_what_is_no_step_is_refused_with_what_to_name(bench: Bench) -> None:
+    """6: the message says what names a step."""
+
+    @step
+    async def ask(x: int, ctx: StepContext) -> Any:
+        return await ctx.get_step_result(x)  # type: ignore[call-overload]
+
+    result = await bench.run(Workflow("w", input=int).then(ask).commit(), 5)
+
+    assert result.error is not None
+    assert (result.error.type, result.error.message) == (
+        "InputError",
+        "step is not valid: name a step by itself or by its id, not 5",
+    )
+
+
+async def test_step_that_never_returns_may_say_so(bench: Bench) -> None:
+    """1.1: one that always suspends, bails or fails has no output to declare."""
+
+    @step
+    async def leave(x: int, ctx: StepContext) -> NoReturn:
+        ctx.bail(x)
+
+    result = await bench.run(Workflow("w", input=int, output=int).then(leave).commit(), 5)
+
+    assert (result.status, result.result) == ("success", 5)

@@ -9,7 +9,7 @@ import enum
 import inspect
 import math
 from collections.abc import Callable, Generator, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypeVar, Union
 from uuid import UUID
@@ -73,6 +73,43 @@ class Pair(NamedTuple):
 
 class Color(enum.Enum):
     RED = "red"
+
+
+class Plate(enum.StrEnum):
+    HOT = "hot"
+
+
+class Plain(enum.Enum):
+    """Whose members have values that JSON gives back."""
+
+    NOTHING = None
+    HALF = 0.5
+    YES = True
+
+
+class Place(enum.Enum):
+    HOME = (0, 0)
+
+
+def read_place(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Found(enum.Enum):
+    HOME = (0, 0)
+
+    @classmethod
+    def _missing_(cls, value: object) -> Found | None:
+        return cls(tuple(value)) if isinstance(value, list) else None
+
+
+class Twins(enum.Enum):
+    TEXT = "a"
+    RAW = b"a"
+
+
+class Tree(BaseModel):
+    kids: list[Tree] = []
 
 
 class Tagged(BaseModel):
@@ -165,6 +202,10 @@ def test_names_read_as_the_author_wrote_them(annotation, name):
         (type[int], "a class is not data"),
         (refusal, "a function is not data"),
         (pydantic.Json[int], "declare what it holds"),
+        (Place, "<Place.HOME: (0, 0)> does not come back from JSON; give the members texts or numbers as values"),
+        (list[Twins], "<Twins.RAW: b'a'> does not come back from JSON"),
+        (Literal[Color.RED], "<Color.RED: 'red'> does not come back from JSON; name the enum instead of the member"),
+        (Literal[b"a"], "b'a' does not come back from JSON; declare texts or numbers"),
     ],
 )
 def test_a_type_that_cannot_be_recorded_is_refused_with_advice(annotation, message):
@@ -184,6 +225,53 @@ def test_an_arbitrary_class_in_a_model_is_refused():
 
     with pytest.raises(DefinitionError, match=r"Holder cannot be recorded as JSON: Opaque: declare a pydantic model"):
         Schema.of(Holder)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "member"),
+    [
+        (Plain, Plain.NOTHING),
+        (Plain, Plain.HALF),
+        (Plain, Plain.YES),
+        (Found, Found.HOME),
+        (Literal[Plate.HOT], Plate.HOT),
+        (Literal["a", True], True),
+        (Annotated[Place, pydantic.BeforeValidator(read_place)], Place.HOME),
+    ],
+)
+def test_members_that_come_back_from_json_are_fine(annotation, member):
+    """5.9: what is refused at once is only what could never be read."""
+    assert round_trip(annotation, member) is member
+
+
+def test_times_of_day_lose_no_zone():
+    """5.9: one without an offset is equal to what it is written as, so equality does not tell."""
+    berlin = time(9, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    reason = "a time of day loses its zone Europe/Berlin; use a datetime, or keep the name of the zone beside it"
+
+    assert refusal(list[time], [time(9), berlin]) == [("[1]", reason)]
+    assert refusal(set[time], {berlin}) != []
+    assert refusal(dict[time, int], {berlin: 1}) != []
+    assert round_trip(time, time(9, 30)) == time(9, 30)
+    assert round_trip(time, time(9, 30, tzinfo=UTC)) == time(9, 30, tzinfo=UTC)
+
+
+def grown(levels: int) -> Tree:
+    tree = Tree()
+    for _ in range(levels - 1):
+        tree = Tree(kids=[tree])
+    return tree
+
+
+def test_types_that_nest_in_themselves_are_as_deep_as_any_json():
+    """5.9: a model and the list in it are a level each; the empty list of the innermost is one, too."""
+    assert round_trip(Tree, grown(64)) == grown(64)
+    for levels in (65, 128):
+        assert refusal(Tree, grown(levels)) == [
+            ("", "nested deeper than 128 levels; each list and each object is one"),
+        ]
+    assert refusal(Tree, grown(300)) == [("", "it is nested too deeply or contains itself")]  # for its serialiser
+    assert refusal(dict[str, Any], {"a": JSON.decode(b"[" * 128 + b"]" * 128)}) != []
 
 
 def test_an_arbitrary_class_that_is_never_written_is_fine():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from inspect import isawaitable, iscoroutine
 from typing import Literal, Protocol, TypeAlias, assert_never
 
 from outlast.core.commands import CloseBlock, FinishRun, OpenBlock, Purpose
@@ -15,6 +14,7 @@ from outlast.core.frames import ForeachFrame
 from outlast.core.ref import Recorded, Ref
 from outlast.core.status import RunStatus
 from outlast.engines.outcomes import Driven
+from outlast.engines.unawaited import why_unawaited
 from outlast.errors import InputError
 from outlast.failures import FailureInfo, describe_exception
 from outlast.instant import to_ms
@@ -117,10 +117,8 @@ def converter(purpose: Purpose, now_ms: int) -> Callable[[object], int]:
 
 
 def _truth_of(value: object) -> bool:
-    if isawaitable(value):
-        if iscoroutine(value):
-            value.close()
-        message = "a condition gave something to await, which would count as true; make it `async def` and await it"
+    if reason := why_unawaited(value):
+        message = f"what a condition gives to await would count as true: {reason}"
         raise TypeError(message)
     return bool(value)
 
@@ -128,20 +126,25 @@ def _truth_of(value: object) -> bool:
 def _due_after(now_ms: int, value: object) -> int:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds < _LONGEST_S:
-        message = f"a duration is seconds or a timedelta below 3,000 years, not {value!r}"
+        message = f"a duration is seconds or a timedelta below 3,000 years, not {_shown(value)}"
         raise ValueError(message)
     return now_ms + round(max(0.0, seconds) * 1000)
 
 
 def _due_at(value: object) -> int:
     if not isinstance(value, datetime) or value.tzinfo is None:
-        message = f"an instant is a datetime with a time zone, not {value!r}"
+        message = f"an instant is a datetime with a time zone, not {_shown(value)}"
         raise ValueError(message)
     return to_ms(value)
 
 
 def _at_least_one(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        message = f"concurrency is a whole number of at least 1, not {value!r}"
+        message = f"concurrency is a whole number of at least 1, not {_shown(value)}"
         raise ValueError(message)
     return value
+
+
+def _shown(value: object) -> str:
+    reason = why_unawaited(value)
+    return f"{value!r:.60}" if reason is None else f"this: {reason}"

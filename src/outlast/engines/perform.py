@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from inspect import isawaitable, iscoroutine
 from typing import Any, TypeAlias, assert_never
 
+from outlast.engines.unawaited import why_unawaited
 from outlast.errors import (
     DefinitionError,
     InputError,
@@ -167,11 +167,8 @@ def is_done(answer: object) -> bool:
     Raises:
         TypeError: It returned something to await, so its work is not done.
     """
-    if isawaitable(answer):
-        if iscoroutine(answer):
-            answer.close()
-        message = "it gave something to await, which nobody would await; make it `async def` and await it there"
-        raise TypeError(message)
+    if reason := why_unawaited(answer):
+        raise TypeError(reason)
     return True
 
 
@@ -339,7 +336,8 @@ def _encode(call: Call, schema: Schema[Any], value: object, what: str) -> bytes:
         if call.disclosure is not None and not schema.is_sensitive and not call.function.reads_recorded:
             raw = call.disclosure.admit(raw)
     except InvalidValueError as error:
-        raise OutputError(subject, error.problems) from None
+        reason = why_unawaited(value)
+        raise OutputError(subject, error.problems if reason is None else (Problem("", reason),)) from None
     if len(raw) > call.limit:
         raise PayloadTooLargeError(subject, len(raw), call.limit)
     return raw

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
-__all__ = ["is_plain", "name_of", "why_unrecordable"]
+__all__ = ["holds", "is_plain", "name_of", "why_unrecordable"]
 
 _ADVICE: Final[Mapping[str, str]] = {
     "call": "a function is not data; declare what it returns",
@@ -62,13 +63,27 @@ def name_of(annotation: object) -> str:
     return f"{bare}[{', '.join(name_of(arg) for arg in args)}]" if args else bare
 
 
-def why_unrecordable(core_schema: object) -> str | None:
+def why_unrecordable(core_schema: object, comes_back: Callable[[object, object], bool]) -> str | None:
     """Say why no value of a type can be recorded and what to declare instead; None if values can be.
 
     Args:
         core_schema: The type as pydantic's core sees it.
+        comes_back: Whether a part of it, an enum or a literal, reads one of its members as itself once it was written.
     """
-    return next(_objections(core_schema, converted=False), None)
+    for node in _nodes(core_schema, converted=False):
+        if reason := _objection(node) or _lost_member(node, comes_back):
+            return reason
+    return None
+
+
+def holds(core_schema: object, *kinds: str) -> bool:
+    """Say whether a type has parts of one of these kinds, also where code of the author's reads them.
+
+    Args:
+        core_schema: The type as pydantic's core sees it.
+        kinds: Words of pydantic's, as `time`.
+    """
+    return any(node.get("type") in kinds for node in _nodes(core_schema, converted=None))
 
 
 def is_plain(core_schema: object) -> bool:
@@ -89,23 +104,46 @@ def is_plain(core_schema: object) -> bool:
     return True
 
 
-def _objections(schema: object, *, converted: bool) -> Iterator[str]:
-    """Walk the kinds in a core schema. `converted`: user code around this part makes what JSON alone could not."""
+def _nodes(schema: object, *, converted: bool | None) -> Iterator[Mapping[str, Any]]:
+    """Walk a core schema, without what user code reads if `converted` is False: it makes what JSON alone could not."""
     if isinstance(schema, (list, tuple)):
         for item in cast("Sequence[object]", schema):
-            yield from _objections(item, converted=converted)
+            yield from _nodes(item, converted=converted)
     if not isinstance(schema, Mapping):
         return
     node = cast("Mapping[str, Any]", schema)
     kind = node.get("type")
-    if node.get("serialization_exclude"):
+    if node.get("serialization_exclude") or (converted is False and kind in _CONVERTERS):
         return  # an excluded field is never written
-    named_tuple = kind == "call" and isinstance(node["function"], type)  # as pydantic before 2.14 has them
-    if isinstance(kind, str) and kind in _ADVICE and not converted and not named_tuple:
-        subject = f"{name_of(node['cls'])}: " if "cls" in node else ""
-        yield subject + _ADVICE[kind]
+    yield node
     for part in _parts(node, kind):
-        yield from _objections(part, converted=converted or kind in _CONVERTERS)
+        yield from _nodes(part, converted=converted)
+
+
+def _objection(node: Mapping[str, Any]) -> str | None:
+    kind = node.get("type")
+    named_tuple = kind == "call" and isinstance(node["function"], type)  # as pydantic before 2.14 has them
+    if not isinstance(kind, str) or kind not in _ADVICE or named_tuple:
+        return None
+    subject = f"{name_of(node['cls'])}: " if "cls" in node else ""
+    return subject + _ADVICE[kind]
+
+
+def _lost_member(node: Mapping[str, Any], comes_back: Callable[[object, object], bool]) -> str | None:
+    """Say which member of an enum or a literal JSON does not give back."""
+    if node.get("type") not in ("enum", "literal"):
+        return None
+    members: Sequence[object] = node["members" if node["type"] == "enum" else "expected"]
+    for member in members:
+        value: object = member.value if node["type"] == "enum" and isinstance(member, Enum) else member
+        if type(value) not in (str, int, bool, types.NoneType) and not comes_back(node, member):
+            advice = "name the enum instead of the member, or make it a StrEnum"
+            if node["type"] == "enum":
+                advice = "give the members texts or numbers as values, or the enum a `_missing_` that finds them"
+            elif not isinstance(member, Enum):
+                advice = "declare texts or numbers"
+            return f"{member!r} does not come back from JSON; {advice}"
+    return None
 
 
 def _parts(node: Mapping[str, Any], kind: object) -> Iterator[object]:

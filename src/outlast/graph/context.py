@@ -16,6 +16,7 @@ from outlast.graph.merge import compose, merge
 from outlast.graph.patch import Patch
 from outlast.graph.saying import Emitted, Saying, Wrote, check_name, check_progress, encode_said, resealed
 from outlast.graph.signals import AbortCall, BailCall, BodySignal, SignalCall, SuspendCall
+from outlast.graph.step_id import step_id_of
 from outlast.ids import derive_run_id
 from outlast.sealing import current_disclosure, opened
 from outlast.trace import TraceContext, attempt_trace, run_trace
@@ -173,9 +174,9 @@ class ReadContext(Generic[In]):
         id for a step of a foreach, whose output is a list, and for one that may have ended early with something else.
 
         Raises:
-            InputError: The output is not of the type that the step declares.
+            InputError: The output is not of the type that the step declares, or `step` names none.
         """
-        step_id = step if isinstance(step, str) else step.id
+        step_id = step_id_of(step)
         raw = await self._lookup.step_result(self._path, step_id)
         if raw is None:
             return None

@@ -90,8 +90,15 @@ def inspect_step(function: Callable[..., Any], *, frame_depth: int) -> Function:
         takes_input=taken is not None,
         context_keyword=context_keyword,
         input=Schema.of(annotation),
-        output=Schema.of(hints.get("return", inspect.Parameter.empty)),
+        output=_output_of(hints),
     )
+
+
+def _output_of(hints: Mapping[str, object]) -> Schema[Any]:
+    """Return the type of what a function returns. One that never does, as it always suspends, declares none."""
+    annotation = hints.get("return", inspect.Parameter.empty)
+    never: tuple[object, ...] = (typing.NoReturn, typing.Never)
+    return JSON if any(annotation is each for each in never) else Schema.of(annotation)
 
 
 def _parameters_of(
@@ -161,7 +168,7 @@ def inspect_map(function: Callable[..., Any], *, frame_depth: int) -> Function:
         takes_input=False,
         context_keyword="",
         input=JSON,
-        output=Schema.of(hints.get("return", inspect.Parameter.empty)),
+        output=_output_of(hints),
     )
 
 

@@ -9,7 +9,8 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timezone
+from datetime import datetime, time, timezone
+from enum import Enum
 from math import isfinite
 from typing import Any, cast
 
@@ -84,7 +85,7 @@ def _mapping_losses(before: Mapping[object, object], after: object, path: str) -
     if not isinstance(after, Mapping):
         yield Problem(path, _turned_into(before, after))
         return
-    kept = cast("Mapping[object, object]", after)
+    kept = {_at_offset(key): value for key, value in cast("Mapping[object, object]", after).items()}
     for key, value in ((_at_offset(key), value) for key, value in before.items()):
         if key in kept:
             yield from find_losses(value, kept[key], _key_path(path, key))
@@ -111,7 +112,7 @@ def _set_losses(before: AbstractSet[object], after: object, path: str) -> Iterat
     if not isinstance(after, AbstractSet):
         yield Problem(path, _turned_into(before, after))
         return
-    kept = cast("AbstractSet[object]", after)
+    kept = {_at_offset(item) for item in cast("AbstractSet[object]", after)}
     if len(before) != len(kept):
         yield Problem(path, f"{len(before)} items come back as {len(kept)}")
     for item in before:
@@ -121,20 +122,27 @@ def _set_losses(before: AbstractSet[object], after: object, path: str) -> Iterat
 
 def _leaf_loss(before: object, after: object) -> str | None:
     """Say how a value that holds no others came back, None if it is still the same."""
-    if before is after or _at_offset(before) == after:
+    if before is after or _at_offset(before) == _at_offset(after):
         return None
     if isinstance(before, float) and not isfinite(before):
         both_nan = isinstance(after, float) and before != before and after != after  # noqa: PLR0124  (nan)
         return None if both_nan else not_finite(before)
     if not isinstance(before, type(after)):
         return _turned_into(before, after)
+    if isinstance(before, time) and before.replace(tzinfo=None) == after:
+        return f"a time of day loses its zone {before.tzinfo}; use a datetime, or keep the name of the zone beside it"
     return f"{_short(before)} comes back as {_short(after)}" if _has_equality(before) else None
 
 
 def _at_offset(value: object) -> object:
-    """Give a time of a zone by its offset: a time in the hour that clocks go through twice equals none elsewhere."""
+    """Give a time of a zone by its offset: a time in the hour that clocks go through twice equals none elsewhere.
+
+    A time of day has no offset in a zone that has summers. It equals the time without zone that it is written as.
+    """
     if isinstance(value, datetime) and (offset := value.utcoffset()) is not None:
         return value.replace(tzinfo=timezone(offset), fold=0)
+    if isinstance(value, time) and value.tzinfo is not None and value.utcoffset() is None:
+        return value.replace(tzinfo=None), value.tzinfo
     return value
 
 
@@ -143,7 +151,7 @@ def _turned_into(before: object, after: object) -> str:
 
 
 def _has_equality(value: object) -> bool:
-    return type(value).__eq__ is not object.__eq__
+    return isinstance(value, Enum) or type(value).__eq__ is not object.__eq__  # a member is equal to itself alone
 
 
 def _short(value: object) -> str:

@@ -25,7 +25,7 @@ from pydantic_core import (
 
 from outlast import values
 from outlast.errors import DefinitionError, Problem
-from outlast.graph.annotation import is_plain, name_of, why_unrecordable
+from outlast.graph.annotation import holds, is_plain, name_of, why_unrecordable
 from outlast.graph.lossless import find_losses, find_unwritable
 from outlast.graph.problem import ErrorDetail, render_problem
 from outlast.graph.sensitive import is_sensitive, models_in, with_seals
@@ -41,6 +41,7 @@ Mode: TypeAlias = Literal["validation", "serialization"]
 """Which side of a type a JSON schema describes: what it takes, or what it gives."""
 
 _NOTHING: Final = object()
+_DEEP: Final = Problem("", f"nested deeper than {values.MAX_DEPTH} levels; each list and each object is one")
 _UNDECLARED: Final = (Any, object, inspect.Parameter.empty, pydantic.JsonValue)  # our JsonValue is Any at run time
 
 
@@ -50,7 +51,18 @@ class Schema(Generic[T_co]):
     is_sensitive: ClassVar[bool] = False
     """Whether values of it hold something that is recorded encrypted."""
 
-    __slots__ = ("_adapter", "_described", "_dump", "_load", "_validate", "_warnings", "annotation", "is_json", "name")
+    __slots__ = (
+        "_adapter",
+        "_described",
+        "_dump",
+        "_load",
+        "_suspect",
+        "_validate",
+        "_warnings",
+        "annotation",
+        "is_json",
+        "name",
+    )
 
     def __init__(
         self,
@@ -67,13 +79,18 @@ class Schema(Generic[T_co]):
         """How messages call it: `int`, `list[Order]`, `JSON`."""
         self._adapter: Final = adapter
         self._described: Final[dict[tuple[Mode, type[GenerateJsonSchema]], dict[str, JsonValue]]] = {}
+        # What in an encoding asks for a closer look although what came back is equal. Times of day are equal without
+        # their zone: of a type that holds them, every encoding has the empty text in it.
+        self._suspect: Final = b"" if adapter is not None and holds(adapter.core_schema, "time") else b"Infinity"
         if adapter is not None:
             # The bound methods of the compiled validator: the adapter's own cost half a microsecond more each.
             closed = close_typed_dicts(adapter.core_schema)
             validator = adapter.validator if closed is None else SchemaValidator(cast("Any", closed))
             self._validate: Final = validator.validate_python
             self._load: Final = adapter.validator.validate_json
-            self._dump: Final = dump or adapter.serializer.to_json
+            write = dump or adapter.serializer.to_json
+            may_be_deep = holds(adapter.core_schema, "definition-ref", "any")
+            self._dump: Final = partial(_write_shallow, write) if may_be_deep else write
             # A plain value is what the serialiser expects. To say "error" to it costs half of `encode` all the same.
             self._warnings: Final[bool | Literal["error"]] = is_plain(adapter.core_schema) or "error"
 
@@ -117,7 +134,7 @@ class Schema(Generic[T_co]):
             validated = self._validate(value)
             raw = self._dump(validated, by_alias=True, warnings=self._warnings)
             back = self._load(raw)
-            if back == validated and b"Infinity" not in raw:
+            if back == validated and self._suspect not in raw:
                 return raw
             return self._encode_unequal(validated, raw, back)
         except InvalidValueError:
@@ -226,7 +243,7 @@ class _SensitiveSchema(Schema[T_co]):
             validated = self._validate(value)
             clear = self._dump(validated, by_alias=True, warnings=self._warnings)
             back = self._load(clear)
-            if back != validated or b"Infinity" in clear:
+            if back != validated or self._suspect in clear:
                 self._encode_unequal(validated, clear, back)
             raw = self._dump_sealed(validated, by_alias=True, warnings=False, context=disclosure)
         except InvalidValueError as error:
@@ -370,7 +387,7 @@ def _schema_of(annotation: object, _text: str) -> Schema[Any]:
         adapter = pydantic.TypeAdapter[Any](cast("Any", annotation))
         if not adapter.pydantic_complete:
             adapter.rebuild()
-        objection = why_unrecordable(adapter.core_schema)
+        objection = why_unrecordable(adapter.core_schema, _comes_back)
     except Exception as error:  # `__get_pydantic_core_schema__` and the like are user code
         advice = (
             "declare a type that pydantic knows, import the names it uses, or leave the annotation out for any JSON"
@@ -379,6 +396,24 @@ def _schema_of(annotation: object, _text: str) -> Schema[Any]:
     if objection:
         raise DefinitionError(f"{name_of(annotation)} cannot be recorded as JSON: {objection}")
     return _SensitiveSchema(annotation, adapter) if is_sensitive(adapter.core_schema) else Schema(annotation, adapter)
+
+
+def _comes_back(node: object, member: object) -> bool:
+    """Whether a part of a type, an enum or a literal, reads one of its members as itself once it was written."""
+    part = cast("core_schema.CoreSchema", node)
+    try:
+        back = SchemaValidator(part).validate_json(SchemaSerializer(part).to_json(member))
+    except Exception:  # noqa: BLE001  (`_missing_` and values are user code)
+        return False
+    return type(back) is type(member) and bool(back == member)
+
+
+def _write_shallow(write: Callable[..., bytes], value: object, **options: object) -> bytes:
+    """Encode a value of a type that can nest in itself, as deep as others may."""
+    raw = write(value, **options)
+    if not values.is_shallow(raw):
+        raise InvalidValueError([_DEEP])
+    return raw
 
 
 def _seal(value: object, write: Callable[[object], object], info: pydantic.SerializationInfo[Any]) -> object:
@@ -421,7 +456,7 @@ def _problems(error: Exception, value: object, prefix: str = "") -> list[Problem
     """Translate what pydantic or user code raised about a value."""
     if isinstance(error, InvalidValueError):
         return list(error.problems)
-    if isinstance(error, RecursionError):
+    if isinstance(error, RecursionError) or "depth exceeded" in str(error):
         return [Problem("", "it is nested too deeply or contains itself")]
     if not isinstance(error, pydantic.ValidationError):
         return [Problem("", f"{prefix}{type(error).__name__}: {_first_line(error)}")]

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Final, Protocol, cast
 
 from outlast.errors import DefinitionError
+from outlast.graph.step_id import find_step_id
 from outlast.graph.template import Hole, split_template
 from outlast.immutable import immutable
 from outlast.values import InvalidValueError, JsonValue, decode, encode
@@ -235,9 +236,9 @@ _NAMESPACE_ADVICE: Final = "there are input, init, steps, state and context"
 
 
 def _id_of(step: HasId | str) -> str:
-    step_id = step if isinstance(step, str) else getattr(step, "id", None)
-    if not isinstance(step_id, str):
-        raise DefinitionError(f"from_step takes steps or their ids, not {step!r}")
+    step_id = find_step_id(step)
+    if step_id is None:
+        raise DefinitionError(f"from_step takes steps or their ids, not {step!r:.60}")
     return step_id
 
 
