@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 
 from outlast.engines.temporal.flow import NOT_AWAITED, TAKE
 from outlast.engines.temporal.payloads import raw_value
-from outlast.engines.temporal.reading import is_missing
+from outlast.engines.temporal.rpc import is_missing
 
 __all__ = ["Asker", "ask_directly"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
 from typing import Final
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -13,15 +12,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from outlast.engines.temporal.apart import delete_objects
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.place import Place
-from outlast.engines.temporal.reading import Reading, is_missing
+from outlast.engines.temporal.reading import Reading
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing, translated
 from outlast.errors import RunNotFoundError, StoreUnavailableError
 from outlast.storage.keeping import refuse_to_delete
 
 __all__ = ["delete_read", "is_known"]
 
-_RPC: Final = timedelta(seconds=10)
 _LOOK: Final = 0.05
 """Seconds between two looks whether a run is deleted."""
 _LOOKS: Final = 1_200
@@ -48,7 +46,7 @@ async def delete_read(client: Client, place: Place, run_id: str, reading: Readin
             workflow_execution=WorkflowExecution(workflow_id=place.prefix + run_id, run_id=part),
         )
         with translated(run_id), suppress(RunNotFoundError):  # somebody else did
-            await client.workflow_service.delete_workflow_execution(request, timeout=_RPC)
+            await client.workflow_service.delete_workflow_execution(request, timeout=RPC_TIMEOUT)
     await delete_objects(client, place.prefix + run_id)
     for _ in range(_LOOKS):
         if not await is_known(client, place, run_id):
@@ -61,7 +59,7 @@ async def is_known(client: Client, place: Place, run_id: str) -> bool:
     """Say whether the server knows a run."""
     with translated(run_id):
         try:
-            await client.get_workflow_handle(place.prefix + run_id).describe(rpc_timeout=_RPC)
+            await client.get_workflow_handle(place.prefix + run_id).describe(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if is_missing(error):
                 return False

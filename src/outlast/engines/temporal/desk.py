@@ -15,9 +15,9 @@ from outlast.engines.base import StartRequest
 from outlast.engines.metrics import SCHEDULE_LAG, Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import Firing, PolledDesk
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.kept import Beginning, Done, Kept, place_of
 from outlast.engines.temporal.place import Place
+from outlast.engines.temporal.rpc import translated
 from outlast.engines.temporal.schedules import TemporalSchedules
 from outlast.errors import (
     InputError,

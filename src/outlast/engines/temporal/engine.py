@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ from outlast.engines.temporal.apart import largest_message
 from outlast.engines.temporal.asking import Asker
 from outlast.engines.temporal.deleting import delete_read, is_known
 from outlast.engines.temporal.desk import TemporalDesk
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import REQUEST
 from outlast.engines.temporal.journal import TemporalJournal
 from outlast.engines.temporal.keys import Keys
@@ -41,9 +39,10 @@ from outlast.engines.temporal.messages import Request, Start
 from outlast.engines.temporal.opening import records_of
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
-from outlast.engines.temporal.reading import Reading, is_missing
+from outlast.engines.temporal.reading import Reading
 from outlast.engines.temporal.reopening import Reopener
 from outlast.engines.temporal.resting import wait_for_rest
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing, translated
 from outlast.engines.temporal.tries import with_tries
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import (
@@ -63,7 +62,6 @@ from outlast.values import decode, encode
 
 __all__ = ["BoundEngine"]
 
-_RPC: Final = timedelta(seconds=10)
 _STARTS_AT_ONCE: Final = 50
 _STARTS_AT: Final = "outlast-starts-at-ms"
 """Entry of the memo of a run that is to start later."""
@@ -347,7 +345,7 @@ class BoundEngine:
                 was_taken = await self._asker.ask(handle, request.request_id, message)
                 if was_taken is not None:
                     return was_taken
-                await handle.signal(REQUEST, raw_value(message), rpc_timeout=_RPC)
+                await handle.signal(REQUEST, raw_value(message), rpc_timeout=RPC_TIMEOUT)
             except RPCError as error:
                 if is_missing(error) and await self.load_history(run_id) is not None:
                     return False  # it has ended meanwhile
@@ -371,21 +369,21 @@ class BoundEngine:
         if all(row.due_at_ms is None for row in rows):
             return rows
         with translated(run_id):
-            described = await self._handle(run_id).describe(rpc_timeout=_RPC)
+            described = await self._handle(run_id).describe(rpc_timeout=RPC_TIMEOUT)
         return with_tries(rows, described.raw_description.pending_activities)
 
     async def load_standing(self, run_id: str) -> Standing:
         """Return who works, or could work, on a run."""
         handle = self._handle(run_id)
         with translated(run_id):
-            described = await handle.describe(rpc_timeout=_RPC)
+            described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
             pollers = await self._connected.workflow_service.describe_task_queue(
                 DescribeTaskQueueRequest(
                     namespace=self._connected.namespace,
                     task_queue=TaskQueue(name=self._place.task_queue),
                     task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
                 ),
-                timeout=_RPC,
+                timeout=RPC_TIMEOUT,
             )
         pending = [each.last_worker_identity for each in described.raw_description.pending_activities]
         owner = next((f"worker {each}" for each in pending if each), None)
@@ -427,7 +425,7 @@ class BoundEngine:
         reason = fields.get("reason") if isinstance(fields, dict) else None
         with translated(run_id):
             try:
-                await handle.cancel(reason=reason if isinstance(reason, str) else "", rpc_timeout=_RPC)
+                await handle.cancel(reason=reason if isinstance(reason, str) else "", rpc_timeout=RPC_TIMEOUT)
             except RPCError as error:
                 if is_missing(error) and await self.load_history(run_id) is not None:
                     return False  # it has ended meanwhile

@@ -16,7 +16,7 @@ from temporalio.common import RawValue
 from temporalio.service import RPCError
 
 from outlast.engines.temporal.payloads import raw_value
-from outlast.engines.temporal.reading import is_missing
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing
 from outlast.immutable import immutable
 from outlast.instant import to_ms
 from outlast.values import decode, encode
@@ -33,7 +33,6 @@ _HAS_ENDED: Final = "outlast:has-ended"
 _AGAIN: Final = timedelta(days=1)
 """How often a run is looked at that goes on when the time of its key is over."""
 _PATIENCE: Final = timedelta(seconds=30)
-_RPC: Final = timedelta(seconds=10)
 
 
 @immutable
@@ -113,7 +112,7 @@ class Holding:
     async def has_ended(self, workflow_id: str) -> bool:
         """Say whether the workflow of a run is closed, or not kept any more."""
         try:
-            described = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=_RPC)
+            described = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if is_missing(error):
                 return True

@@ -10,8 +10,8 @@ from typing import Final
 from temporalio.service import RPCError
 
 from outlast.core.record import Record
-from outlast.engines.temporal.errors import translated
-from outlast.engines.temporal.reading import Reading, is_cut_off
+from outlast.engines.temporal.reading import Reading
+from outlast.engines.temporal.rpc import is_cut_off, translated
 from outlast.graph.nodes import Graph
 
 __all__ = ["TemporalJournal"]

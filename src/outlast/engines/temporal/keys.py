@@ -10,7 +10,6 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -22,17 +21,15 @@ from temporalio.service import RPCError
 
 from outlast.core.status import RunStatus
 from outlast.engines.base import StartRequest
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.holding import HOLD, STARTED, Reservation
 from outlast.engines.temporal.payloads import raw_value, read_payloads
 from outlast.engines.temporal.place import Place
-from outlast.engines.temporal.reading import is_missing
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing, translated
 from outlast.errors import OutlastError, RunExistsError, RunNotFoundError, StoreUnavailableError
 from outlast.storage.identity import Held, Identity, judge
 
 __all__ = ["Keys"]
 
-_RPC: Final = timedelta(seconds=10)
 _TRIES: Final = 100
 """How often a key may change hands while a caller tries to take it."""
 
@@ -131,7 +128,7 @@ class Keys:
             await self._start(request)
         with translated(request.run_id), suppress(RunNotFoundError):  # the key may be held for another run by now
             holder = self._client.get_workflow_handle(self._id_of(identity), run_id=found.part)
-            await holder.signal(STARTED, rpc_timeout=_RPC)
+            await holder.signal(STARTED, rpc_timeout=RPC_TIMEOUT)
 
     async def _find(self, identity: Identity) -> _Found | None:
         """Return who held the key last; None if nobody did, or the server has forgotten it."""
@@ -165,7 +162,7 @@ class Keys:
             if found is not None:
                 former = self._client.get_workflow_handle(name, run_id=found.part)
                 with suppress(RunNotFoundError), translated(name):  # it was ended before
-                    await former.terminate(reason=f"held for run {reservation.run_id} now", rpc_timeout=_RPC)
+                    await former.terminate(reason=f"held for run {reservation.run_id} now", rpc_timeout=RPC_TIMEOUT)
             try:
                 holder = await self._client.start_workflow(
                     HOLD,
@@ -174,7 +171,7 @@ class Keys:
                     task_queue=self._place.task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    rpc_timeout=_RPC,
+                    rpc_timeout=RPC_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:
                 return None

@@ -15,12 +15,12 @@ from outlast.engines.temporal.lists import is_about_attributes
 from outlast.engines.temporal.messages import Start
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.place import Place
+from outlast.engines.temporal.rpc import RPC_TIMEOUT
 from outlast.errors import PayloadTooLargeError
 from outlast.graph.nodes import Graph
 
 __all__ = ["bare_start", "checked", "launch"]
 
-_RPC: Final = timedelta(seconds=10)
 _MS: Final = timedelta(milliseconds=1)
 
 
@@ -103,7 +103,7 @@ async def launch(
             start_delay=timedelta(milliseconds=start.delay_ms) if start.delay_ms else None,
             memo=memo,
             search_attributes=attributes,
-            rpc_timeout=_RPC,
+            rpc_timeout=RPC_TIMEOUT,
         )
 
     try:

@@ -7,7 +7,6 @@ import logging
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Final
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Closing
@@ -32,9 +31,9 @@ from outlast.engines.temporal.attributes import (
     plain,
     read_plain,
 )
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.lacks import unavailable
 from outlast.engines.temporal.messages import Start
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, translated
 from outlast.errors import InputError, Problem
 from outlast.graph.document import fingerprint_of
 from outlast.instant import from_ms, to_ms
@@ -44,7 +43,6 @@ __all__ = ["Lists", "is_about_attributes"]
 
 _log = logging.getLogger("outlast")
 
-_RPC: Final = timedelta(seconds=10)
 _PAGE: Final = 1_000
 _IDS: Final = 50
 """How many ids one query names at most."""
@@ -86,7 +84,7 @@ class Lists:
         try:
             await self._client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(namespace=self._client.namespace, search_attributes=REGISTERED),
-                timeout=_RPC,
+                timeout=RPC_TIMEOUT,
             )
         except RPCError as error:
             if error.status is not RPCStatusCode.ALREADY_EXISTS:
@@ -134,7 +132,9 @@ class Lists:
         token, left_out = _token_of(query.after), query.offset
         runs: list[RunSummary] = []
         with translated():
-            counting = asyncio.create_task(self._client.count_workflows(text, rpc_timeout=_RPC), name="outlast count")
+            counting = asyncio.create_task(
+                self._client.count_workflows(text, rpc_timeout=RPC_TIMEOUT), name="outlast count"
+            )
             try:
                 former = await self._find_former()
                 while len(runs) < query.limit:
@@ -196,7 +196,7 @@ class Lists:
         """Ask in a way that every server and every role allows: by a query that names them all."""
         names = " AND ".join(f"{name} IS NULL" for name in REGISTERED)
         try:
-            await self._client.count_workflows(f"WorkflowId = 'outlast' AND {names}", rpc_timeout=_RPC)
+            await self._client.count_workflows(f"WorkflowId = 'outlast' AND {names}", rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status in (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED):
                 return False
@@ -207,7 +207,7 @@ class Lists:
     async def _page(
         self, text: str, size: int, token: bytes | None
     ) -> tuple[Sequence[WorkflowExecution], bytes | None]:
-        pages = self._client.list_workflows(text, page_size=size, next_page_token=token, rpc_timeout=_RPC)
+        pages = self._client.list_workflows(text, page_size=size, next_page_token=token, rpc_timeout=RPC_TIMEOUT)
         try:
             await pages.fetch_next_page()
         except RPCError as error:
@@ -265,7 +265,7 @@ class Lists:
 
     async def _count(self, workflow_id: str, status: RunStatus) -> int:
         query = self._query_of(RunQuery(workflow_id=workflow_id, statuses=[status]))
-        return (await self._client.count_workflows(query, rpc_timeout=_RPC)).count
+        return (await self._client.count_workflows(query, rpc_timeout=RPC_TIMEOUT)).count
 
     @property
     def _ours(self) -> str:

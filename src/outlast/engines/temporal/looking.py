@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import activity
-from temporalio.client import AsyncActivityCancelledError, AsyncActivityHandle, Client, WorkflowHistoryEventFilterType
+from temporalio.client import AsyncActivityCancelledError, AsyncActivityHandle, Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError
 
 from outlast.engines.temporal.desk import TemporalDesk
 from outlast.engines.temporal.keeper import AWAIT_ENDS, LOOK
+from outlast.engines.temporal.resting import until_closed
+from outlast.engines.temporal.rpc import RPC_TIMEOUT
 from outlast.engines.temporal.schedules import schedule_of
 from outlast.errors import StoreError
 from outlast.scheduling.plan import Memory
@@ -26,10 +29,9 @@ _LOOK_BEAT: Final = 1.0
 """The same while a schedule is looked at."""
 _PAUSE: Final = 0.1
 """Seconds between two looks at least: a run may go on in another workflow."""
-_RPC: Final = timedelta(seconds=10)
 _LEFT: Final = timedelta(seconds=1)
 _LOOK_AGAIN: Final = 20.0
-"""Seconds after which a run is looked at whose workflow is open: it may have ended, and tell its hooks."""
+"""Seconds after which a run is looked at whose workflow is still open: it may have ended, and tell its hooks."""
 
 
 class Looking:
@@ -88,9 +90,9 @@ class Looking:
         ends = asyncio.create_task(self._until_free(desk, schedule_id), name=f"outlast free {schedule_id}")
         try:
             while not (await asyncio.wait([ends], timeout=_BEAT))[0]:
-                await handle.heartbeat(rpc_timeout=_RPC)
+                await handle.heartbeat(rpc_timeout=RPC_TIMEOUT)
             ends.result()
-            await handle.complete(rpc_timeout=_RPC)
+            await handle.complete(rpc_timeout=RPC_TIMEOUT)
         except (AsyncActivityCancelledError, RPCError, StoreError):
             return  # the keeper is gone, or the server does not answer; in that case it asks again
         finally:
@@ -103,21 +105,11 @@ class Looking:
             return
         for run_id in Memory.from_bytes(row.memory).active:
             while await desk.is_active(run_id):
-                await self._until_closed(desk.workflow_id(run_id))
+                handle = self._client.get_workflow_handle(desk.workflow_id(run_id))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN):
+                        await until_closed(handle)
                 await asyncio.sleep(_PAUSE)
-
-    async def _until_closed(self, workflow_id: str) -> None:
-        """Wait until the workflow of a run is closed, or for some time."""
-        handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            async with asyncio.timeout(_LOOK_AGAIN):
-                events = handle.fetch_history_events(
-                    wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
-                )
-                async for _ in events:
-                    return
-        except TimeoutError:
-            return
 
 
 class LeftToOthers:

@@ -18,11 +18,11 @@ from temporalio.client import Client, WorkflowHandle
 
 from outlast.core.chunk import StreamEntry
 from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.flow import SAID
 from outlast.engines.temporal.messages import Task
 from outlast.engines.temporal.past import Past
 from outlast.engines.temporal.payloads import raw_value
+from outlast.engines.temporal.rpc import translated
 from outlast.engines.temporal.said import Said, Uttered
 from outlast.engines.voice import Voice, entry_of
 from outlast.errors import RunNotFoundError, StoreUnavailableError, StreamWriteError

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Any, Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventAsyncIterator
-from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.core.history import History
 from outlast.core.record import Record
@@ -26,6 +25,7 @@ from outlast.engines.temporal.ledger import Ledger
 from outlast.engines.temporal.messages import Reply, Request, Start
 from outlast.engines.temporal.packing import unpack
 from outlast.engines.temporal.payloads import read_payloads
+from outlast.engines.temporal.rpc import RPC_TIMEOUT
 from outlast.engines.temporal.said import Said
 from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Tiding
 from outlast.failures import FailureInfo, failure_to_json
@@ -34,12 +34,11 @@ from outlast.storage.keys import DeliveryKey
 from outlast.storage.outbox import DeliveryRow
 from outlast.values import encode
 
-__all__ = ["EARLIER", "Reading", "is_cut_off", "is_missing"]
+__all__ = ["CLOSED", "EARLIER", "Reading"]
 
 EARLIER: Final = "outlast-earlier"
 """Entry of the memo of a workflow that was started for a later execution: what `firsts` was before."""
 
-_RPC: Final = timedelta(seconds=10)
 _LOST: Final = frozenset(
     {
         EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED,
@@ -47,7 +46,7 @@ _LOST: Final = frozenset(
         EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
     }
 )
-_CLOSED: Final = frozenset(
+CLOSED: Final = frozenset(
     {
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
@@ -56,18 +55,9 @@ _CLOSED: Final = frozenset(
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
     }
 )
+"""Events with which a workflow is closed, and does not go on in another one."""
 _ANSWERS: Final = "core_local_activity"
 """Name that the SDK gives to the markers of local activities."""
-
-
-def is_missing(error: RPCError) -> bool:
-    """Say whether there is no such workflow."""
-    return error.status is RPCStatusCode.NOT_FOUND
-
-
-def is_cut_off(error: RPCError) -> bool:
-    """Say whether the server lost the place up to which a history was read: then it is read again."""
-    return error.status is RPCStatusCode.INVALID_ARGUMENT and "branch token" in error.message
 
 
 class _Kind:
@@ -236,7 +226,7 @@ class Reading:
 
     def _fetch(self, run_id: str | None, *, wait: bool) -> WorkflowHistoryEventAsyncIterator:
         handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(self._workflow_id, run_id=run_id)
-        return handle.fetch_history_events(wait_new_event=wait, rpc_timeout=None if wait else _RPC)
+        return handle.fetch_history_events(wait_new_event=wait, rpc_timeout=None if wait else RPC_TIMEOUT)
 
     async def _find_firsts(self, page: Sequence[HistoryEvent]) -> list[str | None]:
         """Return the workflows to read from: those that did not begin because the one before went on.
@@ -275,7 +265,7 @@ class Reading:
                 self._next_run = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
                 self._pump()
                 self._move()
-            case kind if kind in _CLOSED:
+            case kind if kind in CLOSED:
                 self._closing = event
                 if _is_fault(event) and self._batches:
                     self._batches.pop()  # what it could not fold is no part of the journal

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
@@ -16,12 +15,11 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowH
 from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.engines.temporal.attributes import STATUS
-from outlast.engines.temporal.errors import translated
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, translated
 from outlast.errors import RunNotFoundError
 
-__all__ = ["wait_for_rest"]
+__all__ = ["until_closed", "wait_for_rest"]
 
-_RPC: Final = timedelta(seconds=10)
 _FIRST_LOOK: Final = 0.05
 """Seconds until a waiter looks for the first time."""
 _LONGEST_LOOK: Final = 2.0
@@ -73,13 +71,17 @@ def _watch(handle: WorkflowHandle[Any, Any], run_id: str) -> asyncio.Task[None]:
 
 
 async def _until_closed(handle: WorkflowHandle[Any, Any], run_id: str) -> None:
-    """Wait until the workflow is closed: one question to the server, however long it takes."""
     with translated(run_id):
-        events = handle.fetch_history_events(
-            wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
-        )
-        async for _ in events:
-            return
+        await until_closed(handle)
+
+
+async def until_closed(handle: WorkflowHandle[Any, Any]) -> None:
+    """Wait until a workflow is closed: one question to the server, however long it takes."""
+    events = handle.fetch_history_events(
+        wait_new_event=True, event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
+    )
+    async for _ in events:
+        return
 
 
 async def _may_rest(handle: WorkflowHandle[Any, Any], run_id: str) -> bool:
@@ -88,7 +90,7 @@ async def _may_rest(handle: WorkflowHandle[Any, Any], run_id: str) -> bool:
     Runs that are not listed show nothing, so they are read.
     """
     with translated(run_id):
-        described = await handle.describe(rpc_timeout=_RPC)
+        described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
     is_open = described.status is WorkflowExecutionStatus.RUNNING
     return not is_open or described.typed_search_attributes.get(STATUS) not in _BUSY
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType
@@ -17,18 +16,17 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from outlast.engines.temporal.apart import largest_message
-from outlast.engines.temporal.errors import translated
 from outlast.engines.temporal.keeper import KEEP
 from outlast.engines.temporal.kept import CHANGE, DONE, Done, Kept, PlannedChange, key_of, place_of
 from outlast.engines.temporal.payloads import raw_value, read_payloads
 from outlast.engines.temporal.place import Place
-from outlast.engines.temporal.reading import is_missing
+from outlast.engines.temporal.reading import CLOSED
+from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing, translated
 from outlast.errors import PayloadTooLargeError, RunNotFoundError, StoreUnavailableError
 from outlast.storage.scheduling import NewSchedule, ScheduleChange, ScheduleQuery, ScheduleRow, TriggerQuery, TriggerRow
 
 __all__ = ["TemporalSchedules", "keeper_id", "schedule_of"]
 
-_RPC: Final = timedelta(seconds=10)
 _KEEPER: Final = "outlast-schedule:"
 _WORKFLOW: Final = "outlast-workflow"
 _DECLARED: Final = "outlast-declared"
@@ -91,7 +89,7 @@ class TemporalSchedules:
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo={_WORKFLOW: schedule.workflow_id, _DECLARED: schedule.is_declared},
-                    rpc_timeout=_RPC,
+                    rpc_timeout=RPC_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:
                 return False
@@ -131,7 +129,7 @@ class TemporalSchedules:
         keeper = self._client.get_workflow_handle(keeper_id(self._place.prefix, schedule_id))
         try:
             with translated(schedule_id):
-                await keeper.terminate(reason="the schedule was deleted", rpc_timeout=_RPC)
+                await keeper.terminate(reason="the schedule was deleted", rpc_timeout=RPC_TIMEOUT)
         except RunNotFoundError:
             return False
         last = await self._read(schedule_id)
@@ -197,7 +195,7 @@ class TemporalSchedules:
     async def _signal(self, schedule_id: str, name: str, message: bytes) -> None:
         keeper = self._client.get_workflow_handle(keeper_id(self._place.prefix, schedule_id))
         with translated(schedule_id):
-            await keeper.signal(name, raw_value(message), rpc_timeout=_RPC)
+            await keeper.signal(name, raw_value(message), rpc_timeout=RPC_TIMEOUT)
 
     async def _read(self, schedule_id: str) -> _Read | None:
         """Return the latest schedule of this id; None if the server knows none."""
@@ -216,7 +214,7 @@ class TemporalSchedules:
                         signal = event.workflow_execution_signaled_event_attributes
                         for message in await read_payloads(self._client.data_converter, signal.input.payloads):
                             read.kept.take(signal.signal_name, message)
-                    elif read is not None and event.event_type in _CLOSED:
+                    elif read is not None and event.event_type in CLOSED:
                         read = read._replace(is_open=False)
             except RPCError as error:
                 if is_missing(error):
@@ -232,7 +230,7 @@ class TemporalSchedules:
         terms.append(f"WorkflowId = '{start}{only}'" if only else f"WorkflowId STARTS_WITH '{start}'")
         ids: set[str] = set()
         with translated():
-            async for each in self._client.list_workflows(" AND ".join(terms), rpc_timeout=_RPC):
+            async for each in self._client.list_workflows(" AND ".join(terms), rpc_timeout=RPC_TIMEOUT):
                 schedule_id = each.id.removeprefix(start)
                 if query.after is not None and schedule_id <= query.after:
                     continue
@@ -247,14 +245,3 @@ class TemporalSchedules:
         most = largest_message(self._client.data_converter)
         if size > most:
             raise PayloadTooLargeError("a schedule, with the values of its runs", size, most)
-
-
-_CLOSED: Final = frozenset(
-    {
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
-    }
-)

@@ -1,18 +1,23 @@
-"""What Temporal's client raises, as the errors of this package."""
+"""Requests to the server: how long one may take, and what its refusals mean."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from outlast.errors import RunExistsError, RunNotFoundError, StoreError, StoreUnavailableError
 
-__all__ = ["translated"]
+__all__ = ["RPC_TIMEOUT", "is_cut_off", "is_missing", "translated"]
 
-_TRANSIENT = frozenset(
+RPC_TIMEOUT: Final = timedelta(seconds=10)
+"""How long one request may take."""
+
+_TRANSIENT: Final = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
         RPCStatusCode.DEADLINE_EXCEEDED,
@@ -23,6 +28,16 @@ _TRANSIENT = frozenset(
         RPCStatusCode.UNKNOWN,
     }
 )
+
+
+def is_missing(error: RPCError) -> bool:
+    """Say whether there is no such workflow."""
+    return error.status is RPCStatusCode.NOT_FOUND
+
+
+def is_cut_off(error: RPCError) -> bool:
+    """Say whether the server lost the place up to which a history was read: then it is read again."""
+    return error.status is RPCStatusCode.INVALID_ARGUMENT and "branch token" in error.message
 
 
 @contextmanager
@@ -40,7 +55,7 @@ def translated(run_id: str = "") -> Generator[None]:
     except WorkflowAlreadyStartedError as error:
         raise RunExistsError(run_id) from error
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND and run_id:
+        if is_missing(error) and run_id:
             raise RunNotFoundError(run_id) from error
         if error.status in _TRANSIENT:
             raise StoreUnavailableError(f"Temporal did not answer: {error.message}") from error
