@@ -22,6 +22,11 @@ def double(x: int) -> int:
     return x * 2
 
 
+@step
+def untyped(x: Any) -> Any:
+    return x
+
+
 @step(retries=Retry(limit=2, delay=0.01))
 async def second_time(x: int, ctx: StepContext) -> int:
     if ctx.attempt == 0:
@@ -88,6 +93,8 @@ SCENARIOS: Mapping[str, CommittedWorkflow[Any, Any]] = {
         start("computed-sleep").sleep(lambda ctx: 0.05).commit(),
         start("nested").then(INNER).commit(),
         Workflow("typed", input=int, output=int).then(add_one).commit(),
+        Workflow("checked", input=int, output=int).then(INNER).then(add_one).commit(),
+        Workflow("misfit", input=int, output=str).then(untyped).commit(),
         start("suspend").then(ask).then(add_one).commit(),
         start("wait").wait_for("approval", timeout=timedelta(hours=1)).commit(),
         start("wait-in-time").wait_for("approval", timeout=0.05, default="none").commit(),
@@ -128,7 +135,10 @@ EVENTS: Mapping[str, int] = {
     "loop": 26,
     "map": 12,
     "sleep": 16,
-    "nested": 19,
+    "nested": 18,
+    "typed": 11,
+    "checked": 24,
+    "misfit": 12,
     "failure": 11,
     "saying": 11,
     "saying-before": 15,

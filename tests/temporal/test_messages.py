@@ -46,6 +46,7 @@ RICH = Task(
     said=4,
     tracing=Tracing(trace_id="0" * 31 + "1"),
     execution=5,
+    is_last=True,
 )
 
 
@@ -95,5 +96,11 @@ def test_what_became_of_a_call_is_read_as_it_was_written(
     outcome: Outcome | Verdict, restarts: int, crashes: int
 ) -> None:
     reply = Reply(5, outcome, restarts, crashes)
+
+    assert Reply.from_bytes(reply.to_bytes()) == reply
+
+
+def test_that_a_value_fits_is_read_as_it_was_written() -> None:
+    reply = Reply(5, Returned(b"1", ()), fits=True)
 
     assert Reply.from_bytes(reply.to_bytes()) == reply

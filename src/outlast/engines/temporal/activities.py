@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from outlast.core.flow.hook import ON_START_PATH
 from outlast.engines.answers import converter
 from outlast.engines.metrics import STEP_DURATION, Meter, without_positions
-from outlast.engines.perform import Call, Outcome, Raised, check_value, is_done, perform_async, perform_sync
+from outlast.engines.perform import Call, Outcome, Raised, Returned, check_value, is_done, perform_async, perform_sync
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.attempt import Attempt
 from outlast.engines.temporal.carrying import Carrier
@@ -114,7 +114,8 @@ class Activities:
         else:
             call = self._call_of(task, function, attempt, is_recovered=past.restarts > 0)
         begun = perf_counter()
-        reply = await self._attend(attempt, call, past, crashes_left=task.crashes_left)
+        fits = partial(self._fits, task) if task.is_last else None
+        reply = await self._attend(attempt, call, past, crashes_left=task.crashes_left, fits=fits)
         if self._meter is not None and attempt.how is not None and task.path != ON_START_PATH:
             labels = (task.workflow, without_positions(task.path), attempt.how)
             self._meter.record(STEP_DURATION, perf_counter() - begun, *labels)
@@ -179,8 +180,16 @@ class Activities:
         except StoreError as error:
             return describe_exception(error, is_retryable=False)
 
-    async def _attend(self, attempt: Attempt, call: Call, past: Past, *, crashes_left: int) -> RawValue:
-        """Call a function, be there while it runs, and return what became of it."""
+    async def _attend(
+        self,
+        attempt: Attempt,
+        call: Call,
+        past: Past,
+        *,
+        crashes_left: int,
+        fits: Callable[[Outcome | None], bool] | None = None,
+    ) -> RawValue:
+        """Call a function, be there while it runs, and return what became of it; `fits` looks at it before."""
         if past.crashes > crashes_left:
             return await self._carrier.insist(self._reply("poison", past))
         self._in_flight += 1
@@ -193,7 +202,9 @@ class Activities:
                 uttered = () if attempt.speaker is None else await attempt.speaker.finish()
             except StreamWriteError as error:  # nothing that was said is lost silently
                 outcome = Raised(describe_exception(error, is_retryable=False))
-            return await self._carrier.insist(self._reply("canceled" if outcome is None else outcome, past, uttered))
+            is_fitting = fits is not None and fits(outcome)
+            message = self._reply("canceled" if outcome is None else outcome, past, uttered, fits=is_fitting)
+            return await self._carrier.insist(message)
         finally:
             if attempt.speaker is not None:
                 attempt.speaker.leave()
@@ -223,14 +234,26 @@ class Activities:
         info = activity.info()
         return Speaker(self._mouths, task, past, (info.workflow_id or "", info.workflow_run_id or ""))
 
-    def _reply(self, outcome: Outcome | Verdict, past: Past, uttered: Sequence[Uttered] = ()) -> bytes:
-        reply = Reply(self._now_ms(), outcome, past.restarts, past.crashes, uttered)
+    def _fits(self, task: Task, outcome: Outcome | None) -> bool:
+        """Say whether what a last step returned fits the type that its workflow declares.
+
+        Why something does not fit, the run asks when it ends.
+        """
+        if not isinstance(outcome, Returned):
+            return False
+        decode = self._types(task.workflow, task.scope).output.decode
+        return check_value(outcome.payload, task.path, decode, self._sealers.get(task.workflow)) is None
+
+    def _reply(
+        self, outcome: Outcome | Verdict, past: Past, uttered: Sequence[Uttered] = (), *, fits: bool = False
+    ) -> bytes:
+        reply = Reply(self._now_ms(), outcome, past.restarts, past.crashes, uttered, fits)
         message = reply.to_bytes()
         largest = self._carrier.largest
         if len(message) > largest:
             error = PayloadTooLargeError("what became of a step", len(message), largest)
             refused = Raised(describe_exception(error, is_retryable=False))
-            message = replace(reply, outcome=refused).to_bytes()
+            message = replace(reply, outcome=refused, fits=False).to_bytes()
         return message
 
     def _is_sampled(self, source: Task | Asks) -> bool:

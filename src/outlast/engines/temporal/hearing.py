@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from outlast.core.commands import Evaluate, RunHook, RunStep
+from outlast.core.commands import CloseBlock, Evaluate, FinishRun, OpenBlock, RunHook, RunStep
 from outlast.core.events import Fact, RunCrashed, StepStarted
+from outlast.core.frames import ScopeFrame
+from outlast.core.ref import Recorded, Ref
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Raised
 from outlast.engines.temporal.said import Said, Uttered
@@ -33,6 +35,7 @@ class Hearing:
         """How many events the bodies of the run have said."""
         self._numbers: dict[str, int] = {}
         self._begun: dict[str, tuple[int, int]] = {}
+        self._fitting: tuple[str, Ref] | None = None
 
     def begin(self, path: str) -> None:
         """Forget the earlier calls of a body: it is called anew."""
@@ -51,6 +54,14 @@ class Hearing:
             return False
         restarts, _ = self._begun.get(command.path, (0, 0))
         return uttered.restarts >= restarts
+
+    def note_fit(self, scope: ScopeFrame, seq: int) -> None:
+        """Note that a last step found the output of its workflow, the payload of this event, to fit its type."""
+        self._fitting = (scope.path, Recorded(seq))
+
+    def is_fitting(self, command: OpenBlock | CloseBlock | FinishRun) -> bool:
+        """Say whether it is known that a value fits the type that a workflow declares, and nobody need be asked."""
+        return not isinstance(command, OpenBlock) and (command.path, command.output) == self._fitting
 
     def begun_again(
         self, command: Calling, restarts: int, crashes: int, at_ms: int, *, is_poison: bool = False

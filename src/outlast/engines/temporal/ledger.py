@@ -361,7 +361,7 @@ class Ledger:
             self.asked.append(Question(command))
 
     def _take_block(self, command: OpenBlock | CloseBlock | FinishRun, facts: deque[Fact]) -> None:
-        if declares(self.state, command):
+        if declares(self.state, command) and not self.hearing.is_fitting(command):
             self.asked.append(Question(command))
         else:
             self._verdict = None
@@ -419,11 +419,12 @@ class Ledger:
         if command is None:
             return []
         at = max(reply.at_ms, self.state.last_at_ms)
-        is_poison = reply.outcome == "poison"
-        facts = self.hearing.begun_again(command, reply.restarts, reply.crashes, at, is_poison=is_poison)
-        self._advance(deque(facts))
+        lost = self.hearing.begun_again(command, reply.restarts, reply.crashes, at, is_poison=reply.outcome == "poison")
+        self._advance(deque(lost))
         for uttered in reply.uttered:
             self._note(uttered.record)
+        if reply.fits:
+            self.hearing.note_fit(self.state.scope_of(path), self.head + 1)
         return self._outcome(command, reply, at)
 
     def _hear(self, said: Said) -> None:
@@ -481,8 +482,7 @@ class Ledger:
         fact = fact_asked_for(self.state, request.kind, request.body, self._now_ms)
         if fact is None:
             return []
-        event = fact[0]
-        if isinstance(event, StepResumed):
+        if isinstance(event := fact[0], StepResumed):
             self.request_context = with_entries(self.request_context, event.request_context)
         return [fact]
 

@@ -185,6 +185,8 @@ class Task:
     """What the caller of the run asked of its trace."""
     execution: int = 0
     """Which execution of the run it belongs to."""
+    is_last: bool = False
+    """Whether what it returns is the output of the workflow in which it stands, for which that declares a type."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -208,6 +210,7 @@ class Task:
             "execution": self.execution or None,
             "has_suspended": True if self.suspend_data is not None else None,
             "is_resumed": True if self.resume_data is not None else None,
+            "is_last": True if self.is_last else None,
         }
         header |= {key: value for key, value in rare.items() if value is not None}
         told = () if self.suspend_data is None else (self.suspend_data, self.resume_data)
@@ -241,6 +244,7 @@ class Task:
             said=cast("int", header.get("said", 0)),
             tracing=tracing_from_json(header.get("tracing")),
             execution=cast("int", header.get("execution", 0)),
+            is_last=bool(header.get("is_last")),
         )
 
 
@@ -265,12 +269,16 @@ class Reply:
     """How many of these calls ended because a process ended by itself."""
     uttered: Sequence[Uttered] = ()
     """What the body said and did not send before."""
+    fits: bool = False
+    """Whether what a last step returned was found to fit the type that its workflow declares."""
 
     def to_bytes(self) -> bytes:
         """Return the message."""
         header: dict[str, JsonValue] = {"at_ms": self.at_ms}
         if self.restarts:  # else there were no crashes
             header |= {"restarts": self.restarts, "crashes": self.crashes}
+        if self.fits:
+            header["fits"] = True
         if self.uttered:
             header["said"] = [each.to_json() for each in self.uttered]
         raw: bytes | None = None
@@ -304,7 +312,8 @@ class Reply:
         header, raws = unpack(message)
         restarts, crashes = cast("int", header.get("restarts", 0)), cast("int", header.get("crashes", 0))
         uttered = said_in(header, raws[1:]) if "said" in header else ()
-        return cls(cast("int", header["at_ms"]), _outcome(header, raws[0]), restarts, crashes, uttered)
+        fits = bool(header.get("fits"))
+        return cls(cast("int", header["at_ms"]), _outcome(header, raws[0]), restarts, crashes, uttered, fits)
 
 
 def _outcome(header: dict[str, JsonValue], raw: bytes) -> Outcome | Verdict:

@@ -69,10 +69,12 @@ def make_task(run: Source, command: RunStep) -> bytes:
     node = frame.node if isinstance(frame, LeafFrame) else None
     resumption = command.resumption
     resume_data = None if resumption is None else resumption.resume_data
+    scope = run.state.scope_of(command.path)
+    is_last = frame.parent is scope and frame.slot == len(scope.node.nodes) - 1
     return Task(
         run_id=run.start.run_id,
         workflow=run.state.graph.workflow_id,
-        scope=run.state.scope_of(command.path).node.workflow,
+        scope=scope.node.workflow,
         resource_id=run.start.resource_id,
         path=command.path,
         function=command.function,
@@ -89,6 +91,7 @@ def make_task(run: Source, command: RunStep) -> bytes:
         said=run.hearing.said,
         tracing=run.start.tracing,
         execution=run.state.execution,
+        is_last=is_last and scope.node.info.output is not None,
     ).to_bytes()
 
 
