@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from outlast.errors import NonRetryableError, OutlastError
 from outlast.immutable import frozen
 from outlast.sealing import hidden
-from outlast.values import InvalidValueError, JsonValue, decode, encode
+from outlast.values import JsonValue, decode, encode
 
 __all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to_json", "type_name"]
 
@@ -128,7 +128,9 @@ def _is_ours(frame: TracebackType) -> bool:
 def _text_of(error: BaseException, hide: Callable[[str], str] | None) -> str:
     try:
         text = str(error) if hide is None else hide(_without_inputs(error))
-    except Exception as broken:  # noqa: BLE001 - the author's __str__ is user code; its failure must not hide the error
+    except KeyboardInterrupt:  # of the interpreter, not of the author
+        raise
+    except BaseException as broken:  # noqa: BLE001 - the author's __str__ is user code; its failure must not hide the error
         text = f"<{type(error).__name__} whose __str__ raised {type(broken).__name__}>"
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -155,7 +157,7 @@ def _attributes(error: BaseException, hide: Callable[[str], str] | None) -> dict
             continue
         try:
             raw = encode(value)
-        except InvalidValueError:
+        except Exception:  # noqa: BLE001, S112 - the author's value may bring code of its own, as an `__eq__`
             continue  # an attribute that JSON cannot hold stays visible in the traceback's text, or not at all
         if len(raw) <= _MAX_TEXT:
             kept[name] = cast("JsonValue", value) if hide is None else hidden(decode(raw), hide)

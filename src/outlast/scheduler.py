@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from outlast.declaring import ScheduleDeclarer
+from outlast.engines.background import Background
 from outlast.engines.scheduling import PolledDesk
 from outlast.errors import StoreError
 from outlast.firing import fire, put_off
@@ -38,7 +39,7 @@ class Scheduler:
         self._desk = desk
         self._workflows = workflows
         self._ids = tuple(workflows)
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def open(self) -> None:
         """Bring the declared schedules into the store, and begin to work.
@@ -47,13 +48,11 @@ class Scheduler:
             StoreUnavailableError: The store did not answer; try again.
         """
         await ScheduleDeclarer(self._desk, self._workflows).declare()
-        self._task = asyncio.get_running_loop().create_task(self._work_for_ever(), name="outlast-scheduler")
+        self._background.begin(self._work_for_ever, name="outlast-scheduler")
 
     async def close(self) -> None:
         """Stop. What is not recorded by then, another scheduler fires."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._background.stop()
 
     async def _work_for_ever(self) -> None:
         while True:

@@ -26,15 +26,26 @@ class BodyThreads:
         self._waiting = 0
 
     def submit(self, call: Callable[[], None], context: contextvars.Context) -> None:
-        """Run a call, which handles its own errors, in a thread under the given context."""
+        """Run a call, which handles its own errors, in a thread under the given context.
+
+        Raises:
+            RuntimeError: There is no thread, and the system gives none just now.
+        """
         with self._lock:
+            if self._waiting <= 0 and len(self._threads) < self._limit:
+                self._add_thread()
             self._waiting -= 1
-            if self._waiting < 0 and len(self._threads) < self._limit:
-                name = f"outlast-body-{len(self._threads)}"
-                thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
         self._jobs.put((context, call))
+
+    def _add_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"outlast-body-{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:  # else the call waits for one of those that are there
+                raise
+        else:
+            self._threads.append(thread)
 
     def replace_one(self) -> None:
         """Allow one thread more, because a body that nobody waits for any more keeps one; at most twice the limit."""

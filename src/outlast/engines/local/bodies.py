@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,9 @@ from outlast.graph.saying import Saying
 
 __all__ = ["Bodies"]
 
+_log = logging.getLogger("outlast.worker")
+
+_THREAD_PAUSE_S: Final = 0.1
 _FLUSH_AFTER: Final = 0.02
 """Seconds until what bodies say is handed to the writer."""
 
@@ -52,8 +56,10 @@ class Bodies:
         self._now_ms = options.now_ms
         self._most_said = options.max_stream_events
         self._voices = threading.Lock()
+        self._beginnings = threading.Lock()
+        self._is_short_of_threads = False
         self._tasks: set[Body] = set()
-        """Those whose task has not ended, also if nobody waits for their outcome any more."""
+        """Those whose task has not ended, also if nobody waits for their outcome any more; and those that are lost."""
 
     @property
     def running(self) -> int:
@@ -99,10 +105,28 @@ class Bodies:
             name = f"outlast {run.run_id} {command.path}"
             body.task = self._loop.create_task(self._perform(body, call), name=name, context=context)
             self._tasks.add(body)
+            body.has_begun = True
+            self._limit_time(body)
         else:
-            self._threads.submit(partial(self._perform_in_thread, body, call), context)
-        if timeout_ms is not None:
-            body.timer = self._clock.call_later(timeout_ms / 1000, self._took_too_long, body)
+            self._submit(body, partial(self._perform_in_thread, body, call), context)
+
+    def _submit(self, body: Body, work: Callable[[], None], context: contextvars.Context) -> None:
+        """Let a body wait for a thread, also while the system gives none at all."""
+        if body.is_over:
+            return
+        try:
+            self._threads.submit(work, context)
+        except RuntimeError as error:
+            if not self._is_short_of_threads:
+                _log.warning("sync bodies wait until the system gives a thread: %s", error)
+            self._is_short_of_threads = True
+            self._loop.call_later(_THREAD_PAUSE_S, self._submit, body, work, context)
+        else:
+            self._is_short_of_threads = False
+
+    def _limit_time(self, body: Body) -> None:
+        if body.timeout_ms is not None and not body.is_over:
+            body.timer = self._clock.call_later(body.timeout_ms / 1000, self._took_too_long, body)
 
     def evaluate(self, call: Call) -> Outcome:
         """Call a sync function on the loop, at once."""
@@ -110,12 +134,24 @@ class Bodies:
 
     def abandon(self, body: Body) -> None:
         """Stop waiting for a body: its task is canceled, its thread left to itself and replaced."""
-        self._end(body)
+        with self._beginnings:
+            self._end(body)
         if body.task is not None:
             body.task.cancel()
             body.task.add_done_callback(lambda _: self._tasks.discard(body))  # it may end before it began
-        else:
+        elif body.has_begun:
             self._threads.replace_one()
+
+    def withdraw(self, body: Body) -> bool:
+        """Take a body back that waits for a thread; False if it is called by now."""
+        with self._beginnings:
+            if not body.has_begun:
+                self._end(body)
+        return not body.has_begun
+
+    def lost(self) -> list[Body]:
+        """Return those that never report an outcome, because other code than the engine's ended their tasks."""
+        return [body for body in self._tasks if body.task is not None and body.task.done() and not body.is_over]
 
     def discard(self, run: LiveRun) -> None:
         """Abandon the bodies of a run that is gone."""
@@ -134,10 +170,8 @@ class Bodies:
             self._threads.close(timeout=0.2)
 
     async def _perform(self, body: Body, call: Call) -> None:
-        try:
-            outcome = await perform_async(call, partial(self._watch, body))
-        finally:
-            self._tasks.discard(body)  # not a callback of the task: that costs a turn of the loop
+        outcome = await perform_async(call, partial(self._watch, body))
+        self._tasks.discard(body)  # not a callback of the task: that costs a turn of the loop
         self._ended(body, outcome)
 
     def _watch(self, body: Body, context: StepContext) -> None:
@@ -167,6 +201,12 @@ class Bodies:
         self._report(body, Raised(failure))
 
     def _perform_in_thread(self, body: Body, call: Call) -> None:
+        with self._beginnings:
+            if body.is_over:  # while it waited for a thread
+                return
+            body.has_begun = True
+        if body.timeout_ms is not None:
+            self._tell_loop(self._limit_time, body)
         try:
             outcome = perform_sync(call, partial(self._watch_in_thread, body))
         except KeyboardInterrupt as error:  # never of the interpreter here: that interrupts the main thread only

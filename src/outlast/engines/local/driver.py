@@ -451,7 +451,9 @@ class Driver:
             return None, False
         due = run.state.next_due()
         if status in _IDLE:
-            is_long = due is None or due - self._now_ms() > _RESIDENT_WAIT_MS
+            # Who waits for a rest is told when the run is given up, so a rest is no reason to keep it.
+            least_ms = 0 if status.is_rest else _RESIDENT_WAIT_MS
+            is_long = due is None or due - self._now_ms() > least_ms
             return due, is_long or self.is_draining
         return (self._now_ms(), True) if self.is_draining else (None, False)
 

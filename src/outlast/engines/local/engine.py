@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 from outlast.core.events import Fact
+from outlast.engines.background import Background
 from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
-from outlast.engines.local.background import Background
 from outlast.engines.local.bystander import Bystander
 from outlast.engines.local.complaint import Complaint
 from outlast.engines.local.deliveries import Deliveries
@@ -148,11 +148,11 @@ class LocalEngine:
             self._timing.worker, self._timing.deliveries = self._worker, self._deliveries
             self._desk.worker = self._worker
             await self._worker.begin_life(ids)
-            self._background.begin(self._housekeeper.work_for_ever(), name="outlast-housekeeper")
-        self._background.begin(self._look_for_ever(), name="outlast-look")
+            self._background.begin(self._housekeeper.work_for_ever, name="outlast-housekeeper")
+        self._background.begin(self._look_for_ever, name="outlast-look")
         if self._meter is not None:
             measuring = Measuring(self._store, self._meter, worker=self._worker, of=ids, now_ms=self._now_ms)
-            self._background.begin(measuring.work_for_ever(), name="outlast-measuring")
+            self._background.begin(measuring.work_for_ever, name="outlast-measuring")
         self._options.clock.attach(self._timing)
 
     async def close(self) -> int:
@@ -460,11 +460,8 @@ class LocalEngine:
                 self._is_stale = True
                 await asyncio.sleep(_IDLE_LOOK)
             self._is_looking = False
-            is_busy = (
-                self._rests.is_watching
-                or self._watch.is_watching
-                or (self._worker is not None and self._worker.is_busy)
-            )
+            is_watched = self._rests.is_watching or self._watch.is_watching
+            is_busy = is_watched or (self._worker is not None and self._worker.is_busy)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BUSY_LOOK if is_busy else _IDLE_LOOK):
                     await self._woken.wait()
@@ -488,8 +485,10 @@ class LocalEngine:
                 self._wake()
         if self._worker is None:
             return
-        if is_round_due and await self._store.bury_dead_workers(now_ms=self._now_ms()):
-            self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
+        if is_round_due:
+            self._worker.look_for_lost_bodies()
+            if await self._store.bury_dead_workers(now_ms=self._now_ms()):
+                self._next_ready_at = await self._store.next_ready_at(self._shelf.keys)
         if has_changed:
             await self._worker.look_into_inbox()
         is_due = self._next_ready_at is not None and self._next_ready_at <= self._now_ms()

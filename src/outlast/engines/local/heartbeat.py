@@ -63,6 +63,9 @@ class Heartbeat:
         except StoreError as error:
             _log.warning("could not renew the lease of this worker, trying again: %s", error)
             return True
+        except Exception:  # noqa: BLE001 - the outer loop of a thread: without it nobody renews, and nobody notices
+            _log.exception("a fault while the lease of this worker was renewed, trying again")
+            return True
         if not is_alive and not self._is_stopped:
             self._on_lost()
         return is_alive

@@ -58,6 +58,8 @@ class Body:
     """Ends it when it takes too long."""
     insistence: Timer | None = None
     """Ends it when it asked to leave and goes on."""
+    has_begun: bool = False
+    """Whether it waits for no thread, or has got one."""
     is_over: bool = False
     """Whether its outcome is known, or nobody waits for it any more: what it still does is ignored."""
 

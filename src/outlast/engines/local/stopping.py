@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 
 from outlast.core.commands import Evaluate, RunHook, RunStep
 from outlast.core.events import CancelRequested, Fact, StepCanceled
 from outlast.engines.local.bodies import Bodies
-from outlast.engines.local.live import LiveRun
+from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.timers import Timers
 from outlast.engines.options import DriveOptions
 
@@ -48,14 +49,25 @@ class Stopping:
         self._timers.cancel_all(run)
         run.canceled.set()
         run.timers[""] = self._clock.call_later(self._grace, self._end, run)
+        if not all(body.has_begun for body in run.bodies.values()):
+            asyncio.get_running_loop().call_soon(self._withdraw, run)  # once it is recorded why
+
+    def _withdraw(self, run: LiveRun) -> None:
+        """Those that wait for a thread need no grace period: they are not called any more."""
+        self._note_canceled(run, [body for body in list(run.bodies.values()) if self._bodies.withdraw(body)])
 
     def _end(self, run: LiveRun) -> None:
         """The grace period is over."""
+        bodies = list(run.bodies.values())
+        for body in bodies:
+            self._bodies.abandon(body)
+        self._note_canceled(run, bodies)
+
+    def _note_canceled(self, run: LiveRun, bodies: Sequence[Body]) -> None:
         facts: list[Fact] = []
-        for body in list(run.bodies.values()):
+        for body in bodies:
             attempt = body.command.attempt if isinstance(body.command, RunStep) else 0
             facts.append((StepCanceled(self._now_ms(), body.command.path, attempt), None))
-            self._bodies.abandon(body)
             if isinstance(body.command, RunStep):
                 self._slot_came_free()
         if facts:

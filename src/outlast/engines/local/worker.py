@@ -18,14 +18,14 @@ from outlast.core.status import RunStatus
 from outlast.engines.base import StartRequest
 from outlast.engines.local.driver import Driver
 from outlast.engines.local.heartbeat import Heartbeat
-from outlast.engines.local.live import LiveRun
+from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.local.lost import LostRuns
 from outlast.engines.local.memory import collector_paused
 from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
 from outlast.engines.local.trail import MakeTrail
 from outlast.engines.options import DriveOptions
-from outlast.errors import OutlastError, StaleRunError, StoreError
+from outlast.errors import OutlastError, StaleRunError, StoreError, StoreUnavailableError
 from outlast.storage.base import Append, ClaimedRun, InboxKey, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
 __all__ = ["Worker"]
@@ -36,6 +36,7 @@ _CLAIM_AT_ONCE = 500
 _PARKED_FOR_MS = 10_000
 _PUT_OFF_FOR_MS = 500
 _SUSPECT_FROM = 2
+_LOOK_FOR_LOST_S = 0.25
 _MOST_TOLD = 300
 _CALLED_OR_CRASHED = ("step-started", "hook-started", "run-crashed")
 
@@ -235,7 +236,10 @@ class Worker:
             async with asyncio.timeout(self._options.drain.total_seconds()):
                 while self.live:
                     self._let_go.clear()
-                    await self._let_go.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_FOR_LOST_S):
+                            await self._let_go.wait()
+                    self.look_for_lost_bodies()
         return len(left - self._rested_while_draining)
 
     async def abandon_runs(self) -> None:
@@ -266,6 +270,9 @@ class Worker:
         try:
             journals = await self._store.load_journals([each.key for each in claimed])
             requests = await self._list_requests()
+        except asyncio.CancelledError:
+            self._claimed_in_vain(claimed, StoreUnavailableError("reading it was canceled"))
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is: they are this worker's, and nobody else takes them
             self._claimed_in_vain(claimed, error)
             return
@@ -364,12 +371,20 @@ class Worker:
         if isinstance(error, StaleRunError):
             _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
         else:
-            self._read_again(run, error)
+            self._read_again(run, str(error))
 
-    def _read_again(self, run: LiveRun, error: OutlastError) -> None:
-        is_uncounted = run.crash_seq > run.durable_seq
-        if self._lost_runs.add(run.run_id, has_crashed=is_uncounted, reason=str(error)):
-            _log.warning("run %s is read again from the journal: %s", run.run_id, error)
+    def look_for_lost_bodies(self) -> None:
+        """Drive runs anew of which other code ended the task of a body. It counts like a crash, so not for ever."""
+        for body in self.driver.bodies.lost():
+            if not body.run.is_gone:
+                self.driver.discard(body.run)
+                self._forget(body.run)
+                self._read_again(body.run, f"'{body.command.path}' ended by {_end_of(body)}", has_crashed=True)
+
+    def _read_again(self, run: LiveRun, reason: str, *, has_crashed: bool = False) -> None:
+        is_uncounted = has_crashed or run.crash_seq > run.durable_seq
+        if self._lost_runs.add(run.run_id, has_crashed=is_uncounted, reason=reason):
+            _log.warning("run %s is read again from the journal: %s", run.run_id, reason)
         self._wake()
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
@@ -402,12 +417,13 @@ class Worker:
     def _parked(self, run: LiveRun, result: Receipt | OutlastError) -> None:
         """A run was given back, was not ours any more, or is still ours: then nobody else can take it."""
         if isinstance(result, OutlastError) and not isinstance(result, StaleRunError):
-            self._read_again(run, result)
+            self._read_again(run, str(result))
         else:
             self._wake()
 
     def _forget(self, run: LiveRun) -> None:
-        self.live.pop(run.run_id, None)
+        if self.live.get(run.run_id) is run:
+            del self.live[run.run_id]
         self._suspects.ended(run)
         self._let_go.set()
 
@@ -450,6 +466,13 @@ class Worker:
             self._heartbeat.stop()
         await self.begin_life(self._workflows)
         self._has_lost_lease = False  # only now: if the store did not answer, the next look tries again
+
+
+def _end_of(body: Body) -> str:
+    """Say how the task of a body ended that has no outcome."""
+    if body.task is None or body.task.cancelled():
+        return "a cancellation that is not Outlast's"
+    return type(body.task.exception()).__name__
 
 
 def _brief(error: Exception) -> str:
