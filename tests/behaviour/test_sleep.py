@@ -223,6 +223,17 @@ async def _has_slept(handle: Any, count: int) -> bool:
     return sum(path.endswith(".sleep") and each.status == "success" for path, each in result.steps.items()) == count
 
 
+async def test_sleep_until_the_end_of_time_can_be_told(bench: Bench) -> None:
+    """11: any length: up to the last instant that there is."""
+    workflow = Workflow("w").sleep_until(datetime.max.replace(tzinfo=UTC), id="nap").commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        await eventually(lambda: _waits(started))
+
+        assert "'nap' sleeps until 9999-12-31T23:59:59.999+00:00" in await started.why()
+        assert await started.cancel() == "requested"
+
+
 async def test_why_says_until_when_a_run_sleeps(bench: Bench) -> None:
     """3.1, 4: `why` says what it waits for."""
     workflow = Workflow("w").sleep_until(datetime(2999, 1, 1, tzinfo=UTC), id="nap").commit()
