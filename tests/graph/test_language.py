@@ -252,6 +252,20 @@ def test_source_of_an_unknown_step_is_refused():
     assert "nowhere" in problem(start().then(halve).map({"x": from_step("nowhere")}))
 
 
+@pytest.mark.parametrize("id", ["start", "finish", "end", "subgraph", "default-one", "end-of-day", "both__double"])
+def test_mermaid_draws_each_node_under_a_name_of_its_own(id: str):
+    """1.5: no id is taken for a word of Mermaid's, for the circles at both ends, or for a node of a block."""
+    workflow = Workflow("w").then(ring).then(halve.clone(id=id)).parallel([double, halve], id="both").commit()
+
+    drawn = workflow.to_mermaid().splitlines()
+    labels = [line.strip() for line in drawn if line.endswith('"]') and not line.strip().startswith("subgraph ")]
+    names = [label.partition("[")[0] for label in labels]
+    assert [label.partition("[")[2] for label in labels] == ['"ring"]', f'"{id}"]', '"double"]', '"halve"]']
+    assert len({*names, "start", "finish", "both"}) == len(names) + 3
+    assert not [name for name in names if name in ("end", "subgraph") or "-" in name]
+    assert f"  ring --> {names[1]}" in drawn
+
+
 def test_mermaid_shows_every_kind_of_node():
     """1.5."""
     workflow = (

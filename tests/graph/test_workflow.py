@@ -275,12 +275,12 @@ flowchart TD
   finish((end))
   fetch["fetch"]
   start --> fetch
-  subgraph resize-image["resize-image: each item, 4 at a time"]
-    resize-image__item["resize-image"]
+  subgraph resize_image["resize-image: each item, 4 at a time"]
+    resize_image__item["resize-image"]
   end
-  fetch --> resize-image
+  fetch --> resize_image
   map[/"map"/]
-  resize-image --> map
+  resize_image --> map
   subgraph child["child"]
     child__shout["shout"]
     child__map[/"map"/]
