@@ -197,6 +197,16 @@ async def test_hidden_values_are_on_no_span(bench: Bench):
     assert not any({"outlast.input", "outlast.output"} & set(attributes(each)) for each in traces.spans)
 
 
+async def test_numbers_that_attributes_cannot_hold_are_texts(bench: Bench):
+    """15.2: whole numbers beyond 64 bits are JSON, and exporters drop what does not fit."""
+    given: dict[str, Any] = {"most": 2**63 - 1, "more": 2**63, "list": [1, -(2**70)], "small": [1, 2]}
+    traces, result = await run(bench, PAIR, tracing_options=TracingOptions(metadata=given))
+
+    shown = attributes(next(each for each in traces.spans if id_of(each) == result.span_id))
+    wanted = {"most": 2**63 - 1, "more": str(2**63), "list": f"[1,{-(2**70)}]", "small": (1, 2)}
+    assert {name: shown[name] for name in wanted} == wanted
+
+
 @pytest.mark.parametrize(
     ("options", "place"),
     [

@@ -35,6 +35,8 @@ __all__ = ["OpenTelemetryTracer"]
 _log = logging.getLogger("outlast.tracing")
 
 _NS_PER_MS: Final = 1_000_000
+_LARGEST: Final = 2**63 - 1
+"""The largest whole number that an attribute can hold."""
 
 
 class _GivenIds(IdGenerator):
@@ -131,12 +133,12 @@ def _attributes(span: Span) -> dict[str, AttributeValue]:
 
 
 def _attribute(value: JsonValue) -> AttributeValue:
-    """Return a value as attributes can hold it: objects, mixed lists and null as JSON."""
-    if isinstance(value, str | bool | int | float):
+    """Return a value as attributes can hold it: objects, mixed lists, null and very large numbers as JSON."""
+    if isinstance(value, str | bool | float) or (isinstance(value, int) and abs(value) <= _LARGEST):
         return value
     if isinstance(value, list):
         texts = [each for each in value if isinstance(each, str)]
-        numbers = [each for each in value if isinstance(each, int) and not isinstance(each, bool)]
+        numbers = [each for each in value if type(each) is int and abs(each) <= _LARGEST]
         if len(texts) == len(value):
             return texts
         if len(numbers) == len(value):
