@@ -8,25 +8,18 @@ from dataclasses import replace
 from typing import Any, Final
 
 from outlast.engines.scheduling import ScheduleDesk
+from outlast.errors import DefinitionError
 from outlast.firing import Claim, change_of, drop_queue, status_of
 from outlast.graph.committed import CommittedWorkflow
-from outlast.graph.scheduled import declared_plan
+from outlast.graph.scheduled import declared_id, declared_plan
 from outlast.scheduling.plan import Memory, Plan
-from outlast.scheduling.schedule import Schedule
 from outlast.storage.scheduling import NewSchedule, ScheduleChange, ScheduleQuery, ScheduleRow
 
-__all__ = ["DECLARED", "ScheduleDeclarer", "declared_id", "new_schedule"]
+__all__ = ["ScheduleDeclarer", "new_schedule"]
 
 _log = logging.getLogger("outlast.scheduler")
 
-DECLARED: Final = "wf_"
-"""How the ids of schedules begin that stand in code."""
 _PAGE: Final = 1_000
-
-
-def declared_id(workflow_id: str, schedule: Schedule) -> str:
-    """Return the id of a schedule that stands in the code of a workflow."""
-    return f"{DECLARED}{workflow_id}__{schedule.id}" if schedule.id else f"{DECLARED}{workflow_id}"
 
 
 class ScheduleDeclarer:
@@ -46,6 +39,7 @@ class ScheduleDeclarer:
         """Bring the store up to date; it may be done by several processes at once.
 
         Raises:
+            DefinitionError: A schedule of another workflow in the store has the id of one of these.
             StoreUnavailableError: The store did not answer; try again.
         """
         wanted = {
@@ -56,7 +50,7 @@ class ScheduleDeclarer:
         known = {row.id: row for row in await self._load_known()}
         for id, (workflow, plan) in wanted.items():
             row = known.get(id)
-            while row is None or not await self._agree(row, plan):
+            while row is None or not await self._agree(row, workflow.id, plan):
                 if row is None and await self._insert(id, workflow.id, plan):
                     break
                 row = await self._store.find(id)  # somebody was faster
@@ -79,8 +73,13 @@ class ScheduleDeclarer:
         _log.info("schedule '%s' is new", id)
         return await self._store.insert(new_schedule(id, workflow_id, plan, memory, now_ms=now_ms, is_declared=True))
 
-    async def _agree(self, row: ScheduleRow, plan: Plan) -> bool:
+    async def _agree(self, row: ScheduleRow, workflow_id: str, plan: Plan) -> bool:
         """Bring a schedule up to date; False if somebody else changed it meanwhile."""
+        if row.workflow_id != workflow_id:  # `b` of `a`, and the only one of `a__b`
+            raise DefinitionError(
+                f"a schedule of workflow '{workflow_id}' would be called '{row.id}', as one of workflow "
+                f"'{row.workflow_id}' in this store is; give it another id: Schedule(id=...)"
+            )
         claim, now_ms = Claim.of(row), self._desk.now_ms()
         is_back = row.status == "retired"
         if row.plan == plan.to_bytes() and not is_back:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from outlast.errors import DefinitionError, UnattachedWorkflowError
 from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.scheduled import declared_id
 from outlast.graph.workflow import Workflow
 
 __all__ = ["known_workflow", "known_workflows"]
@@ -16,7 +17,7 @@ def known_workflows(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]
     """Return the workflows of an app by their ids.
 
     Raises:
-        DefinitionError: It is not a list of committed workflows, or two have the same id.
+        DefinitionError: It is not a list of committed workflows, or two of them or of their schedules have the same id.
     """
     known: dict[str, CommittedWorkflow[Any, Any]] = {}
     if not isinstance(workflows, Sequence) or isinstance(workflows, str):
@@ -27,6 +28,7 @@ def known_workflows(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]
         if known.setdefault(workflow.id, workflow) is not workflow:
             message = f"two workflows are called '{workflow.id}'; give one another id with .clone(id=...)"
             raise DefinitionError(message)
+    _check_schedule_ids(known)
     return known
 
 
@@ -50,6 +52,20 @@ def known_workflow(
         message = f"workflow '{workflow_id}' is not one of this app's ({names}); {remedy}"
         raise UnattachedWorkflowError(message)
     return found
+
+
+def _check_schedule_ids(known: Mapping[str, CommittedWorkflow[Any, Any]]) -> None:
+    """Refuse schedules of two workflows that would be one: `b` of `a`, and the only one of `a__b`."""
+    owners: dict[str, str] = {}
+    for workflow in known.values():
+        for schedule in workflow.schedules:
+            id = declared_id(workflow.id, schedule)
+            if owners.setdefault(id, workflow.id) != workflow.id:
+                message = (
+                    f"schedules of the workflows '{owners[id]}' and '{workflow.id}' would both be called '{id}'; "
+                    "give one of them another id: Schedule(id=...)"
+                )
+                raise DefinitionError(message)
 
 
 def _check_committed(workflow: object) -> None:

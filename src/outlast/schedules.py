@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal, cast, get_args
 
-from outlast.declaring import DECLARED, new_schedule
+from outlast.declaring import new_schedule
 from outlast.engines.scheduling import ScheduleDesk
 from outlast.errors import (
     InputError,
@@ -21,6 +21,7 @@ from outlast.errors import (
 )
 from outlast.firing import Claim, change_of, open_plan, run_once
 from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.scheduled import DECLARED
 from outlast.ids import run_ids
 from outlast.instant import to_ms
 from outlast.known import known_workflow
@@ -150,7 +151,7 @@ class Schedules:
             _refuse_declared(row, "update")
             claim, now_ms = Claim.of(row), self._desk.now_ms()
             known = disclosed(self._desk.sealers.get(row.workflow_id), partial(open_plan, claim.plan))
-            wanted = change if isinstance(change, Schedule) else change(known.to_schedule())
+            wanted = change(known.to_schedule()) if callable(change) else change
             plan = self._plan(known_workflow(row.workflow_id, self._workflows), wanted)
             if plan.timing != claim.plan.timing:
                 claim.memory = replace(claim.memory, next_ms=_next(plan, now_ms))
@@ -263,6 +264,9 @@ class Schedules:
 
     def _plan(self, workflow: CommittedWorkflow[Any, Any], schedule: Schedule) -> Plan:
         """Return what is kept of a schedule, its values checked as those of every start."""
+        if not isinstance(cast("object", schedule), Schedule):
+            reason = f"a Schedule is needed, as Schedule('0 9 * * *'), not {schedule!r:.60}"
+            raise InputError("schedule", (Problem("", reason),))
         if schedule.id:
             reason = "ids tell the schedules in code apart; give this one as create(..., id=...)"
             raise InputError("schedule", (Problem("id", reason),))

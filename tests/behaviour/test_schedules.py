@@ -13,6 +13,7 @@ from behaviour.bench import Bench, Clock
 from eventually import eventually
 from outlast import (
     CommittedWorkflow,
+    DefinitionError,
     InputError,
     Outlast,
     RunStatus,
@@ -32,6 +33,11 @@ HOUR = timedelta(hours=1)
 @step
 async def shout(name: str) -> str:
     return name.upper()
+
+
+@step
+async def same(number: int) -> int:
+    return number
 
 
 def greet(*schedules: Schedule, **options: Any) -> CommittedWorkflow[str, str]:
@@ -310,6 +316,21 @@ async def test_schedule_gone_from_the_code_is_retired_and_may_come_back(bench: B
         assert known.status == "paused"
 
 
+async def test_schedule_of_another_workflow_is_not_taken_over(bench: Bench) -> None:
+    """16.3: where two would have one id, the worker that comes second is told, and the first one is left as it is."""
+    clock = Hours()
+    first = greet(Schedule("@daily", input_data="ada", id="soon"))
+    second = Workflow("greet__soon", input=int, schedule=Schedule("@hourly", input_data=1)).then(same).commit()
+    async with bench.app(first, schedule_clock=clock) as app:
+        before = await app.schedules.get("wf_greet__soon")
+    for workflows in ((second,), (second, greet())):
+        with pytest.raises(DefinitionError, match=r"as one of workflow 'greet' in this store is; give it another id"):
+            async with bench.app(*workflows, schedule_clock=clock):
+                pass
+    async with bench.app(first, schedule_clock=clock) as app:
+        assert await app.schedules.get("wf_greet__soon") == before
+
+
 async def test_process_that_only_starts_neither_declares_nor_fires(bench: Bench) -> None:
     """16.3: what a tool opens does not redeploy anything."""
     clock = Hours()
@@ -374,12 +395,16 @@ async def test_what_cannot_be_meant_is_refused_before_anything_is_written(bench:
     clock = Hours()
     async with bench.app(greet(Schedule("@daily", input_data="ada")), schedule_clock=clock) as app:
         schedules = app.schedules
+        await schedules.create("greet", Schedule("@daily", input_data="ada"), id="mine")
         for refused in (
             schedules.create("greet", Schedule("@daily", input_data=5), id="a"),
             schedules.create("greet", Schedule("@daily", input_data="ada"), id="a b"),
             schedules.create("greet", Schedule("@daily", input_data="ada"), id="wf_greet"),
             schedules.create("greet", Schedule("@daily", input_data="ada", id="x"), id="a"),
             schedules.create("greet", Schedule(at=datetime(2020, 1, 1, tzinfo=UTC), input_data="ada"), id="a"),
+            schedules.create("greet", "@daily", id="a"),  # type: ignore[arg-type]
+            schedules.update("mine", lambda known: "@hourly"),  # type: ignore[arg-type, return-value]
+            schedules.update("mine", "@hourly"),  # type: ignore[arg-type]
             schedules.list(status="asleep"),  # type: ignore[arg-type]
             schedules.list(per_page=0),
             schedules.triggers("wf_greet", limit=0),
@@ -396,7 +421,7 @@ async def test_what_cannot_be_meant_is_refused_before_anything_is_written(bench:
             await schedules.delete("wf_greet")
         with pytest.raises(ScheduleStateError):
             await schedules.update("wf_greet", Schedule("@hourly", input_data="ada"))
-        assert len((await schedules.list()).schedules) == 1
+        assert [each.schedule.cron for each in (await schedules.list()).schedules] == ["0 0 * * *"] * 2
 
 
 async def test_each_firing_happens_once_with_several_workers(bench: Bench) -> None:

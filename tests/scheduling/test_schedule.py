@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outlast import DefinitionError, Schedule, Workflow, step
+from outlast import DefinitionError, Outlast, Schedule, Workflow, step
 from outlast.scheduling.deciding import Queued
 from outlast.scheduling.plan import Memory, Plan, plan_of
 
@@ -80,6 +80,15 @@ def test_schedule_that_does_not_fit_its_workflow_is_refused(schedule: Any, reaso
         Workflow("greet", input=str, output=str, schedule=schedule).then(shout).commit()
 
     assert reason in str(caught.value)
+
+
+def test_schedules_of_two_workflows_never_have_one_id() -> None:
+    """16.1: both would be `wf_greet__soon`, and one of them would never fire."""
+    one = Workflow("greet", input=str, schedule=Schedule("@daily", input_data="ada", id="soon")).then(shout)
+    other = Workflow("greet__soon", input=str, schedule=Schedule("@hourly", input_data="ada")).then(shout)
+
+    with pytest.raises(DefinitionError, match=r"'greet' and 'greet__soon' would both be called 'wf_greet__soon'"):
+        Outlast([one.commit(), other.commit()], store="memory")
 
 
 def test_clone_keeps_the_schedules() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from outlast.errors import DefinitionError
 from outlast.graph.schema import Schema
@@ -14,7 +14,15 @@ from outlast.values import InvalidValueError, JsonValue, decode
 if TYPE_CHECKING:
     from outlast.graph.committed import CommittedWorkflow
 
-__all__ = ["check_schedules", "declared_plan", "listed_schedules"]
+__all__ = ["DECLARED", "check_schedules", "declared_id", "declared_plan", "listed_schedules"]
+
+DECLARED: Final = "wf_"
+"""How the ids of schedules begin that stand in code."""
+
+
+def declared_id(workflow_id: str, schedule: Schedule) -> str:
+    """Return the id of a schedule that stands in the code of a workflow."""
+    return f"{DECLARED}{workflow_id}__{schedule.id}" if schedule.id else f"{DECLARED}{workflow_id}"
 
 
 def listed_schedules(workflow_id: str, given: object) -> tuple[Schedule, ...]:
