@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -52,3 +54,31 @@ async def test_a_run_that_has_ended_is_awaited_and_read_with_one_request_each(pl
 
     assert result.result == 2
     assert counting.asked == {"wait": 1, "read": 1}
+
+
+async def test_a_busy_run_is_looked_at_less_and_less_often(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = asyncio.Event()
+
+    @step
+    async def hold(x: Any) -> Any:
+        await released.wait()
+        return x
+
+    held = Workflow("held").then(hold).commit()
+    client = await Client.connect(place.server.address)
+    service, loop = client.workflow_service, asyncio.get_running_loop()
+    describe, looks = service.describe_workflow_execution, list[float]()
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        looks.append(loop.time())
+        if len(looks) == 4:
+            released.set()
+        return await describe(*args, **options)
+
+    monkeypatch.setattr(service, "describe_workflow_execution", counted)
+    engine = TemporalEngine(client, task_queue=place.name, prefix=f"{place.name}-")
+    async with Outlast([held], engine=engine) as app:
+        await (await app.create_run(held, run_id="run")).start(input_data=0)
+
+    pauses = [later - earlier for earlier, later in pairwise(looks)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.4, 0.8), strict=False))

@@ -358,7 +358,7 @@ class BoundEngine:
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
         load = partial(self.load_history, run_id)
-        return await wait_for_rest(self._handle(run_id), run_id, load, after=after)
+        return await wait_for_rest(self._connected, self._place.prefix + run_id, run_id, load, after=after)
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
         """Return the calls of a run's hooks that have not succeeded."""

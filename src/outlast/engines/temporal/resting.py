@@ -10,32 +10,41 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle, WorkflowHistoryEventFilterType
 
 from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.engines.temporal.attributes import STATUS
 from outlast.engines.temporal.rpc import RPC_TIMEOUT, translated
 from outlast.errors import RunNotFoundError
+from outlast.values import encode
 
 __all__ = ["until_closed", "wait_for_rest"]
 
-_FIRST_LOOK: Final = 0.05
+_FIRST_LOOK: Final = 0.1
 """Seconds until a waiter looks for the first time."""
+_SLOWER: Final = 2
+"""How much longer each pause is than the one before: a rest is seen before the run has taken twice as long."""
 _LONGEST_LOOK: Final = 2.0
 """Seconds between two looks at most."""
 _SHARE_OF_LOOKING: Final = 10
 """A waiter looks for at most a tenth of the time."""
-_BUSY: Final = frozenset(status.value for status in RunStatus if not status.is_rest)
+_BUSY: Final = frozenset(encode(status.value) for status in RunStatus if not status.is_rest)
+"""What workflows show that are not worth while to be read, as JSON."""
+_OPEN: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 
 
 async def wait_for_rest(
-    handle: WorkflowHandle[Any, Any], run_id: str, load: Callable[[], Awaitable[History | None]], *, after: int
+    client: Client, workflow_id: str, run_id: str, load: Callable[[], Awaitable[History | None]], *, after: int
 ) -> History:
     """Return the history of a run once nothing happens until somebody from outside acts.
 
     Args:
-        handle: Its workflow, whichever is the latest.
+        client: The server.
+        workflow_id: Id of its workflow, of which the latest is meant.
         run_id: Its id.
         load: Reads it.
         after: A rest counts only if the journal has grown beyond this event.
@@ -46,12 +55,13 @@ async def wait_for_rest(
     """
     loop = asyncio.get_running_loop()
     pause = _FIRST_LOOK
+    handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(workflow_id)
     closing = _watch(handle, run_id)
     try:
         while True:
             await asyncio.wait([closing], timeout=pause)
             began = loop.time()
-            if closing.done() or await _may_rest(handle, run_id):
+            if closing.done() or await _may_rest(client, workflow_id, run_id):
                 history = await load()
                 if history is None:
                     raise RunNotFoundError(run_id)
@@ -60,7 +70,7 @@ async def wait_for_rest(
             if closing.done():  # the run went on in another workflow, or will
                 closing.result()
                 closing = _watch(handle, run_id)
-            pause = min(_LONGEST_LOOK, max(1.5 * pause, _SHARE_OF_LOOKING * (loop.time() - began)))
+            pause = min(_LONGEST_LOOK, max(_SLOWER * pause, _SHARE_OF_LOOKING * (loop.time() - began)))
     finally:
         closing.cancel()
         await asyncio.wait([closing])
@@ -84,15 +94,20 @@ async def until_closed(handle: WorkflowHandle[Any, Any]) -> None:
         return
 
 
-async def _may_rest(handle: WorkflowHandle[Any, Any], run_id: str) -> bool:
+async def _may_rest(client: Client, workflow_id: str, run_id: str) -> bool:
     """Ask whether it is worth while to read the run: a workflow shows each rest in the task that comes to it.
 
-    Runs that are not listed show nothing, so they are read.
+    Runs that are not listed show nothing, so they are read. The answer is taken as it comes: what the SDK would make of
+    it takes longer than the request.
     """
+    request = DescribeWorkflowExecutionRequest(
+        namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id)
+    )
     with translated(run_id):
-        described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-    is_open = described.status is WorkflowExecutionStatus.RUNNING
-    return not is_open or described.typed_search_attributes.get(STATUS) not in _BUSY
+        described = await client.workflow_service.describe_workflow_execution(request, retry=True, timeout=RPC_TIMEOUT)
+    info = described.workflow_execution_info
+    shown = info.search_attributes.indexed_fields
+    return info.status != _OPEN or STATUS.name not in shown or shown[STATUS.name].data not in _BUSY
 
 
 def _has_come_to_rest(history: History, after: int) -> bool:
