@@ -55,6 +55,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from outlast.shown import shown
+
 __all__ = [
     "ClientError",
     "ConfigurationError",
@@ -114,7 +116,7 @@ class Problem:
 
     def __str__(self) -> str:
         """Render as `path: reason`, or the bare reason for the value as a whole."""
-        return f"{self.path}: {self.reason}" if self.path else self.reason
+        return f"{shown(self.path)}: {self.reason}" if self.path else self.reason
 
 
 class OutlastError(Exception):
@@ -216,7 +218,7 @@ class RunError(OutlastError):
 
     def __str__(self) -> str:
         """Render with the run id first."""
-        return f"run {self.run_id}: {self.message}"
+        return f"run {shown(self.run_id)}: {self.message}"
 
 
 class RunNotFoundError(RunError):
@@ -352,7 +354,7 @@ class ScheduleError(OutlastError):
 
     def __str__(self) -> str:
         """Render with the id first."""
-        return f"schedule {self.schedule_id}: {self.message}"
+        return f"schedule {shown(self.schedule_id)}: {self.message}"
 
 
 class ScheduleNotFoundError(ScheduleError):

@@ -9,6 +9,7 @@ from outlast.errors import DefinitionError, UnattachedWorkflowError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.scheduled import declared_id
 from outlast.graph.workflow import Workflow
+from outlast.shown import listed, shown
 
 __all__ = ["known_workflow", "known_workflows"]
 
@@ -48,8 +49,8 @@ def known_workflow(
         remedy = f"add it: Outlast([..., {workflow_id}]), and use the committed object itself"
     found = known.get(workflow_id)
     if found is None or not (isinstance(workflow, str) or found is workflow):
-        names = ", ".join(f"'{each}'" for each in known) or "none"
-        message = f"workflow '{workflow_id}' is not one of this app's ({names}); {remedy}"
+        names = listed([f"'{each}'" for each in known]) or "none"
+        message = f"workflow '{shown(workflow_id)}' is not one of this app's ({names}); {remedy}"
         raise UnattachedWorkflowError(message)
     return found
 

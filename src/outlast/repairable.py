@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from outlast.addressing import Target, path_of
+from outlast.advice import does_not_fit
 from outlast.core.commands import AwaitStep
 from outlast.core.flow.scope import PAUSE_PATH
 from outlast.core.status import RunStatus
 from outlast.declared import Declared
 from outlast.engines.base import Engine, History, SeededStart
-from outlast.errors import RunNotFoundError, RunStateError
+from outlast.errors import RunNotFoundError
 from outlast.ids import run_ids
 from outlast.repair import Draft, Wish, make_draft
 from outlast.results import fold_history
@@ -254,7 +255,7 @@ class Repairable(ABC, Generic[Out_co]):
         history = await self._load()
         command = fold_history(history).open.get(PAUSE_PATH)
         if not isinstance(command, AwaitStep):
-            raise RunStateError(self.run_id, "step", history.status.value)
+            raise does_not_fit(self.run_id, "step", history.status)
         fields: dict[str, JsonValue] = {
             "execution": history.execution,
             "number": command.number,
@@ -262,7 +263,7 @@ class Repairable(ABC, Generic[Out_co]):
         }
         topic = f"step:{history.execution}:{command.number}"
         if not await self._engine.post(self.run_id, kind="step", topic=topic, body=encode(fields)):
-            raise RunStateError(self.run_id, "step", (await self._load()).status.value)
+            raise does_not_fit(self.run_id, "step", (await self._load()).status)
         self._await_beyond(history, [(PAUSE_PATH, command.number)])
         return self._handle_on(self.run_id)
 
@@ -295,7 +296,7 @@ class Repairable(ABC, Generic[Out_co]):
                 break
             history = await self._load()
             if history.execution != first.execution or asyncio.get_running_loop().time() > end:
-                raise RunStateError(self.run_id, verb, history.status.value)
+                raise does_not_fit(self.run_id, verb, history.status)
             await asyncio.sleep(_LOOK_AGAIN)
         self._await_beyond(history, [])
         return self._handle_on(self.run_id)
@@ -316,4 +317,4 @@ class Repairable(ABC, Generic[Out_co]):
 def _check_status(history: History, verb: str, *, is_restart: bool) -> None:
     is_fitting = history.status in _ENDED_BADLY if is_restart else history.status.is_rest
     if not is_fitting:
-        raise RunStateError(history.run_id, verb, history.status.value)
+        raise does_not_fit(history.run_id, verb, history.status)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar, cast
 
+from outlast.advice import does_not_fit
 from outlast.core.codec import UnknownEventError, decode_event
 from outlast.core.events import RunFinished, RunStarted
 from outlast.core.history import History
@@ -25,7 +26,6 @@ from outlast.errors import (
     Problem,
     RunCanceledError,
     RunError,
-    RunStateError,
     RunSuspendedError,
     RunTimedOutError,
     StartDeadlineError,
@@ -169,7 +169,7 @@ class RunResult(Generic[Out_co]):
             raise RunCanceledError(self.run_id, self.cancel_reason or "")
         if self.status is RunStatus.SUSPENDED:
             raise RunSuspendedError(self.run_id, ", ".join(self.suspended))
-        raise RunStateError(self.run_id, "unwrap the result", self.status.value)
+        raise does_not_fit(self.run_id, "unwrap the result", self.status)
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the wire form: JSON with camelCase keys. `result` is as it is recorded."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from outlast.addressing import Target, path_of, plain_context
+from outlast.advice import does_not_fit
 from outlast.core.codec import UnknownEventError
 from outlast.core.commands import AwaitResume, AwaitStep
 from outlast.core.public import public_seq
@@ -24,7 +25,6 @@ from outlast.errors import (
     ResumeConflictError,
     ResumeTargetError,
     RunNotFoundError,
-    RunStateError,
     UnreadableRunError,
 )
 from outlast.failures import failure_from_json
@@ -364,7 +364,7 @@ class RunHandle(Repairable[Out_co]):
         history = await self._load()
         state = fold_history(history)
         if not state.suspensions():
-            raise RunStateError(self.run_id, "resume", history.status.value)
+            raise does_not_fit(self.run_id, "resume", history.status)
         try:
             chosen = choose_suspensions(state, path=None if step is None else path_of(step), label=label, index=index)
         except TargetUnclearError as error:
@@ -377,7 +377,7 @@ class RunHandle(Repairable[Out_co]):
         if not any(is_taken):
             now = await self._load()
             if now.execution != history.execution:  # nobody resumed it: somebody let the run go on from elsewhere
-                raise RunStateError(self.run_id, "resume", now.status.value)
+                raise does_not_fit(self.run_id, "resume", now.status)
             raise ResumeConflictError(self.run_id, chosen[0].path)
         self._await_beyond(history, [(each.path, each.number) for each in chosen])
         self._skipped = tuple(each.path for each, is_mine in zip(chosen, is_taken, strict=True) if not is_mine)

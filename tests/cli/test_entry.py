@@ -101,6 +101,21 @@ def test_ctrl_c_while_waiting_leaves_the_run_and_says_so(terminal: Terminal):
     assert terminal.type("run", "show", "o1", "--json", "--store", "shop.db").json["status"] == "pending"
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_working_says_why_it_takes_long_and_ends_at_the_second(terminal: Terminal):
+    words = ("run", "start", "slow", "--id", "s1", "-i", '"s1"', "--work", "-a", "shop")
+    with terminal.spawn(*words) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "started s1\n"
+
+        process.send_signal(signal.SIGINT)
+        assert any("steps that run here may end; Ctrl-C ends them at once" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=50)
+
+    assert process.returncode == Exit.INTERRUPTED
+
+
 def test_terminal_that_cannot_show_a_character_gets_an_escape(terminal: Terminal):
     terminal.type("run", "start", "approval", "--id", "é", "-i", '"ü"', "-a", "shop")
 

@@ -80,7 +80,7 @@ def test_name_that_is_taken_and_a_file_of_something_else_are_refused(terminal: T
     missing = terminal.type("token", "list", "--file", "missing.toml")
     nameless = terminal.type("token", "new", "")
 
-    assert [each.exit for each in (again, foreign, nowhere)] == [Exit.UNAVAILABLE] * 3
+    assert [each.exit for each in (again, foreign, nowhere)] == [Exit.REFUSED, Exit.UNAVAILABLE, Exit.UNAVAILABLE]
     assert missing.exit == Exit.NOT_FOUND
     assert "has a token 'ci' already" in again.err
     assert nameless.exit == Exit.INVALID

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
 from outlast.server import ServerOptions
+from outlast.server.routes import route
 from server.site import APPROVAL, Site, site
 
 JSON = {"content-type": "application/json"}
@@ -37,6 +39,55 @@ async def test_oversized_body_is_refused_while_it_is_read():
 
         assert response.status_code == 413
         await assert_nothing_is_stored(s)
+
+
+async def test_body_that_trickles_in_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    """The request is answered, and its connection closed: nobody would read what comes later."""
+
+    async def parts():
+        yield b'{"inputData":"'
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(route, "BODY_SECONDS", 0.01)
+    async with site() as s:
+        response = await s.client.post(f"/api{START}", content=parts(), headers=JSON)
+
+        assert (response.status_code, response.json()["code"]) == (408, "body-too-slow")
+        assert response.headers["connection"] == "close"
+        await assert_nothing_is_stored(s)
+
+
+async def test_body_that_comes_at_a_fair_pace_has_longer(monkeypatch: pytest.MonkeyPatch):
+    """Each 16 KiB earn a second: after the first piece this one has six, and needs a little."""
+    done = asyncio.Event()
+
+    async def parts():
+        yield b'{"inputData":"' + b"x" * 100_000
+        asyncio.get_running_loop().call_later(0.1, done.set)
+        await done.wait()
+        yield b'"}'
+
+    monkeypatch.setattr(route, "BODY_SECONDS", 0.05)
+    async with site() as s:
+        response = await s.client.post(f"/api{START}", content=parts(), headers=JSON)
+
+        assert response.status_code == 200
+
+
+async def test_long_names_are_not_repeated_whole():
+    """9.7: a megabyte that names nothing is answered with its beginning."""
+    async with site() as s:
+        await s.started(APPROVAL)
+        (run,) = (await s.app.list_runs()).runs
+        long = "x" * 1_000_000
+        answers = [
+            await s.post(f"/runs/{run.run_id}/resume", {"resumeData": True, "step": long}),
+            await s.post(f"/runs/{run.run_id}/resume", {"resumeData": True, "label": long}),
+            await s.post(f"/runs/{run.run_id}/time-travel", {"step": long}),
+        ]
+
+    assert [each.status_code for each in answers] == [409, 409, 400]
+    assert all("x... (1,000,000 characters)" in each.text and len(each.text) < 1000 for each in answers)
 
 
 async def test_value_over_the_limit_of_the_journal_is_refused():

@@ -18,6 +18,7 @@ from outlast import (
     ScheduleNotFoundError,
     ScheduleStateError,
     Workflow,
+    step,
 )
 from outlast.client import Client
 from outlast.scheduling.cron import find_zone
@@ -25,6 +26,14 @@ from outlast.server import Token, create_app
 from server.site import GREET, Site, greet, site
 
 DAILY = {"workflowId": "greet", "cron": "0 9 * * *", "timezone": "Europe/Berlin", "inputData": "ada"}
+
+
+@step
+async def refuse(name: str) -> str:
+    raise ValueError(f"{name} is refused")
+
+
+REFUSE = Workflow("refuse", input=str).then(refuse).commit()
 DECLARED = Workflow("hail", input=str, output=str, schedule=Schedule("@yearly", input_data="ada")).then(greet).commit()
 
 
@@ -123,6 +132,43 @@ async def test_run_now_and_its_history():
         assert trigger["runId"] == claim["claimId"]
         later = {"fromActualFireAt": trigger["actualFireAt"] + 1}
         assert (await s.get("/schedules/mine/triggers", params=later)).json() == {"triggers": []}
+
+
+async def test_history_and_schedule_show_how_runs_stand():
+    """16.1: `run` of a trigger and `lastRun`: times in ms, the end and the reason only where there are any."""
+    async with site(GREET, REFUSE) as s:
+        await made(s, id="mine")
+        claim = (await s.post("/schedules/mine/run")).json()
+        await s.get(f"/runs/{claim['claimId']}/result", params={"wait": 30})
+        await s.post("/schedules", {"id": "bad", "workflowId": "refuse", "everyMs": 1000, "inputData": "ada"})
+
+        async def failed() -> dict[str, Any] | None:
+            found = (await s.get("/schedules/bad")).json().get("lastRun")
+            return found if found is not None and found["status"] == "failed" else None
+
+        last = await eventually(failed)
+        (trigger,) = (await s.get("/schedules/mine/triggers")).json()["triggers"]
+        listed = (await s.get("/schedules")).json()["schedules"]
+
+    assert last["error"] == "ada is refused"
+    assert last["durationMs"] == last["completedAt"] - last["startedAt"] >= 0
+    run = trigger["run"]
+    assert set(run) == {"status", "startedAt", "completedAt", "durationMs"}
+    assert (run["status"], run["durationMs"]) == ("success", run["completedAt"] - run["startedAt"])
+    assert ["lastRun" in each for each in listed] == [True, False]
+
+
+async def test_run_that_is_not_kept_any_more_is_left_out():
+    """16.1, 17: what happened stays known; how the run stood does not."""
+    async with site() as s:
+        await made(s, id="mine")
+        claim = (await s.post("/schedules/mine/run")).json()
+        await s.get(f"/runs/{claim['claimId']}/result", params={"wait": 30})
+        await GREET.delete_workflow_run_by_id(claim["claimId"])
+
+        (trigger,) = (await s.get("/schedules/mine/triggers")).json()["triggers"]
+
+    assert (trigger["runId"], "run" in trigger) == (claim["claimId"], False)
 
 
 async def test_deleted_schedule_is_gone():

@@ -27,6 +27,7 @@ from outlast.graph.nodes import (
     WorkflowNode,
 )
 from outlast.immutable import immutable
+from outlast.shown import listed, shown
 
 __all__ = ["RewindRefusedError", "RewindRequest", "detach", "plan_rewind"]
 
@@ -376,8 +377,9 @@ class _Planner:
         return int(found[0][1]) if found else None
 
     def _unknown_target(self) -> RewindRefusedError:
-        known = ", ".join(f"'{path}'" for path in _shown(self._past.state.graph.root))
-        return RewindRefusedError("step", f"no node of this run has the path '{self._request.to}'; there are {known}")
+        known = listed([f"'{path}'" for path in _nodes_of(self._past.state.graph.root)])
+        reason = f"no node of this run has the path '{shown(self._request.to)}'; there are {known}"
+        return RewindRefusedError("step", reason)
 
 
 def _unknown_input(path: str) -> RewindRefusedError:
@@ -395,7 +397,7 @@ def _children_of(node: ParallelNode | BranchNode, path: str) -> list[tuple[Node,
     return [(child, _under(scope, child.id)) for child in node.children]
 
 
-def _shown(root: WorkflowNode) -> Iterator[str]:
+def _nodes_of(root: WorkflowNode) -> Iterator[str]:
     """Yield the paths of the nodes of the root, for people."""
     for node in root.nodes:
         yield node.id

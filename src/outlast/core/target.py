@@ -7,6 +7,7 @@ from typing import Final
 
 from outlast.core.commands import AwaitResume
 from outlast.core.state import RunState
+from outlast.shown import listed, shown
 
 __all__ = ["TargetUnclearError", "choose_suspensions"]
 
@@ -65,8 +66,8 @@ def _fits(path: str, target: str | None, index: int | None) -> bool:
 def _wanted(path: str | None, label: str | None, index: int | None) -> str:
     """Put into words what was looked for."""
     parts = [
-        "" if path is None else f"the path '{path}'",
-        "" if label is None else f"the label '{label}'",
+        "" if path is None else f"the path '{shown(path)}'",
+        "" if label is None else f"the label '{shown(label)}'",
         "" if index is None else f"the index {index}",
     ]
     return " and ".join(part for part in parts if part) or "any path"
@@ -75,5 +76,5 @@ def _wanted(path: str | None, label: str | None, index: int | None) -> str:
 def _listed(suspended: list[AwaitResume]) -> str:
     if not suspended:
         return "nothing is suspended"
-    names = (f"'{each.path}'" + (f" (label '{each.label}')" if each.label else "") for each in suspended)
-    return "suspended: " + ", ".join(names)
+    names = [f"'{each.path}'" + (f" (label '{each.label}')" if each.label else "") for each in suspended]
+    return "suspended: " + listed(names)

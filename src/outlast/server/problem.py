@@ -27,6 +27,7 @@ from outlast.errors import (
     UnsupportedByEngineError,
     code_of,
 )
+from outlast.shown import shown
 from outlast.values import InvalidValueError, JsonValue, encode
 
 __all__ = ["Refusal", "answer_problem", "issues_of", "problem_of", "render_body"]
@@ -50,8 +51,9 @@ class Refusal(HTTPException):
         hint: str = "",
         issues: Sequence[Problem] = (),
         details: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, text)
+        super().__init__(status, text, headers)
         self.text = text
         """What happened, for people."""
         self.code = code
@@ -109,6 +111,7 @@ def problem_of(error: OutlastError) -> Refusal | None:
 
 def answer_problem(refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer."""
+    headers = refusal.headers if headers is None else headers
     return Response(render_body(refusal), refusal.status_code, headers=headers, media_type="application/json")
 
 
@@ -129,7 +132,7 @@ def render_body(refusal: Refusal) -> bytes:
 
 def issues_of(problems: Sequence[Problem]) -> list[JsonValue]:
     """Return problems as the wire has them."""
-    return [{"field": each.path or "root", "message": each.reason} for each in problems]
+    return [{"field": shown(each.path) or "root", "message": each.reason} for each in problems]
 
 
 def _text_of(error: OutlastError) -> str:
@@ -138,7 +141,7 @@ def _text_of(error: OutlastError) -> str:
     if isinstance(error, ScheduleNotFoundError):
         return "Schedule not found"
     if isinstance(error, InputError) and not isinstance(error, PayloadTooLargeError):
-        lines = (f"- {each.path or 'root'}: {each.reason}" for each in error.problems)
+        lines = (f"- {shown(each.path) or 'root'}: {each.reason}" for each in error.problems)
         return f"Invalid {_SUBJECTS.get(error.subject, error.subject)}: \n" + "\n".join(lines)
     return str(error)
 

@@ -392,9 +392,9 @@ def _id_of_key(workflow_id: str, resource_id: str | None, key: str) -> str:
 
 def _finished(run: RunSummary, verb: str) -> Refusal:
     """Return the refusal of what only a run can do that has not ended."""
-    error = RunStateError(run.run_id, verb, run.status.value)
-    text = f'Workflow run {run.run_id} already finished with status "{run.status}"'
     hint = "read its result, or start another run"
+    error = RunStateError(run.run_id, verb, run.status.value, hint)
+    text = f'Workflow run {run.run_id} already finished with status "{run.status}"'
     return Refusal(409, text, code="run-state", hint=hint, details=list(error.args))
 
 

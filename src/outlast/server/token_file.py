@@ -13,11 +13,14 @@ from outlast.server.auth import Token, load_tokens
 __all__ = ["add_token"]
 
 
-def add_token(path: str | os.PathLike[str], token: Token) -> None:
+def add_token(path: str | os.PathLike[str], token: Token) -> bool:
     """Put a token at the end of a file, which is made, for its owner only, if there is none.
 
+    Returns:
+        Whether it was put there; False if the file has a token of that name, and is left as it is.
+
     Raises:
-        ConfigurationError: The file cannot be read or written, holds something else, or has a token of that name.
+        ConfigurationError: The file cannot be read or written, or holds something else.
     """
     place = Path(path)
     try:
@@ -27,8 +30,7 @@ def add_token(path: str | os.PathLike[str], token: Token) -> None:
         raise ConfigurationError(message) from error
     # Comments alone are no mistake here; anything else that is no token is another file.
     if _has_entries(text) and any(each.name == token.name for each in load_tokens(place)):
-        message = f"{place} has a token '{token.name}' already; choose another name, or take that one out"
-        raise ConfigurationError(message)
+        return False
     try:
         descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -36,6 +38,7 @@ def add_token(path: str | os.PathLike[str], token: Token) -> None:
     except OSError as error:
         message = f"the token cannot be written to {place}: {error.strerror}"
         raise ConfigurationError(message) from error
+    return True
 
 
 def _has_entries(text: str) -> bool:

@@ -64,7 +64,7 @@ async def cancel(
         outcome = await handle.cancel(reason)
         status = await handle.status()
     if outcome is CancelOutcome.ALREADY_FINISHED:
-        raise RunStateError(run_id, "cancel", status.value)
+        raise RunStateError(run_id, "cancel", status.value, "it has ended, and nothing of it is left to cancel")
     if screen.is_json:
         screen.json({"runId": run_id, "outcome": outcome.value, "status": status.value})
     else:

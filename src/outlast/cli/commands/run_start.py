@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from outlast.app import Outlast
+from outlast.cli.complaint import Complaint
 from outlast.cli.exits import Exit
 from outlast.cli.options import Context, Timeout, Wait
 from outlast.cli.place import Handle, Place, find_workflow
@@ -79,12 +81,17 @@ async def start(  # noqa: PLR0913 - one parameter for each option
         if not (watch or wait or work or timeout is not None):
             await _show_started(screen, app, started, place)
             return None
-        if not screen.is_json:
-            screen.note(f"started {started.run_id}")
-            await note_lack_of_worker(screen, app, started, place)
-        if watch:
-            return await watch_and_show(screen, started, timeout=limit)
-        return await wait_and_show(screen, started, timeout=limit)
+        try:
+            if not screen.is_json:
+                screen.note(f"started {started.run_id}")
+                await note_lack_of_worker(screen, app, started, place)
+            if watch:
+                return await watch_and_show(screen, started, timeout=limit)
+            return await wait_and_show(screen, started, timeout=limit)
+        except (asyncio.CancelledError, Complaint):  # before the app is left, which takes as long as it drains
+            if work:
+                screen.note("steps that run here may end; Ctrl-C ends them at once, and nothing is lost by that")
+            raise
 
 
 async def _show_started(screen: Screen, app: Outlast | Client, started: Handle, place: Place) -> None:

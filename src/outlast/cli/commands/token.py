@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from outlast.cli.command import command, make_group
+from outlast.cli.complaint import Complaint
+from outlast.cli.exits import Exit
 from outlast.cli.extras import require_extra
 from outlast.cli.place import existing
 from outlast.cli.screen import Screen
@@ -57,7 +59,14 @@ def new(
         check_text(resource, "resource")
     until = None if expires is None else datetime.now(UTC) + parse_span(expires, "--expires")
     secret = new_secret()
-    add_token(file, Token.of(secret, name=name, scope=scope.value, resource_id=resource, expires_at=until))
+    token = Token.of(secret, name=name, scope=scope.value, resource_id=resource, expires_at=until)
+    if not add_token(file, token):
+        raise Complaint(
+            f"{file} has a token '{name}' already",
+            hint="choose another name, or take that one out",
+            exit=Exit.REFUSED,
+            code="token-exists",
+        )
     if screen.is_json:
         screen.json({"name": name, "secret": secret, "file": file})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -36,6 +37,9 @@ __all__ = [
     "unauthenticated",
 ]
 
+BODY_SECONDS: Final = 30.0
+"""How long a body may take at least; one that comes at a fair pace has longer."""
+_LEAST_BYTES_PER_S: Final = 16_384
 _log = logging.getLogger("outlast.server")
 
 NOT_JSON: Final = Problem("body", "it is not JSON, or nested too deeply, or holds half a surrogate pair")
@@ -65,9 +69,17 @@ class JsonRequest(Request):
         declared = self.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             raise _too_large(limit)
+        try:
+            async with asyncio.timeout(BODY_SECONDS) as patience:
+                return await self._receive_all(limit, patience)
+        except TimeoutError:
+            raise _too_slow() from None
+
+    async def _receive_all(self, limit: int, patience: asyncio.Timeout) -> bytes:
         parts: list[bytes] = []
         size = 0
         has_more = True
+        begun = asyncio.get_running_loop().time()
         # Not `stream()`: a generator costs more than the one piece that nearly always comes.
         while has_more:
             message = await self.receive()
@@ -78,6 +90,8 @@ class JsonRequest(Request):
             has_more = message.get("more_body", False)
             if size > limit:
                 raise _too_large(limit)
+            if has_more:
+                patience.reschedule(begun + BODY_SECONDS + size / _LEAST_BYTES_PER_S)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def json(self) -> JsonValue:
@@ -127,6 +141,12 @@ class JsonRoute(APIRoute):
 
 def _too_large(limit: int) -> Refusal:
     return Refusal(413, "Request body too large", code="body-too-large", hint=f"the limit is {limit:,} bytes")
+
+
+def _too_slow() -> Refusal:
+    hint = f"send it within {BODY_SECONDS:.0f} seconds, or faster than {_LEAST_BYTES_PER_S:,} bytes a second"
+    # The connection is closed: else the rest of the body would go on trickling in, read by nobody.
+    return Refusal(408, "Request body too slow", code="body-too-slow", hint=hint, headers={"connection": "close"})
 
 
 def _fault(request: Request, error: Exception) -> Refusal:

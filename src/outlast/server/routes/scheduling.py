@@ -15,6 +15,7 @@ from outlast.schedules import Schedules
 from outlast.scheduling.schedule import Schedule
 from outlast.scheduling.wire import arguments_of
 from outlast.server.auth import Principal
+from outlast.server.fired import schedule_body, trigger_body
 from outlast.server.problem import Refusal
 from outlast.server.routes.route import Driver, JsonRoute, Reader, ServiceOf, answer
 from outlast.server.service import Service, typed
@@ -61,7 +62,12 @@ async def list_schedules(  # noqa: PLR0913 - the conditions of a list, all by na
         after=after,
         per_page=per_page,
     )
-    return answer({"schedules": [each.to_dict() for each in page.schedules], "after": page.after})
+    return answer(
+        {
+            "schedules": [await schedule_body(service, principal, each) for each in page.schedules],
+            "after": page.after,
+        }
+    )
 
 
 @router.post("/schedules", response_model=shapes.ScheduleInfo, responses=RESPONSES.change, summary="Make a schedule")
@@ -76,7 +82,7 @@ async def create(service: ServiceOf, principal: Driver, body: ScheduleBody) -> R
     made = await schedules.create(workflow, schedule, id=body.id)
     if body.status == "paused":
         made = await schedules.pause(made.id)
-    return answer(made.to_dict())
+    return answer(await schedule_body(service, principal, made))
 
 
 @router.get(
@@ -87,7 +93,7 @@ async def create(service: ServiceOf, principal: Driver, body: ScheduleBody) -> R
 )
 async def show(service: ServiceOf, principal: Reader, schedule_id: ScheduleId) -> Response:
     """What it says, where it stands, and when it fires next."""
-    return answer((await _find(service, principal, schedule_id)).to_dict())
+    return answer(await schedule_body(service, principal, await _find(service, principal, schedule_id)))
 
 
 @router.patch(
@@ -109,7 +115,7 @@ async def update(service: ServiceOf, principal: Driver, schedule_id: ScheduleId,
         found = await schedules.update(schedule_id, lambda known: _changed(known, named))
     if body.status is not None:
         found = await (schedules.pause if body.status == "paused" else schedules.resume)(schedule_id)
-    return answer(found.to_dict())
+    return answer(await schedule_body(service, principal, found))
 
 
 @router.delete(
@@ -131,7 +137,7 @@ async def delete(service: ServiceOf, principal: Driver, schedule_id: ScheduleId)
 async def pause(service: ServiceOf, principal: Driver, schedule_id: ScheduleId) -> Response:
     """Let it fire no more until it is resumed, also over deploys."""
     await _find(service, principal, schedule_id)
-    return answer((await _schedules(service).pause(schedule_id)).to_dict())
+    return answer(await schedule_body(service, principal, await _schedules(service).pause(schedule_id)))
 
 
 @router.post(
@@ -143,7 +149,7 @@ async def pause(service: ServiceOf, principal: Driver, schedule_id: ScheduleId) 
 async def resume(service: ServiceOf, principal: Driver, schedule_id: ScheduleId) -> Response:
     """Let it fire again, from now on."""
     await _find(service, principal, schedule_id)
-    return answer((await _schedules(service).resume(schedule_id)).to_dict())
+    return answer(await schedule_body(service, principal, await _schedules(service).resume(schedule_id)))
 
 
 @router.post(
@@ -192,7 +198,7 @@ async def triggers(
         to_date=None if latest is None else from_ms(latest),
         limit=limit,
     )
-    return answer({"triggers": [each.to_dict() for each in found]})
+    return answer({"triggers": [await trigger_body(service, principal, each) for each in found]})
 
 
 def _schedules(service: Service) -> Schedules:

@@ -281,6 +281,21 @@ class RunDetails(Answer):
     """Nothing; kept for older clients."""
 
 
+class FiredRun(Answer):
+    """How the run of a firing stands. Times are milliseconds since 1970."""
+
+    status: _Status
+    """Its status."""
+    started_at: int
+    """When it was started."""
+    completed_at: int | None = None
+    """When it ended, if it has."""
+    duration_ms: int | None = None
+    """How long that took."""
+    error: str | None = None
+    """Why it failed, if it has."""
+
+
 class ScheduleInfo(Answer):
     """A schedule. Times are milliseconds since 1970."""
 
@@ -328,6 +343,8 @@ class ScheduleInfo(Answer):
     """The time of its latest firing."""
     last_run_id: str | None = None
     """The run of that firing."""
+    last_run: FiredRun | None = None
+    """How it stands; left out if it is no longer kept."""
     waiting: int
     """How many firings wait for a run to end."""
     created_at: int
@@ -381,6 +398,8 @@ class Trigger(Answer):
     """What became of it."""
     run_id: str | None = None
     """The run."""
+    run: FiredRun | None = None
+    """How it stands; left out if it is no longer kept."""
     reason: str = ""
     """Why there is no run, or not yet."""
 
@@ -413,6 +432,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         401: "No token, or one that is unknown or expired.",
         403: "The token does not allow this, the run is somebody else's, or the request comes from a foreign page.",
         404: "There is no such workflow or run.",
+        408: "The body comes too slowly.",
         409: "The run is not in a state in which this can be done.",
         413: "The body, or a value in it, is too large.",
         503: "The store does not answer; try again.",
@@ -429,8 +449,8 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 RESPONSES: Final = _Responses(
     read=_refusals(400, 401, 403, 503),
     find=_refusals(400, 401, 403, 404, 503),
-    change=_refusals(400, 401, 403, 404, 409, 413, 503),
-    wait=_refusals(400, 401, 403, 404, 409, 413, 503, 504),
-    drive=_refusals(400, 401, 403, 404, 409, 413, 503),
-    drive_and_wait=_refusals(400, 401, 403, 404, 409, 413, 503, 504),
+    change=_refusals(400, 401, 403, 404, 408, 409, 413, 503),
+    wait=_refusals(400, 401, 403, 404, 408, 409, 413, 503, 504),
+    drive=_refusals(400, 401, 403, 404, 408, 409, 413, 503),
+    drive_and_wait=_refusals(400, 401, 403, 404, 408, 409, 413, 503, 504),
 )
