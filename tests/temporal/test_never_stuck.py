@@ -13,7 +13,7 @@ from behaviour.bench import begin
 from eventually import eventually
 from outlast import PayloadTooLargeError, RateLimit, StepContext, UnsupportedByEngineError, Workflow, step
 from outlast.engines.capability import Capability
-from outlast.engines.temporal.flow import REQUEST
+from outlast.engines.temporal.flow import REQUEST, SAID
 from outlast.engines.temporal.ledger import Ledger
 from temporal.place import Place
 
@@ -218,8 +218,10 @@ async def test_signal_of_somebody_else_is_ignored(place: Place) -> None:
         run = await begin(app, workflow, 1)
         await run.result(timeout=20)
         client = await Client.connect(place.server.address)
-        for signal in (REQUEST, "nobody-knows-it"):
-            await client.get_workflow_handle(f"{place.name}-{run.run_id}").signal(signal, {"what": "ever"})
+        handle = client.get_workflow_handle(f"{place.name}-{run.run_id}")
+        for signal in (REQUEST, SAID, "nobody-knows-it"):
+            for value in ({"what": "ever"}, [{"what": "ever"}, 1]):
+                await handle.signal(signal, value)
         result = await run.resume("yes")
 
     assert result.result == "yes"

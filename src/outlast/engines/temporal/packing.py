@@ -36,9 +36,13 @@ def unpack(message: bytes) -> tuple[dict[str, JsonValue], Sequence[bytes]]:
 
     Raises:
         UnknownMessageError: A newer version wrote it.
+        ValueError: It is no message, but a list of somebody else's.
     """
     first, raws = split_headed_list(message)
     header = cast("dict[str, JsonValue]", first)
-    if header.get("v") != _VERSION:
-        raise UnknownMessageError(f"a message of version {header.get('v')} needs a newer outlast; upgrade this worker")
+    version = header.get("v")
+    if isinstance(version, int) and version > _VERSION:
+        raise UnknownMessageError(f"a message of version {version} needs a newer outlast; upgrade this worker")
+    if version != _VERSION:
+        raise ValueError("this is no message of outlast")
     return header, raws
