@@ -11,9 +11,9 @@ from temporalio.client import Client, WorkflowHandle
 
 from behaviour.bench import begin
 from outlast import StepContext, Workflow, step
-from outlast.engines.temporal import asking
-from outlast.engines.temporal.asking import ask_directly
+from outlast.engines.temporal import updates
 from outlast.engines.temporal.messages import Request
+from outlast.engines.temporal.updates import ask_directly
 from outlast.values import encode
 from temporal.place import Place
 
@@ -43,7 +43,7 @@ async def kinds(handle: WorkflowHandle[Any, Any]) -> list[Any]:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a worker of a busy machine take its time."""
-    monkeypatch.setattr(asking, "_PATIENCE", timedelta(seconds=30))
+    monkeypatch.setattr(updates, "_PATIENCE", timedelta(seconds=30))
 
 
 @pytest.mark.usefixtures("patience")

@@ -26,7 +26,6 @@ from outlast.engines.metrics import RUNS_REOPENED, RUNS_STARTED, Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.apart import largest_message
-from outlast.engines.temporal.asking import Asker
 from outlast.engines.temporal.deleting import delete_read, is_known
 from outlast.engines.temporal.desk import TemporalDesk
 from outlast.engines.temporal.flow import REQUEST
@@ -44,6 +43,7 @@ from outlast.engines.temporal.reopening import Reopener
 from outlast.engines.temporal.resting import wait_for_rest
 from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing, translated
 from outlast.engines.temporal.tries import with_tries
+from outlast.engines.temporal.updates import Asker
 from outlast.engines.temporal.worker import TemporalWorker
 from outlast.errors import (
     PayloadTooLargeError,

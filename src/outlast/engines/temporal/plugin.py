@@ -15,7 +15,7 @@ from outlast.engines.temporal.activities import Activities
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.holding import HeldKey, Holding
 from outlast.engines.temporal.keeper import ScheduleKeeper
-from outlast.engines.temporal.looking import LeftToOthers
+from outlast.engines.temporal.keeper_activities import LeftToOthers
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.temporal.worker import THROTTLE
 from outlast.engines.threads import BodyThreads

@@ -23,7 +23,6 @@ from temporalio.service import RPCError
 
 from outlast.core.history import History
 from outlast.core.record import Record
-from outlast.engines.temporal.asking import ask_directly
 from outlast.engines.temporal.flow import REOPEN
 from outlast.engines.temporal.launching import checked, launch
 from outlast.engines.temporal.ledger import Ledger
@@ -33,6 +32,7 @@ from outlast.engines.temporal.moving import pack_snapshot
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.reading import EARLIER, Reading
 from outlast.engines.temporal.rpc import is_missing, translated
+from outlast.engines.temporal.updates import ask_directly
 from outlast.errors import RunNotFoundError, StoreUnavailableError
 
 __all__ = ["Reopener"]

@@ -18,7 +18,7 @@ from outlast.engines.temporal.ends import CountedEnds
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.holding import HeldKey, Holding
 from outlast.engines.temporal.keeper import ScheduleKeeper
-from outlast.engines.temporal.looking import Looking
+from outlast.engines.temporal.keeper_activities import Looking
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.threads import BodyThreads

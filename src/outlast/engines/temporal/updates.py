@@ -1,4 +1,4 @@
-"""Asking something of a run through a worker that drives it, which answers at once whether it was taken."""
+"""Asking something of a run by an update: a worker that drives it answers at once whether it was taken."""
 
 from __future__ import annotations
 
