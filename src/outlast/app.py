@@ -155,7 +155,6 @@ class Outlast(Findable):
             retention=retention,
             stream_retention=stream_retention,
             identity_ttl=identity_ttl,
-            must_trace=tracing not in (None, False),
             find_tracer=partial(find_tracer, tracing),
             clock=clock,
             sealers=sealers_of(self._workflows, keys),
@@ -299,7 +298,7 @@ class Outlast(Findable):
     async def _begin_scheduling(self) -> None:
         """Declare the schedules in code if this process is a worker, and fire them unless the engine does."""
         desk = self._engine.schedules
-        if not desk.fires:
+        if not desk.options.is_worker:
             return
         polled = desk.polled
         try:

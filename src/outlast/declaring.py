@@ -68,7 +68,7 @@ class ScheduleDeclarer:
                 return [row for row in rows if row.workflow_id in self._workflows]
 
     async def _insert(self, id: str, workflow_id: str, plan: Plan) -> bool:
-        now_ms = self._desk.now_ms()
+        now_ms = self._desk.options.now_ms()
         memory = Memory(next_ms=plan.timing.next_after(now_ms))
         _log.info("schedule '%s' is new", id)
         return await self._store.insert(new_schedule(id, workflow_id, plan, memory, now_ms=now_ms, is_declared=True))
@@ -80,7 +80,7 @@ class ScheduleDeclarer:
                 f"a schedule of workflow '{workflow_id}' would be called '{row.id}', as one of workflow "
                 f"'{row.workflow_id}' in this store is; give it another id: Schedule(id=...)"
             )
-        claim, now_ms = Claim.of(row), self._desk.now_ms()
+        claim, now_ms = Claim.of(row), self._desk.options.now_ms()
         is_back = row.status == "retired"
         if row.plan == plan.to_bytes() and not is_back:
             return True
@@ -91,7 +91,7 @@ class ScheduleDeclarer:
 
     async def _retire(self, row: ScheduleRow) -> None:
         while row.status != "retired":
-            claim, now_ms = Claim.of(row), self._desk.now_ms()
+            claim, now_ms = Claim.of(row), self._desk.options.now_ms()
             drop_queue(claim, now_ms, "the schedule is not in the code any more")
             claim.memory = replace(claim.memory, next_ms=None)
             change = replace(change_of(claim, now_ms, is_edit=True), status="retired", due_at_ms=None)

@@ -66,7 +66,7 @@ def request_of(desk: ScheduleDesk, workflow: CommittedWorkflow[Any, Any], plan: 
         InputError: What the plan says does not fit the workflow (any more), or its sensitive values cannot be opened.
     """
     try:
-        return disclosed(desk.sealers.get(workflow.id), partial(_make_request, desk, workflow, plan, run_id))
+        return disclosed(desk.options.sealers.get(workflow.id), partial(_make_request, desk, workflow, plan, run_id))
     except SealError as error:
         raise InputError("schedule", (Problem("", str(error)),)) from error
 
@@ -87,7 +87,7 @@ def _make_request(desk: ScheduleDesk, workflow: CommittedWorkflow[Any, Any], pla
         initial_state=plan.state,
         request_context=dict(plan.request_context) or None,
         tags=plan.tags,
-        unstored=desk.unstored_context,
+        unstored=desk.options.unstored_context,
     )
 
 
@@ -95,7 +95,7 @@ async def fire(desk: ScheduleDesk, row: ScheduleRow, workflow: CommittedWorkflow
     """Return what a schedule does now; None for nothing."""
     claim = Claim.of(row)
     active = [run_id for run_id in claim.memory.active if await desk.is_active(run_id)]
-    now_ms = desk.now_ms()
+    now_ms = desk.options.now_ms()
     decision = decide(
         Standing(
             schedule_id=row.id,
@@ -141,7 +141,7 @@ def run_once(
         InputError: What the schedule says does not fit the workflow (any more).
     """
     claim = Claim.of(row)
-    now_ms = desk.now_ms()
+    now_ms = desk.options.now_ms()
     claim.runs.append(desk.prepare(request_of(desk, workflow, claim.plan, run_id)))
     claim.triggers.append(
         TriggerRow(row.last_number + 1, "manual", now_ms, now_ms, 1, now_ms, outcome="fired", run_id=run_id)

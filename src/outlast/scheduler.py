@@ -74,7 +74,7 @@ class Scheduler:
             await self._desk.wait(None)
             return
         loop = asyncio.get_running_loop()
-        while (left_ms := due_at_ms - self._desk.now_ms()) > 0:
+        while (left_ms := due_at_ms - self._desk.options.now_ms()) > 0:
             seconds = min(left_ms / 1000, _LONGEST_WAIT_S)
             until = loop.time() + seconds
             await self._desk.wait(seconds)
@@ -91,8 +91,8 @@ class Scheduler:
         while True:
             upcoming = await store.next_due(self._ids)
             has_written = upcoming.is_waiting and await self._look_at_waiting()
-            if upcoming.due_at_ms is not None and upcoming.due_at_ms <= self._desk.now_ms():
-                rows = await store.list_due(self._ids, now_ms=self._desk.now_ms(), limit=_ROWS_AT_ONCE)
+            if upcoming.due_at_ms is not None and upcoming.due_at_ms <= self._desk.options.now_ms():
+                rows = await store.list_due(self._ids, now_ms=self._desk.options.now_ms(), limit=_ROWS_AT_ONCE)
                 has_written = await self._fire(rows) or has_written
             elif not has_written:
                 return upcoming.due_at_ms
@@ -132,7 +132,7 @@ class Scheduler:
             _log.error(
                 "schedule '%s' is left to another scheduler for a minute: %s: %s", row.id, type(error).__name__, error
             )
-            return put_off(row, self._desk.now_ms())
+            return put_off(row, self._desk.options.now_ms())
 
     async def _write(self, changes: Sequence[ScheduleChange]) -> None:
         changed = await self._desk.store.change(changes)

@@ -73,7 +73,7 @@ class Schedules:
         schedule_id = _checked_id(id) if id is not None else f"schedule_{run_ids.next()}"
         known = known_workflow(workflow, self._workflows)
         plan = self._plan(known, schedule)
-        now_ms = self._desk.now_ms()
+        now_ms = self._desk.options.now_ms()
         memory = Memory(next_ms=_next(plan, now_ms))
         new = new_schedule(schedule_id, known.id, plan, memory, now_ms=now_ms, is_declared=False)
         if not await self._store.insert(new):
@@ -149,8 +149,8 @@ class Schedules:
 
         def changed(row: ScheduleRow) -> ScheduleChange:
             _refuse_declared(row, "update")
-            claim, now_ms = Claim.of(row), self._desk.now_ms()
-            known = disclosed(self._desk.sealers.get(row.workflow_id), partial(open_plan, claim.plan))
+            claim, now_ms = Claim.of(row), self._desk.options.now_ms()
+            known = disclosed(self._desk.options.sealers.get(row.workflow_id), partial(open_plan, claim.plan))
             wanted = change(known.to_schedule()) if callable(change) else change
             plan = self._plan(known_workflow(row.workflow_id, self._workflows), wanted)
             if plan.timing != claim.plan.timing:
@@ -173,7 +173,7 @@ class Schedules:
             if claim.memory.is_paused:
                 return None
             claim.memory = replace(claim.memory, is_paused=True)
-            return change_of(claim, self._desk.now_ms(), is_edit=True)
+            return change_of(claim, self._desk.options.now_ms(), is_edit=True)
 
         return await self._change(id, changed)
 
@@ -188,7 +188,7 @@ class Schedules:
 
         def changed(row: ScheduleRow) -> ScheduleChange | None:
             _refuse_retired(row, "resume")
-            claim, now_ms = Claim.of(row), self._desk.now_ms()
+            claim, now_ms = Claim.of(row), self._desk.options.now_ms()
             if not claim.memory.is_paused:
                 return None
             claim.memory = replace(claim.memory, is_paused=False, next_ms=_next_after(claim.plan, now_ms))
@@ -279,9 +279,9 @@ class Schedules:
             initial_state=schedule.initial_state,
             request_context=schedule.request_context,
             tags=schedule.tags,
-            unstored=self._desk.unstored_context,
+            unstored=self._desk.options.unstored_context,
         )
-        request = disclosed(self._desk.sealers.get(workflow.id), make)
+        request = disclosed(self._desk.options.sealers.get(workflow.id), make)
         return plan_of(
             schedule,
             input=decode(request.input),

@@ -57,8 +57,6 @@ class DriveOptions:
     """How long what the bodies of a run said is kept after the run's latest event; None for as long as the run."""
     identity_ttl: timedelta = timedelta(days=30)
     """How long the id of a deleted run cannot be started again."""
-    must_trace: bool = False
-    """Whether the app asks for spans, so that an engine without them has to refuse."""
     find_tracer: Callable[[], Tracer | None] = lambda: None
     """Finds what takes the spans, when the engine is opened; None for nobody."""
     find_meter: Callable[[], Meter | None] = lambda: None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from outlast.sealing import Sealer
 from outlast.storage.base import NewRun
 from outlast.storage.scheduling import KeptSchedules, ScheduleChange, ScheduleRow, ScheduleStore
 
 if TYPE_CHECKING:
     from outlast.engines.base import StartRequest
+    from outlast.engines.options import DriveOptions
     from outlast.graph.committed import CommittedWorkflow
 
 __all__ = ["Firing", "PolledDesk", "ScheduleDesk"]
@@ -30,22 +30,8 @@ class ScheduleDesk(Protocol):
         ...
 
     @property
-    def fires(self) -> bool:
-        """Whether this process fires schedules: whether it is a worker."""
-        ...
-
-    @property
-    def sealers(self) -> Mapping[str, Sealer]:
-        """What seals the values of the workflows that have sensitive types, by their ids."""
-        ...
-
-    @property
-    def unstored_context(self) -> frozenset[str]:
-        """Keys of request contexts that must not be recorded."""
-        ...
-
-    def now_ms(self) -> int:
-        """Return the time."""
+    def options(self) -> DriveOptions:
+        """What the app sets: its clock, what seals values, and whether this process fires: whether it is a worker."""
         ...
 
     def prepare(self, request: StartRequest) -> NewRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from outlast.engines.base import StartRequest
@@ -15,7 +15,6 @@ from outlast.engines.local.worker import Worker
 from outlast.engines.metrics import Meter
 from outlast.engines.options import DriveOptions
 from outlast.engines.scheduling import PolledDesk
-from outlast.sealing import Sealer
 from outlast.storage.base import NewRun, RunRow, Store
 from outlast.storage.scheduling import ScheduleStore
 
@@ -70,28 +69,14 @@ class LocalDesk:
         return self
 
     @property
-    def sealers(self) -> Mapping[str, Sealer]:
-        """What seals the values of the workflows that have sensitive types, by their ids."""
-        return self._options.sealers
-
-    @property
-    def unstored_context(self) -> frozenset[str]:
-        """Keys of request contexts that must not be recorded."""
-        return self._options.unstored_context
-
-    @property
-    def fires(self) -> bool:
-        """Whether this process fires schedules."""
-        return self._options.is_worker
-
-    def now_ms(self) -> int:
-        """Return the time."""
-        return self._options.now_ms()
+    def options(self) -> DriveOptions:
+        """What the app sets."""
+        return self._options
 
     def prepare(self, request: StartRequest) -> NewRun:
         """Return a run as it is recorded for whoever claims it, on the graph of this process's code."""
         request = self._limits.applied_to(request)
-        return pending_run(request, self._shelf.current(request.workflow.id).key, self.now_ms())
+        return pending_run(request, self._shelf.current(request.workflow.id).key, self._options.now_ms())
 
     async def is_active(self, run_id: str) -> bool:
         """Say whether a run is kept and has not ended."""
@@ -112,7 +97,7 @@ class LocalDesk:
 
     async def next_due(self) -> int | None:
         """Return when this process fires next; None for never."""
-        return (await self.store.next_due(self._shelf.workflow_ids)).due_at_ms if self.fires else None
+        return (await self.store.next_due(self._shelf.workflow_ids)).due_at_ms if self._options.is_worker else None
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until the store may have changed, or until a time has passed."""

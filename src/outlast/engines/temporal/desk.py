@@ -29,7 +29,6 @@ from outlast.errors import (
     UnsupportedByEngineError,
 )
 from outlast.graph.committed import CommittedWorkflow
-from outlast.sealing import Sealer
 from outlast.storage.base import GraphKey, NewRun
 from outlast.storage.scheduling import ScheduleRow, TriggerRow, cancel_request
 
@@ -91,23 +90,9 @@ class TemporalDesk:
         return None
 
     @property
-    def fires(self) -> bool:
-        """Whether this process fires schedules."""
-        return self._options.is_worker
-
-    @property
-    def sealers(self) -> Mapping[str, Sealer]:
-        """What seals the values of the workflows that have sensitive types, by their ids."""
-        return self._options.sealers
-
-    @property
-    def unstored_context(self) -> frozenset[str]:
-        """Keys of request contexts that must not be recorded."""
-        return self._options.unstored_context
-
-    def now_ms(self) -> int:
-        """Return the time."""
-        return self._options.now_ms()
+    def options(self) -> DriveOptions:
+        """What the app sets."""
+        return self._options
 
     def prepare(self, request: StartRequest) -> NewRun:
         """Return what names a run; whoever starts it makes its start message.
@@ -124,7 +109,7 @@ class TemporalDesk:
             workflow_id=request.workflow.id,
             graph=GraphKey(0),
             resource_id=request.resource_id,
-            created_at_ms=self.now_ms(),
+            created_at_ms=self._options.now_ms(),
             status=RunStatus.PENDING,
             owner=None,
             records=(),
@@ -160,7 +145,7 @@ class TemporalDesk:
             if not kept.is_settled:
                 await self._store.settle(kept)
                 continue
-            row, now_ms = kept.row, self.now_ms()
+            row, now_ms = kept.row, self._options.now_ms()
             is_due = row.due_at_ms is not None and row.due_at_ms <= now_ms
             change = None
             if is_due or row.is_waiting:
