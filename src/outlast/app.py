@@ -412,9 +412,8 @@ class Outlast(Findable):
         """
         self._check_open()
         known_workflow(workflow, self._workflows)
-        unstored = self._engine.unstored_context
-        make = partial(make_requests, workflow, items, new_id=run_ids.next, unstored=unstored)
-        requests = disclosed(self._engine.sealers.get(workflow.id), make)
+        sealer, unstored = self._engine.sealers.get(workflow.id), self._engine.unstored_context
+        requests = disclosed(sealer, make_requests, workflow, items, new_id=run_ids.next, unstored=unstored)
         named = [request.run_id for request, item in zip(requests, items, strict=True) if item.get("run_id")]
         return await self._engine.start_many(requests, named=named)
 

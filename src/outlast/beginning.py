@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from outlast.addressing import Target, path_of
@@ -148,7 +147,8 @@ class Run(Generic[In, Out_co]):
         return RunStream(self._engine, self.run_id, begin)
 
     def _request(self, *, output_options: OutputOptions | None = None, **options: Options) -> StartRequest:
-        make = partial(
+        return disclosed(
+            self._engine.sealers.get(self._workflow.id),
             make_request,
             self._workflow,
             run_id=self.run_id,
@@ -157,7 +157,6 @@ class Run(Generic[In, Out_co]):
             unstored=self._engine.unstored_context,
             **options,
         )
-        return disclosed(self._engine.sealers.get(self._workflow.id), make)
 
     async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
         run_id = self.run_id
@@ -263,10 +262,8 @@ async def _begin_elsewhere(
     if recorded is not None and [record.type for record in recorded.records] != ["run-created"]:
         return False
     sealer = engine.sealers.get(workflow.id)
-    context = disclosed(
-        sealer, partial(check_context, workflow.request_context, wish.request_context, engine.unstored_context)
-    )
-    state = disclosed(sealer, partial(check_state, workflow.state, None)) if wish.initial_state is None else {}
+    context = disclosed(sealer, check_context, workflow.request_context, wish.request_context, engine.unstored_context)
+    state = disclosed(sealer, check_state, workflow.state, None) if wish.initial_state is None else {}
     start = RunStarted(0, context, state)
     earlier = [] if recorded is None else list(recorded.records)
     stand_in = encode_event(start, seq=len(earlier) + 1, execution=0, payload=b"null")
@@ -283,7 +280,7 @@ async def _begin_elsewhere(
     )
     declared = Declared(workflow.functions, workflow.composition.types)
     bare = replace(wish, request_context=None)
-    draft = disclosed(sealer, partial(make_draft, history, bare, declared, is_unstarted=True))
+    draft = disclosed(sealer, make_draft, history, bare, declared, is_unstarted=True)
 
     def facts(now_ms: int) -> list[Fact]:
         return draft.to_first(replace(start, at_ms=now_ms))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final
 
 from outlast.engines.base import StartRequest
@@ -66,7 +65,7 @@ def request_of(desk: ScheduleDesk, workflow: CommittedWorkflow[Any, Any], plan: 
         InputError: What the plan says does not fit the workflow (any more), or its sensitive values cannot be opened.
     """
     try:
-        return disclosed(desk.options.sealers.get(workflow.id), partial(_make_request, desk, workflow, plan, run_id))
+        return disclosed(desk.options.sealers.get(workflow.id), _make_request, desk, workflow, plan, run_id)
     except SealError as error:
         raise InputError("schedule", (Problem("", str(error)),)) from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from outlast.addressing import Target, path_of
@@ -304,8 +303,8 @@ class Repairable(ABC, Generic[Out_co]):
     def _draft(self, history: History, wish: Wish) -> Draft:
         self._declared.check_keys(history)
         unstored = self._engine.unstored_context
-        make = partial(make_draft, history, wish, self._declared, unstored=unstored)
-        return disclosed(self._engine.sealers.get(history.workflow_id), make)
+        sealer = self._engine.sealers.get(history.workflow_id)
+        return disclosed(sealer, make_draft, history, wish, self._declared, unstored=unstored)
 
     async def _load(self) -> History:
         history = await self._engine.load_history(self.run_id)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from outlast.addressing import Target, path_of, plain_context
@@ -372,7 +371,7 @@ class RunHandle(Repairable[Out_co]):
         self._declared.check_keys(history)
         nodes = {each.path: state.frame(each.path).node for each in chosen}
         sealer = self._engine.sealers.get(history.workflow_id)
-        context, raw = disclosed(sealer, partial(self._resumption, history, data, request_context, nodes))
+        context, raw = disclosed(sealer, self._resumption, history, data, request_context, nodes)
         is_taken = [await self._post_resume(history, each, raw[each.path], context) for each in chosen]
         if not any(is_taken):
             now = await self._load()

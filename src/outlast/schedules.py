@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Final, Literal, cast, get_args
 
 from outlast.declaring import new_schedule
@@ -150,7 +149,7 @@ class Schedules:
         def changed(row: ScheduleRow) -> ScheduleChange:
             _refuse_declared(row, "update")
             claim, now_ms = Claim.of(row), self._desk.options.now_ms()
-            known = disclosed(self._desk.options.sealers.get(row.workflow_id), partial(open_plan, claim.plan))
+            known = disclosed(self._desk.options.sealers.get(row.workflow_id), open_plan, claim.plan)
             wanted = change(known.to_schedule()) if callable(change) else change
             plan = self._plan(known_workflow(row.workflow_id, self._workflows), wanted)
             if plan.timing != claim.plan.timing:
@@ -270,7 +269,8 @@ class Schedules:
         if schedule.id:
             reason = "ids tell the schedules in code apart; give this one as create(..., id=...)"
             raise InputError("schedule", (Problem("id", reason),))
-        make = partial(
+        request = disclosed(
+            self._desk.options.sealers.get(workflow.id),
             make_request,
             workflow,
             run_id="checked",
@@ -281,7 +281,6 @@ class Schedules:
             tags=schedule.tags,
             unstored=self._desk.options.unstored_context,
         )
-        request = disclosed(self._desk.options.sealers.get(workflow.id), make)
         return plan_of(
             schedule,
             input=decode(request.input),

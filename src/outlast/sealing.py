@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
 from outlast.errors import ConfigurationError, Problem
 from outlast.values import InvalidValueError, JsonValue, child_path, decode, encode
@@ -40,6 +40,7 @@ __all__ = [
     "opened_value",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 PREFIX: Final = "outlast:sealed:"
@@ -252,12 +253,12 @@ def current_disclosure() -> Disclosure | None:
     return _current.get()
 
 
-def disclosed(sealer: Sealer | None, make: Callable[[], T]) -> T:
+def disclosed(sealer: Sealer | None, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what a function makes with the keys of one workflow at hand, whatever is disclosed around it."""
     if sealer is None and _current.get() is None:
-        return make()
+        return make(*args, **kwargs)
     with disclosing(None if sealer is None else Disclosure(sealer)):
-        return make()
+        return make(*args, **kwargs)
 
 
 @contextmanager
