@@ -310,7 +310,7 @@ def _read(reading: _Reading, output: Schema[Any], *, with_state: bool) -> RunRes
         status=history.status,
         input=decode(reading.shown(_start_of(history).payload or b"null")),
         steps=_Steps(reading),
-        result=reading.result(reading.payloads[ended.output_seq], output) if is_success and ended.output_seq else None,
+        result=reading.result(reading.payload(ended.output_seq), output) if is_success and ended.output_seq else None,
         error=ended.failure,
         error_path=ended.cause or "",
         tracing=started.tracing,
@@ -367,8 +367,10 @@ class _Reading:
     def __init__(self, history: History, disclosure: Disclosure | None) -> None:
         self.history = history
         self._disclosure = disclosure
-        self.payloads = {record.seq: record.payload for record in history.records if record.payload is not None}
-        self._resolver = Resolver(self.payloads)
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver({record.seq: record.payload for record in self.history.records if record.payload is not None})
 
     @cached_property
     def view(self) -> RunView:
@@ -383,6 +385,14 @@ class _Reading:
 
     def metadata(self, path: str) -> Mapping[str, JsonValue]:
         return self._metadata.get(_COUNTED.sub("", path), {}) if self._metadata else {}
+
+    def payload(self, seq: int) -> bytes:
+        """Return the value of an event. That of a result stands close to the end, where this begins to look."""
+        for record in reversed(self.history.records):
+            if record.seq == seq and record.payload is not None:
+                return record.payload
+        message = f"the value of event {seq} is not recorded"
+        raise JournalMismatchError(message)
 
     def raw(self, ref: Ref) -> bytes:
         return self._resolver.resolve(ref)

@@ -86,10 +86,14 @@ def decode(raw: bytes) -> JsonValue:
     """
     try:
         text = raw.decode().strip(_WHITESPACE)
+        value: JsonValue
         value, end = _DECODER.raw_decode(text)
-        return cast(JsonValue, value if end == len(text) else _DECODER.decode(text))
+        if end != len(text):
+            value = _DECODER.decode(text)  # which says what is wrong
     except (ValueError, RecursionError) as error:
         raise _malformed(error) from error
+    else:
+        return value
 
 
 def is_shallow(raw: bytes) -> bool:

@@ -346,6 +346,8 @@ def _start_body(event: RunStarted) -> bytes | None:
 
 
 def _run_started(record: Record) -> RunStarted:
+    if record.body is None:  # most starts say nothing, and every recovery and result reads one
+        return RunStarted(record.at_ms, {}, {})
     body = _body(record)
     state = body.get("state")
     return RunStarted(
