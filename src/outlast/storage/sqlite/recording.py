@@ -20,7 +20,7 @@ from outlast.storage.sqlite import clock, flow
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.outbox import insert_deliveries
 from outlast.storage.sqlite.premises import Premises
-from outlast.storage.sqlite.sql import NULL, SqlValue, chunks, many, one
+from outlast.storage.sqlite.sql import LARGEST_EXACT, NULL, SqlValue, chunks, many, one
 
 __all__ = [
     "JSON",
@@ -44,6 +44,7 @@ JSON: Final = b"\0"
 """First byte of a stored body or payload that is JSON."""
 
 _JSON: Final = bytearray(JSON)
+_STATUSES: Final = {status: status.value for status in RunStatus}  # `value` is two calls of Python each time
 
 _STALE: Final = "another worker owns this run now, or its journal went on; what was to be written was dropped"
 
@@ -166,7 +167,7 @@ def _fence(connection: sqlite3.Connection, writes: list[Append]) -> bool:
         if records:
             before, last = records[0].seq - 1, records[-1]
             after, at_ms = last.seq, last.at_ms
-        row = (write.run, write.owner, write.epoch, before, after, write.status.value, write.execution, at_ms)
+        row = (write.run, write.owner, write.epoch, before, after, _STATUSES[write.status], write.execution, at_ms)
         if write.is_released:
             taken = "".join(f",{key}" for key in (*write.inbox_taken, *write.inbox_seen))
             released += (*row, NULL if write.ready_at_ms is None else write.ready_at_ms, f"{taken},")
@@ -306,7 +307,7 @@ def row_of(run: NewRun, key: int, *, is_owned: bool) -> tuple[SqlValue, ...]:
         run.workflow_id,
         run.graph,
         NULL if run.resource_id is None else run.resource_id,
-        run.status.value,
+        _STATUSES[run.status],
         last.execution,
         1 if is_owned else 0,
         NULL if run.owner is None or not is_owned else run.owner,
@@ -357,10 +358,10 @@ def insert_events(connection: sqlite3.Connection, events: EventRows) -> None:
 
 def _execute_rows(connection: sqlite3.Connection, name: str, values: list[SqlValue], columns: int) -> int:
     """Run a multi-row statement over a flat list of values; return how many rows it changed."""
-    if not values:
-        return 0
+    rows = len(values) // columns
+    if rows <= LARGEST_EXACT:
+        return connection.execute(many(name, rows), values).rowcount if rows else 0
     changed = 0
-    for start, size in chunks(len(values) // columns):
-        piece = values if len(values) == size * columns else values[start * columns : (start + size) * columns]
-        changed += connection.execute(many(name, size), piece).rowcount
+    for start, size in chunks(rows):
+        changed += connection.execute(many(name, size), values[start * columns : (start + size) * columns]).rowcount
     return changed

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, TypeAlias
 
-__all__ = ["NULL", "SqlValue", "chunks", "many", "one", "read_text"]
+__all__ = ["LARGEST_EXACT", "NULL", "SqlValue", "chunks", "many", "one", "read_text"]
 
 SqlValue: TypeAlias = str | bytes | bytearray | int | None
 """What a placeholder takes."""
@@ -23,7 +23,8 @@ Python's sqlite3 asks each `None` and each `bytes` for an adapter, which costs m
 # Few sizes, so that each multi-row statement is compiled once per connection and then found in its cache. Small numbers
 # come exact: the lone write is the one whose latency counts.
 _LARGE: Final = (256, 128, 64, 32)
-_LARGEST_EXACT: Final = 16
+LARGEST_EXACT: Final = 16
+"""Up to this number of rows there is a statement of just that size."""
 
 
 def one(name: str) -> str:
@@ -45,9 +46,9 @@ def chunks(count: int) -> Iterator[tuple[int, int]]:
         while count - start >= size:
             yield start, size
             start += size
-    if count - start > _LARGEST_EXACT:
-        yield start, _LARGEST_EXACT
-        start += _LARGEST_EXACT
+    if count - start > LARGEST_EXACT:
+        yield start, LARGEST_EXACT
+        start += LARGEST_EXACT
     if count > start:
         yield start, count - start
 
