@@ -323,8 +323,8 @@ class _Source:
 
     def _project(self, record: Record) -> list[PublicEvent]:
         self._seq = record.seq
-        if record.is_fact:
-            self._values.keep(record)
+        if record.is_fact and record.payload is not None:
+            self._values.keep(record.seq, record.payload)
         try:
             return self._projection.read(record)
         except (UnknownEventError, JournalMismatchError) as error:

@@ -148,7 +148,8 @@ class RunState:
 
     def issue(self, command: Command) -> None:
         """Open a command; `decide` returns it."""
-        self._count(command, 1)
+        if type(command) in _COUNTERS:
+            self._count(command, 1)
         self.open[command.path] = command
         self.issued.append(command)
 
@@ -173,7 +174,7 @@ class RunState:
     def drop(self, path: str) -> None:
         """Take back the open command of a path, if there is one, because nobody waits for its answer any more."""
         command = self.open.pop(path, None)
-        if command is not None:
+        if command is not None and type(command) in _COUNTERS:
             self._count(command, -1)
 
     def frame(self, path: str) -> Frame:
@@ -219,9 +220,8 @@ class RunState:
         self.agenda.append(frame)
 
     def _count(self, command: Command, step: int) -> None:
-        counter = _COUNTERS.get(type(command))
-        if counter is not None:
-            setattr(self, counter, getattr(self, counter) + step)
+        counter = _COUNTERS[type(command)]
+        setattr(self, counter, getattr(self, counter) + step)
 
 
 _COUNTERS: Final[Mapping[type[Command], str]] = {

@@ -26,21 +26,20 @@ class RunValues:
         self._most_bytes = most_bytes
         self._payloads: dict[int, bytes] = {}
         self._bytes = 0
-        self._has_evicted = False
+        self.has_evicted = False
+        """Whether anything may be missing: until then, nobody has to ask."""
         self._resolver = Resolver(self._payloads)
 
-    def keep(self, record: Record) -> None:
+    def keep(self, seq: int, payload: bytes) -> None:
         """Remember the payload of an event; the oldest ones are forgotten when there are too many."""
-        if record.payload is None:
-            return
-        self._payloads[record.seq] = record.payload
-        self._bytes += len(record.payload)
+        self._payloads[seq] = payload
+        self._bytes += len(payload)
         if self._bytes > self._most_bytes:
             self._evict()
 
     def missing(self, *refs: Ref | None) -> list[int]:
         """Return the events whose payloads these references need and that are not in memory."""
-        if not self._has_evicted:
+        if not self.has_evicted:
             return []
         wanted = {seq for ref in refs if ref is not None for seq in seqs_of(ref)}
         return sorted(seq for seq in wanted if seq not in self._payloads)
@@ -74,7 +73,7 @@ class RunValues:
         self._resolver.forget(ref)
 
     def _evict(self) -> None:
-        self._has_evicted = True
+        self.has_evicted = True
         for seq in list(self._payloads):
             if self._bytes <= self._most_bytes // 2:
                 return

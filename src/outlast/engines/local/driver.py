@@ -269,8 +269,7 @@ class Driver:
 
     def _take(self, run: LiveRun, command: Command, facts: deque[Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""
-        missing = run.values.missing(*refs_of(command))
-        if missing:
+        if run.values.has_evicted and (missing := run.values.missing(*refs_of(command))):
             self._load_first(run, command, missing)
             return
         match command:

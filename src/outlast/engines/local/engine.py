@@ -219,8 +219,11 @@ class LocalEngine:
     async def start(self, request: StartRequest) -> None:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
         request = self._placed(request)
+        await self._start_places.acquire()
+        settled = self._start_new(request)
         try:
-            await self._start_new(request)
+            with self._timing.asking:
+                await settled
         except RunExistsError:
             if not await self._start_created(request):
                 raise
@@ -235,16 +238,14 @@ class LocalEngine:
             return False
         return await self._post(request.run_id, kind="start", topic="start", body=body, flow=request.flow)
 
-    async def _start_new(self, request: StartRequest) -> None:
-        await self._start_places.acquire()
+    def _start_new(self, request: StartRequest) -> asyncio.Future[None]:
         settled: asyncio.Future[None] = self._loop.create_future()
         settle = partial(self._start_settled, settled)
         if request.is_immediate and request.flow is None and self._worker is not None and self._worker.free > 0:
             self._worker.start(request, settle)
         else:
             self._insert(self._pending(request), settle)
-        with self._timing.asking:
-            await settled
+        return settled
 
     async def start_once(self, request: StartRequest) -> str:
         """Record a run under its idempotency key, or find the run that the key stands for; return its id."""

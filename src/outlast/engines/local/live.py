@@ -186,7 +186,8 @@ class LiveRun:
 
     def keep(self, record: Record) -> None:
         """Remember a record for those who need its value."""
-        self.values.keep(record)
+        if record.payload is not None:
+            self.values.keep(record.seq, record.payload)
         if self.records is not None:
             self.records.append(record)
             if len(self.records) > _KEPT_RECORDS:

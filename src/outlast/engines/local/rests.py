@@ -93,7 +93,8 @@ class Rests:
                 waiter = Waiter(after, asyncio.get_running_loop().create_future())
                 waiters.append(waiter)
                 try:
-                    history = await self._wait_once(run_id, waiter)
+                    # A run of this process ends while somebody waits for it, more often than not.
+                    history = await (waiter.park() if self._is_live(run_id) else self._look_once(run_id, waiter))
                 finally:
                     waiters.remove(waiter)
                 # Somebody may have resumed it between the two reads: only what is returned counts.
@@ -103,10 +104,8 @@ class Rests:
             if not waiters:
                 self._waiters.pop(run_id, None)
 
-    async def _wait_once(self, run_id: str, waiter: Waiter) -> History | None:
-        """Return what is told of a run; None if it is to be looked at again."""
-        if self._is_live(run_id):
-            return await waiter.park()
+    async def _look_once(self, run_id: str, waiter: Waiter) -> History | None:
+        """Return what is told of a run that this process does not drive; None if it is to be looked at again."""
         row = await self._look_up(run_id)
         if row is None:
             raise RunNotFoundError(run_id)
@@ -124,7 +123,10 @@ class Rests:
     def came_to_rest(self, run: LiveRun) -> None:
         """A run was given up by this process: ended, or left to a timer."""
         waiters = self._waiters.get(run.run_id)
-        if not waiters or not run.state.status().is_rest:
+        if not waiters:
+            return
+        status = run.state.status()
+        if not status.is_rest:
             return
         history = None
         if run.records is not None:
@@ -133,7 +135,7 @@ class Rests:
                 workflow_id=run.workflow_id,
                 resource_id=run.resource_id,
                 execution=run.execution,
-                status=run.state.status(),
+                status=status,
                 created_at_ms=run.created_at_ms,
                 graph=run.program.graph,
                 head=run.head,
