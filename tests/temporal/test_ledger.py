@@ -7,6 +7,8 @@ come twice, timers ring, somebody cancels. `OUTLAST_EXAMPLES` sets how many runs
 from __future__ import annotations
 
 import os
+from copy import deepcopy
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,23 +17,32 @@ from hypothesis import strategies as st
 
 from outlast.core.chunk import ChunkWritten
 from outlast.core.commands import Evaluate, RunMap, RunStep
+from outlast.core.events import RunRewound
 from outlast.core.frames import LeafFrame
+from outlast.core.past import fold_past
+from outlast.core.ref import Ref
+from outlast.core.rewind import RewindRequest, plan_rewind
 from outlast.core.snapshot import state_to_json
-from outlast.core.view import fold_state
+from outlast.core.status import RunStatus
+from outlast.core.view import fold_state, fold_view
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Answered, Bailed, Outcome, Raised, Returned, Suspended
 from outlast.engines.temporal import ledger as ledger_module
 from outlast.engines.temporal.inbound import Canceled, Heard, Inbound, Lost, Rang, Requested, Told, rank_of
 from outlast.engines.temporal.ledger import Ledger
-from outlast.engines.temporal.messages import Reply, Request, Start
+from outlast.engines.temporal.messages import Asks, Reply, Request, Start
+from outlast.engines.temporal.opening import records_of
+from outlast.engines.temporal.packing import LARGEST_MESSAGE
 from outlast.engines.temporal.questions import Asking
+from outlast.engines.temporal.reopening import next_start
 from outlast.engines.temporal.said import Said, Uttered
 from outlast.failures import FailureInfo
 from outlast.graph.document import graph_to_json
-from outlast.graph.nodes import Graph, ParallelNode, SleepNode, StepNode, WorkflowNode
-from outlast.values import JsonValue, encode
+from outlast.graph.nodes import Graph
+from outlast.values import JsonValue, decode, encode
 from property.graphs import graphs
 from property.meaning import Nature, World
+from simulated import a_graph, a_map, a_parallel, a_sleep, a_step, a_workflow
 
 EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", settings().max_examples))
 
@@ -40,7 +51,7 @@ class Pair:
     """The workflow that drives a run, now and then another one, and somebody who reads all their histories."""
 
     def __init__(self, graph: Graph, world: World, random: Random, value: JsonValue) -> None:
-        self.world, self.random = world, random
+        self.graph, self.world, self.random = graph, world, random
         self.now_ms = 1_000
         start = start_of(graph, value)
         self.driving = Ledger(Start.from_bytes(start.to_bytes()))
@@ -57,6 +68,10 @@ class Pair:
     def run(self) -> None:
         for ledger in self.both:
             ledger.open(self.now_ms)
+        self.drive()
+
+    def drive(self) -> None:
+        for ledger in self.both:
             ledger.begin(self.now_ms)
         self.follow_up()
         while not self.driving.is_over:
@@ -98,6 +113,27 @@ class Pair:
             for ledger in self.both:
                 ledger.begin(self.now_ms)
             self.follow_up()
+
+    def reopen(self) -> None:
+        """Let the next execution begin, as whoever has read the run asks for it."""
+        facts = [record for record in self.reading.records if record.is_fact]
+        is_whole = self.driving.state.finished is RunStatus.SUCCESS
+        target = self.random.choice(["", *fold_view(self.graph, facts).steps]) if is_whole else ""
+        past = fold_past(self.graph, facts)
+        seed = plan_rewind(past, RewindRequest(target), measure=self.measure)
+        execution = self.driving.state.execution + 1
+        rewound = RunRewound(self.now_ms, execution, target, seed, past.state_after(seed))
+        opening = records_of([(rewound, encode([]))], after=self.driving.head, execution=execution)
+        start = next_start(deepcopy(self.reading), opening)
+        assert not self.calls
+        self.heard.clear()
+        self.driving = Ledger(Start.from_bytes(start.to_bytes()))
+        self.reading.reopen(opening)
+        self.drive()
+
+    def measure(self, ref: Ref) -> int | None:
+        value = decode(self.reading.resolve(ref))
+        return len(value) if isinstance(value, list) else None
 
     def check(self) -> None:
         assert state_to_json(self.driving.state) == state_to_json(self.reading.state)
@@ -161,7 +197,7 @@ class Pair:
         fields: JsonValue = {
             "path": command.path,
             "number": command.number,
-            "execution": 0,
+            "execution": self.driving.state.execution,
             "data": self.world.resume_data(command.path),
             "request_context": {"resumed": command.path} if self.random.random() < 0.3 else {},
         }
@@ -243,13 +279,92 @@ def test_workflows_in_which_a_run_goes_on_and_readers_come_to_one_journal(
     assert [record.seq for record in pair.reading.records] == list(range(1, pair.driving.head + 1))
 
 
+@SOME_RUNS
+@RUNS
+def test_next_execution_is_for_its_workflow_what_it_is_for_readers(
+    graph: Graph, seed: int, nature: Nature, value: JsonValue, most_calls: int
+) -> None:
+    """12.3: it begins with one message, from whoever has read the run; nothing of before is folded again."""
+    pair = Pair(graph, World(seed, nature), Random(seed), value)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ledger_module, "MOST_CALLS", most_calls)
+        pair.run()
+        for _ in range(2):
+            pair.reopen()
+
+    event(f"moves: {min(pair.moves, 5)}, {pair.driving.status}")
+    executions = [record.execution for record in pair.reading.records]
+    assert (executions, executions[-1]) == (sorted(executions), 2)
+
+
+def asks_of(ledger: Ledger) -> list[str]:
+    message = ledger.next_asks()
+    return [] if message is None else [each.path for each in Asks.from_bytes(message).asks]
+
+
+def asking(*, largest: int) -> Ledger:
+    """Return a run that has three questions at one time."""
+    maps = [a_workflow(f"w{number}", a_map("m")) for number in range(3)]
+    ledger = Ledger(replace(start_of(a_graph(a_parallel(*maps)), "x" * 1_000), largest=largest), is_read=True)
+    ledger.open(1)
+    ledger.begin(1)
+    return ledger
+
+
+def test_questions_that_do_not_fit_into_one_message_are_asked_in_several() -> None:
+    whole = asking(largest=LARGEST_MESSAGE).next_asks()
+    assert whole is not None
+    ledger = asking(largest=len(whole) - 1)
+
+    asked = []
+    while found := asks_of(ledger):
+        asked.append(found)
+        ledger.settle([Reply(2, Returned(b"1", ())) for _ in found])
+
+    assert asked == [["w0.m"], ["w1.m", "w2.m"]]
+    assert ledger.status is RunStatus.SUCCESS
+
+
+def test_question_that_fits_into_no_message_fails() -> None:
+    """Sent, it would leave the run stuck."""
+    ledger = asking(largest=1_000)
+
+    assert ledger.next_asks() is None
+    assert ledger.status is RunStatus.FAILED
+    failed = next(record for record in ledger.records if record.type == "step-failed")
+    assert b"PayloadTooLargeError" in (failed.body or b"")
+
+
+def test_answers_to_some_questions_leave_the_others_asked() -> None:
+    """The worker that answers stops where its answers fill a message."""
+    ledger = asking(largest=LARGEST_MESSAGE)
+
+    assert asks_of(ledger) == ["w0.m", "w1.m", "w2.m"]
+    ledger.settle([Reply(2, Returned(b"1", ()))])
+
+    assert asks_of(ledger) == ["w1.m", "w2.m"]
+
+
+@pytest.mark.parametrize("failure", [None, FailureInfo(type="WorkflowTerminatedError", message="enough")])
+def test_run_whose_workflow_somebody_ended_has_ended(failure: FailureInfo | None) -> None:
+    """4: canceled if that was asked for, else failed with the reason; what was in flight has an end, too."""
+    graph = a_graph(a_parallel(a_step("a"), a_workflow("w", a_sleep("s", duration_ms=9))))
+    ledger = Ledger(start_of(graph, 1), is_read=True)
+    ledger.open(1)
+    ledger.begin(1)
+
+    ledger.close(failure, 5)
+
+    assert ledger.is_over
+    assert ledger.status is (RunStatus.CANCELED if failure is None else RunStatus.FAILED)
+    assert not ledger.state.open
+
+
 def test_bodies_over_the_bound_are_called_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that has to keep too many calls of one run leaves it stuck; each end makes room for the next one."""
     monkeypatch.setattr(ledger_module, "MOST_CALLS", 2)
-    children = tuple(StepNode(id=f"s{number}", function=f"w/s{number}") for number in range(5))
-    ledger = Ledger(
-        start_of(Graph(root=WorkflowNode(id="w", workflow="w", nodes=(ParallelNode(id="p", children=children),))), 1)
-    )
+    ledger = Ledger(start_of(a_graph(a_parallel(*[a_step(f"s{number}") for number in range(5)])), 1))
     ledger.open(1)
     ledger.begin(1)
     called = [[command.path for command, _ in ledger.take_calls()]]
@@ -263,10 +378,9 @@ def test_bodies_over_the_bound_are_called_in_their_order(monkeypatch: pytest.Mon
 
 def test_due_times_come_one_after_the_other_whatever_the_clock_has_missed() -> None:
     """11: a timer that rings late, as after an outage, does not change what came first."""
-    children = tuple(SleepNode(id=f"n{number}", duration_ms=ms) for number, ms in enumerate((300, 100, 200)))
-    bodies = tuple(WorkflowNode(id=f"w{each.id}", workflow="child", nodes=(each,)) for each in children)
-    root = WorkflowNode(id="w", workflow="w", nodes=(ParallelNode(id="p", children=bodies),))
-    ledger = Ledger(start_of(Graph(root=root), 1), is_read=True)
+    naps = [a_sleep(f"n{number}", duration_ms=ms) for number, ms in enumerate((300, 100, 200))]
+    sleeping = [a_workflow(f"w{each.id}", each) for each in naps]
+    ledger = Ledger(start_of(a_graph(a_parallel(*sleeping)), 1), is_read=True)
     ledger.open(1)
     ledger.begin(1)
 

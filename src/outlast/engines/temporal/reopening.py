@@ -35,7 +35,7 @@ from outlast.engines.temporal.rpc import is_missing, translated
 from outlast.engines.temporal.updates import ask_directly
 from outlast.errors import RunNotFoundError, StoreUnavailableError
 
-__all__ = ["Reopener"]
+__all__ = ["Reopener", "next_start"]
 
 _LOCK: Final = "outlast:opening"
 """Type of the workflow that is the lock. Nobody runs it: it is open for as long as somebody holds the lock."""
@@ -72,7 +72,7 @@ class Reopener:
         if reading is None:
             return False
         if not reading[0].is_closed:
-            return await self._ask(history, checked(_start(reading[1], opening)))
+            return await self._ask(history, checked(next_start(reading[1], opening)))
         loop = asyncio.get_running_loop()
         async with self._lock(history.run_id):
             began = loop.time()
@@ -112,7 +112,7 @@ class Reopener:
 
     async def _start(self, firsts: Sequence[str], ledger: Ledger, opening: Sequence[Record]) -> bool:
         """Start another workflow; nobody else can, as long as the lock is held."""
-        start = _start(ledger, opening)
+        start = next_start(ledger, opening)
         with translated(start.run_id):
             try:
                 await launch(
@@ -161,7 +161,7 @@ class Reopener:
         return lock.first_execution_run_id
 
 
-def _start(ledger: Ledger, opening: Sequence[Record]) -> Start:
+def next_start(ledger: Ledger, opening: Sequence[Record]) -> Start:
     """Return what starts an execution of a run that was read whole: where it begins, and the values that it keeps."""
     ledger.reopen(opening)
     snapshot = pack_snapshot(ledger.moved(), without=[each.seq for each in opening])
