@@ -21,6 +21,16 @@ def test_store_of_another_kind_is_refused_instead_of_being_taken_for_a_path(plac
         Outlast([], store=place)
 
 
+def test_word_that_nearly_is_memory_is_not_taken_for_a_file():
+    with pytest.raises(ConfigurationError, match="store='Memory' would be a file; write 'memory'"):
+        Outlast([], store="Memory")
+
+
+def test_store_that_is_none_is_refused_at_once():
+    with pytest.raises(ConfigurationError, match="store=5 is no store; give the path of a file, or 'memory'"):
+        Outlast([], store=5)  # type: ignore[arg-type]
+
+
 def test_url_of_sqlite_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
 

@@ -12,6 +12,7 @@ from outlast.core.codec import encode_event
 from outlast.core.events import Fact, RunStarted
 from outlast.core.status import RunStatus
 from outlast.declared import Declared
+from outlast.elsewhere import PointsElsewhere
 from outlast.engines.base import Engine, History, SeededStart, StartRequest
 from outlast.errors import RunExistsError
 from outlast.graph.committed import CommittedWorkflow
@@ -39,7 +40,7 @@ class OutputOptions:
     """Whether `RunResult.state` is there."""
 
 
-class Run(Generic[In, Out_co]):
+class Run(PointsElsewhere, Generic[In, Out_co]):
     """A run that may be started once. Nothing of it is recorded before that."""
 
     def __init__(
@@ -51,6 +52,11 @@ class Run(Generic[In, Out_co]):
         """Id of the run."""
         self.resource_id = resource_id
         """Whose run it is."""
+
+    def _where(self, name: str) -> str:
+        if name == "result" or hasattr(StartedRun, name):
+            return f"what is started has it: started = await run.start_async(...); elsewhere app.run(run_id).{name}"
+        return ""
 
     async def start_async(  # noqa: PLR0913 - the options of a start, all by name
         self,

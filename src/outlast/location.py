@@ -27,6 +27,9 @@ def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full"
 
             return MemoryStore()
         return _sqlite_store(_path_of(location), durability)
+    if not hasattr(store, "open"):
+        message = f"store={store!r:.60} is no store; give the path of a file, or 'memory'"
+        raise ConfigurationError(message)
     return store
 
 
@@ -48,6 +51,9 @@ def _path_of(location: str) -> str:
     path = location.removeprefix("sqlite:///")
     if path in ("", ":memory:"):  # SQLite takes both for a database that only one connection sees
         message = f"store={location!r} names no file; give a path, or 'memory' for runs that end with the process"
+        raise ConfigurationError(message)
+    if path.lower() == "memory":
+        message = f"store={location!r} would be a file; write 'memory' for runs that end with the process"
         raise ConfigurationError(message)
     if "://" in path:
         message = f"store={location!r} is not the path of a file; give one, 'sqlite:///path', or 'memory'"

@@ -249,7 +249,10 @@ def encode_value(schema: Schema[Any], value: object, subject: str) -> bytes:
         if (disclosure := current_disclosure()) is not None and not schema.is_sensitive:
             raw = disclosure.admit(raw)
     except InvalidValueError as error:
-        raise InputError(subject, error.problems) from None
+        problems = error.problems
+        if value is None:  # as it is where it was left out
+            problems = tuple(Problem(each.path, f"{each.reason}; nothing was given") for each in problems)
+        raise InputError(subject, problems) from None
     if len(raw) > DEFAULT_PAYLOAD_LIMIT:
         raise PayloadTooLargeError(subject, len(raw), DEFAULT_PAYLOAD_LIMIT)
     return raw

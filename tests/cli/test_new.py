@@ -60,3 +60,9 @@ def test_name_that_no_package_can_have_is_refused(terminal: Terminal, name: str)
     answer = terminal.type("new", name)
 
     assert (answer.exit, (terminal.directory / name).exists()) == (Exit.USAGE, False)
+
+
+def test_directory_with_a_space_is_quoted_for_the_shell(terminal: Terminal):
+    answer = terminal.type("new", "my shop")
+
+    assert "next: cd 'my shop', then: outlast dev my_shop.app" in answer.err

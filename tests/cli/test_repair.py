@@ -110,3 +110,15 @@ def test_check_counts_changes_only_if_it_is_told_to(terminal: Terminal):
 
     assert terminal.type("check", "later").exit == Exit.DONE
     assert terminal.type("check", "later", "--strict").exit == Exit.FINDINGS
+
+
+def test_verb_that_does_not_fit_names_what_does(failed: Terminal):
+    step = failed.type("run", "step", "o1", *FILE)
+    cancel = failed.type("run", "cancel", "o1", *FILE)
+
+    assert (step.exit, cancel.exit) == (Exit.REFUSED, Exit.REFUSED)
+    assert step.err == (
+        "error: run o1: cannot step while the run is failed: it has ended; restart drives a failed or canceled run "
+        "again, time travel goes on from any of its steps\nnext: look at it: outlast run show o1\n"
+    )
+    assert "it has ended, and nothing of it is left to cancel" in cancel.err

@@ -84,6 +84,7 @@ def test_server_that_is_not_there_is_said_in_a_sentence(terminal: Terminal):
     answer = terminal.type("run", "list", "--url", "http://127.0.0.1:9")
 
     assert (answer.exit, answer.out, answer.err.count("Traceback")) == (Exit.UNAVAILABLE, "", 0)
+    assert "next: check the address, and that something serves there: outlast serve APP\n" in answer.err
 
 
 def test_url_excludes_what_names_a_file_and_wins_over_variables(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):

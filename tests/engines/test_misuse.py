@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from engines.place import Place
 from outlast import (
     ConfigurationError,
     DefinitionError,
+    InputError,
     Outlast,
     OutlastError,
     SchemaVersionError,
@@ -51,6 +53,33 @@ async def test_app_must_be_entered(place: Place) -> None:
         app.run("x")
     with pytest.raises(UnattachedWorkflowError, match="async with Outlast"):
         await app.find_result(COUNT, "x")
+
+
+async def test_verb_on_the_wrong_object_says_where_it_is(place: Place) -> None:
+    """2.1, 2.2: a forgotten `commit()`, `create_run()` or handle; what is nowhere stays an ordinary AttributeError."""
+    async with place.app(COUNT) as app:
+        run: Any = await app.create_run(COUNT)
+        workflow: Any = COUNT
+        for wrong, name, advice in (
+            (UNCOMMITTED, "create_run", "the workflow is not committed; call .commit() and use what it returns"),
+            (UNCOMMITTED, "start", "the workflow is not committed"),
+            (workflow, "start_async", "run = await workflow.create_run(), and then run.start_async(...)"),
+            (run, "result", "started = await run.start_async(...)"),
+            (run, "why", "app.run(run_id).why"),
+        ):
+            with pytest.raises(AttributeError, match=re.escape(advice)):
+                getattr(wrong, name)
+        for wrong in (UNCOMMITTED, workflow, run):
+            assert not hasattr(wrong, "nothing")
+            with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
+                wrong.nothing  # noqa: B018 - what is looked at
+
+
+async def test_input_that_was_left_out_is_told_so(place: Place) -> None:
+    """2.3."""
+    async with place.app(COUNT) as app:
+        with pytest.raises(InputError, match="input should be a valid integer; nothing was given"):
+            await (await app.create_run(COUNT)).start()
 
 
 async def test_app_is_entered_once(place: Place) -> None:

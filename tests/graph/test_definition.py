@@ -415,3 +415,16 @@ def test_two_workflows_of_one_id_are_refused_at_any_depth():
     assert refused(Workflow("w").then(CHILD).then(outer)) == [
         "two different workflows are called 'child'; give one another id with .clone(id=...)"
     ]
+
+
+def test_step_that_was_called_is_to_be_named():
+    """1.3: `.then(fetch(1))` hands over what the body would give."""
+
+    @step
+    async def fetch(x: int) -> int:
+        return x
+
+    called = fetch(1)
+    with pytest.raises(DefinitionError, match="is neither a step nor a workflow; name it without calling it"):
+        Workflow("w").then(called)  # type: ignore[arg-type]
+    called.close()

@@ -391,3 +391,16 @@ def test_type_that_cannot_be_recorded_is_refused():
 def test_unknown_option_is_refused():
     with pytest.raises(TypeError, match="unexpected keyword argument 'retry'"):
         step(retry=3)
+
+
+def test_method_of_no_object_is_no_step():
+    """1.1: its `self` would be taken for the input; the method of an object is a function of one argument."""
+
+    class Shop:
+        async def price(self, order: int) -> int:
+            return order
+
+    with pytest.raises(StepSignatureError, match=r"step 'price' is a method.*step\(shop\.price\)"):
+        step(Shop.price)
+
+    assert step(Shop().price).input.name == "int"

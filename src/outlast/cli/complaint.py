@@ -21,6 +21,7 @@ from outlast.errors import (
     RunStateError,
     ScheduleError,
     ScheduleNotFoundError,
+    ServerUnavailableError,
     StoreError,
 )
 
@@ -83,7 +84,7 @@ def _hint(error: OutlastError) -> str:
             return "see which runs there are: outlast run list, with the same --store, --app or --url"
         case ScheduleNotFoundError():
             return "see which schedules there are: outlast schedule list, with the same --store, --app or --url"
-        case RunExistsError() | ResumeConflictError():
+        case RunExistsError() | ResumeConflictError() | RunStateError(status="success" | "failed" | "canceled"):
             return f"look at it: outlast run show {error.run_id}"
         case RunStateError():
             return f"ask what it does: outlast run why {error.run_id}"
@@ -91,5 +92,7 @@ def _hint(error: OutlastError) -> str:
             return "name one: --step PATH, --label LABEL or --index N"
         case InputError(subject="input_data" | "initial_state" | "request_context" | "resume_data"):
             return "see what fits: outlast workflow show WORKFLOW"
+        case ServerUnavailableError():
+            return "check the address, and that something serves there: outlast serve APP"
         case _:
             return ""

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
+from outlast.elsewhere import PointsElsewhere
 from outlast.errors import UnattachedWorkflowError
 from outlast.graph.compose import Composition
 from outlast.graph.document import fingerprint_of, graph_to_json
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from outlast.reading import Field, RunDetails, RunPage, StatusFilter
     from outlast.results import RunResult
 
-__all__ = ["CommittedWorkflow", "Host", "current_host", "find_host", "open_hosts"]
+__all__ = ["CommittedWorkflow", "Host", "Unfinished", "current_host", "find_host", "open_hosts"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -114,7 +115,7 @@ def open_hosts() -> list[Host]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CommittedWorkflow(Generic[In_contra, Out_co]):
+class CommittedWorkflow(PointsElsewhere, Generic[In_contra, Out_co]):
     """An immutable, runnable workflow, made by `Workflow.commit()`: a graph as data, and the functions it refers to."""
 
     composition: Composition
@@ -287,3 +288,19 @@ class CommittedWorkflow(Generic[In_contra, Out_co]):
     def __repr__(self) -> str:
         """Show id and types."""
         return f"CommittedWorkflow({self.id!r}: {self.input.name} -> {self.output.name})"
+
+    def _where(self, name: str) -> str:
+        if name in ("start", "start_async", "stream"):
+            return f"runs are started: run = await workflow.create_run(), and then run.{name}(...)"
+        return ""
+
+
+class Unfinished(PointsElsewhere):
+    """What is not committed yet."""
+
+    __slots__ = ()
+
+    def _where(self, name: str) -> str:
+        if hasattr(CommittedWorkflow, name) or name in ("start", "start_async", "stream"):
+            return "the workflow is not committed; call .commit() and use what it returns"
+        return ""

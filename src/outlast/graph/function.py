@@ -116,6 +116,12 @@ def _parameters_of(
                 raise StepSignatureError(message)
             context_keyword = parameter.name if parameter.kind is not parameter.POSITIONAL_ONLY else ""
         elif is_positional and taken is None:
+            if parameter.name == "self" and parameter.kind is not parameter.POSITIONAL_ONLY:
+                message = (
+                    f"step '{name}' is a method, and nobody has the object that it is called on; "
+                    f"write a function, or make a step of the method of an object: step(shop.{name})"
+                )
+                raise StepSignatureError(message)
             if context_keyword is not None:
                 message = (
                     f"step '{name}' has its context before its input; "

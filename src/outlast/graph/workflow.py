@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast, overload
 
 from outlast.errors import DefinitionError
 from outlast.graph.arguments import at_least_one, instant_ms, listed, plain_json
-from outlast.graph.committed import CommittedWorkflow
+from outlast.graph.committed import CommittedWorkflow, Unfinished
 from outlast.graph.compose import Placement, compose
 from outlast.graph.context import ReadContext
 from outlast.graph.function import Function, inspect_map, wait_function
@@ -45,7 +46,7 @@ _MISSING: Any = object()
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False)
-class Workflow(Generic[In, Out, Cur_co]):
+class Workflow(Unfinished, Generic[In, Out, Cur_co]):
     """A builder of workflows: each method returns a new builder, `commit()` the runnable workflow.
 
     Its type parameters are the declared input, the declared result, and the type that the next node receives.
@@ -440,11 +441,10 @@ class Workflow(Generic[In, Out, Cur_co]):
 
     def _check_task(self, task: object) -> None:
         if isinstance(task, Workflow):
-            message = f"workflow '{self.id}': '{task.id}' is not committed; call .commit() on it first"
-            raise DefinitionError(message)
+            raise DefinitionError(f"workflow '{self.id}': '{task.id}' is not committed; call .commit() on it first")
         if not isinstance(task, Step | CommittedWorkflow):
-            message = f"workflow '{self.id}': {task!r} is neither a step nor a workflow; decorate it with @step"
-            raise DefinitionError(message)
+            advice = "name it without calling it" if iscoroutine(task) else "decorate it with @step"
+            raise DefinitionError(f"workflow '{self.id}': {task!r:.80} is neither a step nor a workflow; {advice}")
 
     def _case(self, case: object) -> tuple[Function, Any]:
         pair: tuple[object, ...] = tuple(cast("Sequence[object]", case)) if isinstance(case, tuple | list) else ()

@@ -8,6 +8,7 @@ import sys
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from string import Template
 from typing import Annotated, Final
 
@@ -60,7 +61,7 @@ def new(
         screen.json({"path": str(root), "package": package, "files": [*written]})
         return
     screen.say(str(root))
-    screen.note(f"next: cd {root}, then: outlast dev {package}.app; README.md tells more")
+    screen.note(f"next: cd {quote(str(root))}, then: outlast dev {package}.app; README.md tells more")
 
 
 def _package_of(root: Path) -> str:
