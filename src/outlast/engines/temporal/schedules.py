@@ -33,9 +33,11 @@ _DECLARED: Final = "outlast-declared"
 """Entries of the memo of a keeper: what never changes, for lists."""
 _READ_AT_ONCE: Final = 20
 _LOOKS: Final = 200
+"""How many looks there are for a new schedule."""
 _LOOK: Final = 0.05
 """Seconds between two looks whether a new schedule is listed, or a change is in its history."""
 _HELD_BACK_LOOKS: Final = 400
+"""How many looks there are for a change: for longer than the ten seconds that the server waits for a dead worker."""
 
 
 def keeper_id(prefix: str, schedule_id: str) -> str:
@@ -76,7 +78,7 @@ class TemporalSchedules:
         self._settle = settle
 
     async def insert(self, schedule: NewSchedule) -> bool:
-        """Record a schedule, and return once lists show it; False if its id is taken."""
+        """Record a schedule, and return once lists show it, or after ten seconds; False if its id is taken."""
         message = Kept.of(schedule).to_bytes(most=0)
         self._check_size(len(message))
         with translated():
