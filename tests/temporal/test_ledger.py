@@ -141,6 +141,7 @@ class Pair:
         assert self.driving.hearing.said == self.reading.hearing.said
         assert self.driving.request_context == self.reading.request_context
         assert (self.driving.status, self.driving.next_due()) == (self.reading.status, self.reading.next_due())
+        assert self.driving.tidings.told_until == self.reading.tidings.told_until
         assert self.calls.keys() == self.driving.calling.keys() == self.reading.calling.keys()
 
     def draw_batch(self) -> list[Inbound]:
@@ -240,6 +241,7 @@ def start_of(graph: Graph, value: JsonValue) -> Start:
         per_step=False,
         tags=(),
         hook_delay_ms=1,
+        is_traced=True,
         graph=encode(graph_to_json(graph)),
         input=encode(value),
     )
@@ -294,6 +296,8 @@ def test_next_execution_is_for_its_workflow_what_it_is_for_readers(
             pair.reopen()
 
     event(f"moves: {min(pair.moves, 5)}, {pair.driving.status}")
+    told = [(0, 0), *((each.after, each.seq) for each in pair.reading.tidings.all)]
+    assert [after for after, _ in told[1:]] == [seq for _, seq in told[:-1]], "each part of the journal is told once"
     executions = [record.execution for record in pair.reading.records]
     assert (executions, executions[-1]) == (sorted(executions), 2)
 
