@@ -37,7 +37,7 @@ def test_what_is_recorded_says_whose_time_has_come(command: Command, event: Even
         Sleep("nap", 5),
         AwaitResume("ask", 1, None, None, Recorded(1)),
         RunStep("step", "w/step", 0, Recorded(1)),
-        Pause("?pause"),
+        Pause("?pause", 1, "next"),
     ],
     ids=["sleep that is not recorded yet", "suspension without a timeout", "step", "pause"],
 )
@@ -54,4 +54,4 @@ def test_the_earliest_time_comes_first(times: list[int], now_ms: int) -> None:
 
     expected = TimerFired(now_ms, str(times.index(min(come)))) if come else None
 
-    assert earliest_due([*commands, Pause("?pause")], now_ms) == expected
+    assert earliest_due([*commands, Pause("?pause", 1, "next")], now_ms) == expected
