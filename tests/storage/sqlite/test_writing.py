@@ -18,9 +18,13 @@ from eventually import eventually
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError, StoreUnavailableError
 from outlast.storage.base import CommitSeam, Receipt, RunKey
-from outlast.storage.sqlite import SqliteStore, writer
-from outlast.storage.sqlite.connection import Synchronous
+from outlast.storage.sqlite import SqliteStore, commit, writer
+from outlast.storage.sqlite.commit import Committer
+from outlast.storage.sqlite.connection import Synchronous, rollback
+from outlast.storage.sqlite.locks import WriterLock
 from outlast.testing.conformance.scenario import LEASE, NOW, Held, append, find, hold, insert, new_run, records
+
+NO_FILE = sqlite3.OperationalError("unable to open database file")
 
 both = pytest.mark.parametrize("durability", ["full", "normal"])
 
@@ -309,6 +313,11 @@ def writer_of(store: SqliteStore) -> sqlite3.Connection:
     return connection
 
 
+def committer_of(store: SqliteStore) -> Committer:
+    committer: Committer = store._machinery.writer._committer  # type: ignore[union-attr] # noqa: SLF001
+    return committer
+
+
 class LoseAnswer:
     """Loses the answer of every commit."""
 
@@ -431,3 +440,131 @@ async def test_status_and_execution_follow_the_last_write_of_a_turn(tmp_path: Pa
 
         row = await find(store)
         assert (row.status, row.execution, row.head, row.ready_at_ms) == (RunStatus.WAITING, 1, 3, 7)
+
+
+class Refuse:
+    """Stands for what cannot be done for a while: fails so many times."""
+
+    def __init__(self, error: Exception, times: int = 1) -> None:
+        self.error, self.times = error, times
+
+    def once_more(self) -> None:
+        if self.times:
+            self.times -= 1
+            raise self.error
+
+
+@both
+@pytest.mark.parametrize("times", [1, 2])
+async def test_connection_that_cannot_be_opened_again_is_opened_later(
+    tmp_path: Path, durability: Synchronous, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is away for a moment costs some writes, not the store."""
+    seam = Fail()
+    async with opened(tmp_path / "store.db", durability, seam) as store:
+        held = await hold(store)
+        undoing, opening = Refuse(sqlite3.OperationalError("disk I/O error")), Refuse(NO_FILE, times)
+        monkeypatch.setattr(commit, "rollback", lambda connection: (undoing.once_more(), rollback(connection)))
+        connect = committer_of(store)._connect  # noqa: SLF001
+        monkeypatch.setattr(committer_of(store), "_connect", lambda: (opening.once_more(), connect())[1])
+
+        seam.is_armed = True
+        outcomes = [await append(store, held.write())]
+        seam.is_armed = False
+        while isinstance(outcomes[-1], StoreUnavailableError):
+            outcomes.append(await append(store, held.write()))
+
+        assert isinstance(outcomes[-1], Receipt)
+        assert len(outcomes) <= 2 + times
+        assert (await find(store)).head == 2
+
+
+async def test_changes_of_others_are_seen_after_a_connection_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite counts the commits of others for each connection: a new one must not be taken for an old one."""
+    path, seam = tmp_path / "store.db", Fail()
+    async with opened(path, seam=seam) as store, opened(path) as other:
+        held = await hold(store)
+        store.has_changed()
+        undoing = Refuse(sqlite3.OperationalError("disk I/O error"))
+        monkeypatch.setattr(commit, "rollback", lambda connection: (undoing.once_more(), rollback(connection)))
+        seam.is_armed = True
+        await append(store, held.write())
+        await other.post("run", kind="k", topic="t", at_ms=1, body=b"{}")
+
+        assert await eventually(store.has_changed)
+
+
+@both
+async def test_writer_whose_thread_cannot_start_refuses_and_tries_again(
+    tmp_path: Path, durability: Synchronous, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever for a thread that the system did not give."""
+    async with opened(tmp_path / "store.db", durability) as store:
+        started = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name == "outlast-writer":
+                raise RuntimeError("can't start new thread")
+            started(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        monkeypatch.setattr(WriterLock, "try_acquire", lambda _: False)  # so that it is handed over in either class
+        with pytest.raises(StoreUnavailableError, match="can't start new thread"):
+            await asyncio.wait_for(hold(store), 10)
+        monkeypatch.undo()
+
+        assert isinstance(await append(store, (await hold(store)).write()), Receipt)
+
+
+async def test_reader_without_a_second_thread_goes_on_with_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with opened(tmp_path / "store.db") as store:
+        await hold(store)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            assert (await find(store)).head == 1
+
+
+@pytest.mark.parametrize("name", ["outlast-reader-0", "outlast-checkpoint"])
+async def test_store_without_threads_is_not_opened_and_leaves_nothing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(StoreUnavailableError, match="can't start new thread"):
+        async with opened(tmp_path / "store.db"):
+            pass
+
+    assert not descriptors_in(tmp_path)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
+async def test_opening_that_is_canceled_leaves_nothing(tmp_path: Path, turns: int) -> None:
+    store = SqliteStore(tmp_path / "store.db", allow_network_filesystem=True)
+    opening = asyncio.create_task(store.open())
+    for _ in range(turns):
+        await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
+    opening.cancel()
+    await asyncio.wait([opening])
+    await store.close()
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("outlast")]
+    assert not descriptors_in(tmp_path)
+
+
+def descriptors_in(directory: Path) -> list[str]:
+    """Return the files below a directory that this process has open."""
+    links = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return [link for link in links if link.startswith(str(directory))]

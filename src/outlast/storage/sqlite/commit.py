@@ -37,12 +37,15 @@ class Committer:
         self._connect = connect
         self._seam: CommitSeam = seam or NoSeam()
         self._premises = Premises()
+        self._connections = 0
+        self._is_lost = False
         self._connection = self._open()
         self._place = Place(path)
 
-    def data_version(self) -> int:
-        """Return a number that changes when another connection committed."""
-        return int(self._connection.execute(one("data_version")).fetchone()[0])
+    def data_version(self) -> tuple[int, int]:
+        """Return what changes when another connection committed. SQLite counts for each connection by itself."""
+        version = self._usable().execute(one("data_version")).fetchone()[0]
+        return self._connections, int(version)
 
     def try_commit(self, writes: Sequence[Write]) -> list[Outcome] | None:
         """Commit writes without waiting for anybody; None, and nothing happened, if that is not possible."""
@@ -55,6 +58,7 @@ class Committer:
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Commit writes, waiting for foreign programs if need be. Return their outcomes, whatever happens."""
         try:
+            self._usable()
             self._begin_patiently()
         except sqlite3.Error as error:
             self._undo()
@@ -106,8 +110,8 @@ class Committer:
         """Look up writes whose commit gave no answer. They are atomic, so one that is found proves them all."""
         self._undo()
         failure = self._failure(error)
-        connection = self._connection
         try:
+            connection = self._usable()
             if any(proves(connection, *pair) for pair in zip(writes, outcomes, strict=True)):
                 return outcomes
             return [
@@ -115,7 +119,7 @@ class Committer:
                 for write, outcome in zip(writes, outcomes, strict=True)
             ]
         except sqlite3.Error:
-            self._reconnect()
+            self._lose()
         return [failure] * len(writes)
 
     def _failure(self, error: Exception) -> OutlastError:
@@ -129,18 +133,28 @@ class Committer:
 
     def _undo(self) -> None:
         self._premises.forget()
+        if self._is_lost:
+            return
         try:
             rollback(self._connection)
         except sqlite3.Error:
-            self._reconnect()
+            self._lose()
 
-    def _reconnect(self) -> None:
+    def _lose(self) -> None:
+        """Give up a connection of which nobody knows in what state it is. Whoever needs one next opens it."""
         self._premises.forget()  # the count of foreign commits is the connection's own
+        self._is_lost = True
         self._connection.close()
-        self._connection = self._open()
+
+    def _usable(self) -> sqlite3.Connection:
+        if self._is_lost:
+            self._connection = self._open()
+        return self._connection
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()
         # The loop must not wait; `commit` changes this for one statement.
         connection.execute("PRAGMA busy_timeout = 0")
+        self._connections += 1
+        self._is_lost = False
         return connection

@@ -85,17 +85,26 @@ async def start(
 ) -> Machinery:
     """Bring the file up to date and start everything."""
     readers = Readers(path, partial(connect, path, is_reader=True))
+    opened: list[_Parts] = []  # also what is opened while nobody waits for it any more
     try:
-        parts = await readers.call(lambda: _open_parts(path, synchronous, seam, allow=allow_network_filesystem))
+        await readers.call(lambda: opened.append(_open_parts(path, synchronous, seam, allow=allow_network_filesystem)))
+        return _start_on(opened[0], path, readers=readers, commits_on_loop=synchronous == "normal", on_death=on_death)
     except BaseException:
         readers.stop()
         await readers.join()
+        for parts in opened:
+            parts.close()
         raise
+
+
+def _start_on(
+    parts: _Parts, path: str, *, readers: Readers, commits_on_loop: bool, on_death: Callable[[], None]
+) -> Machinery:
     maintenance = Maintenance(partial(connect, path), parts.checkpoint_lock)
     writer = Writer(
         committer=parts.committer,
         lock=parts.writer_lock,
-        commits_on_loop=synchronous == "normal",
+        commits_on_loop=commits_on_loop,
         on_written=maintenance.note,
         on_death=on_death,
     )
@@ -123,6 +132,11 @@ class _Parts(NamedTuple):
     renewer_lock: WriterLock
     checkpoint_lock: WriterLock
     sweeper_lock: WriterLock
+
+    def close(self) -> None:
+        """Let go of all of it, if nobody will use it."""
+        for each in self:
+            each.close()
 
 
 def _open_parts(path: str, synchronous: Synchronous, seam: CommitSeam | None, *, allow: bool) -> _Parts:

@@ -63,6 +63,7 @@ class Maintenance:
                         self._checkpoint_whenever_due(connection)
                 except (sqlite3.Error, OSError, StoreUnavailableError):
                     # The log only gets longer, and the next write asks again; commits report what is wrong.
+                    self._wake.clear()
                     self._wake.wait()
 
     def _checkpoint_whenever_due(self, connection: sqlite3.Connection) -> None:

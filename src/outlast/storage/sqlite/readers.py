@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
-from outlast.errors import StoreError
+from outlast.errors import StoreError, StoreUnavailableError
 from outlast.storage.base import GraphKey, GraphRow, Head, InboxKey, InboxRow, RunKey, RunRow, WorkerKey
 from outlast.storage.sqlite.connection import translate
 from outlast.storage.sqlite.recording import JSON
@@ -41,7 +41,7 @@ class Readers:
             StoreError: What SQLite reported, translated.
         """
         if len(self._threads) < _THREADS:
-            self._threads.append(LoopThread(f"outlast-reader-{len(self._threads)}", self._serve))
+            self._add_thread()
         future: asyncio.Future[T] = self._loop.create_future()
         self._work.put((query, future))
         return await future
@@ -63,6 +63,13 @@ class Readers:
         """Wait until they have ended."""
         for thread in self._threads:
             await thread.join()
+
+    def _add_thread(self) -> None:
+        try:
+            self._threads.append(LoopThread(f"outlast-reader-{len(self._threads)}", self._serve))
+        except StoreUnavailableError:
+            if not self._threads:  # else it waits for one of those that are there
+                raise
 
     def _serve(self) -> None:
         connection: sqlite3.Connection | None = None

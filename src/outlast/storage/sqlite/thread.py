@@ -8,18 +8,28 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from outlast.errors import StoreUnavailableError
+
 __all__ = ["LoopThread", "post"]
 
 
 class LoopThread:
-    """A daemon thread. Created and started on the loop it reports to."""
+    """A daemon thread. Created and started on the loop it reports to.
+
+    Raises:
+        StoreUnavailableError: The system gives no thread just now.
+    """
 
     def __init__(self, name: str, serve: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._serve = serve
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            message = f"a thread of the store could not be started: {error}; nothing was recorded, try again"
+            raise StoreUnavailableError(message) from error
 
     async def join(self, *, within: float | None = None) -> bool:
         """Wait until the thread has ended, which somebody told it to; say whether it did."""

@@ -102,6 +102,7 @@ class Writer:
             self._let_go()
         else:
             await self._thread.join(within=_JOIN_S)
+        self._refuse(StoreUnavailableError("the store was closed meanwhile; nothing was recorded"))
 
     def kill(self) -> None:
         """Act as if the process had been killed. Called on any thread."""
@@ -122,7 +123,10 @@ class Writer:
             if not self._is_thread_idle or (self._commits_on_loop and self._unsettled):
                 return
         if self._waiting and not (self._commits_on_loop and self._commit_on_loop()):
-            self._hand_over()
+            try:
+                self._hand_over()
+            except StoreUnavailableError as error:
+                self._refuse(error)
 
     def _commit_on_loop(self) -> bool:
         """Commit one batch here; False if it has to wait for somebody, or would stop the loop for too long."""
@@ -131,6 +135,8 @@ class Writer:
         if not batch.is_long and self._try_lock():
             try:
                 outcomes = self._committer.try_commit(batch.writes)
+            except Exception as error:  # noqa: BLE001 - as on the thread: nobody may wait for ever
+                outcomes = _unknown(len(batch.items), error)
             except BaseException as error:  # the seam's word for the death of the process
                 self._committer.close()
                 self._on_death()
@@ -160,10 +166,10 @@ class Writer:
             return False  # the thread meets the same error and settles with it
 
     def _hand_over(self) -> None:
-        with self._mutex:
-            self._is_thread_idle = False
         if self._thread is None:
             self._thread = LoopThread("outlast-writer", self._serve)
+        with self._mutex:
+            self._is_thread_idle = False
         self._wake.put(item=True)
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(_PATIENCE_S, self._watch)
@@ -179,6 +185,11 @@ class Writer:
             self._watchdog = self._loop.call_later(_PATIENCE_S, self._watch)
         message = f"another process has been writing for {waits:.0f} s and does not end; look whether it is stopped"
         self._settle(items, [StoreUnavailableError(message)] * len(items))
+
+    def _refuse(self, error: StoreUnavailableError) -> None:
+        with self._mutex:
+            items = self._waiting.take_all()
+        self._settle(items, [error] * len(items))
 
     def _settle(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         for (_, settle), outcome in zip(items, outcomes, strict=True):
@@ -238,8 +249,7 @@ class Writer:
                 outcomes = self._committer.commit(batch.writes) if batch.items else []
         except Exception as error:  # noqa: BLE001 - nobody may wait for ever, and the thread must go on
             batch = batch or self._take_on_thread()
-            unknown = StoreUnavailableError(f"the writer failed: {error}; it is not known what is recorded")
-            outcomes = [unknown] * len(batch.items)
+            outcomes = _unknown(len(batch.items), error)
         except BaseException:  # noqa: BLE001 - the seam's word for the death of the process
             batch = batch or self._take_on_thread()
             self._committer.close()
@@ -260,6 +270,10 @@ class Writer:
         if now - self._looked_at > _LOOK_EVERY_S:  # the loop cannot look while the thread is busy
             self._looked_at = now
             self._look()
+
+
+def _unknown(count: int, error: Exception) -> list[Outcome]:
+    return [StoreUnavailableError(f"the writer failed: {error}; it is not known what is recorded")] * count
 
 
 def _dead(count: int) -> list[Outcome]:
