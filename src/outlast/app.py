@@ -35,7 +35,8 @@ from outlast.graph.schema import JSON
 from outlast.ids import run_ids
 from outlast.keys import Keyring
 from outlast.known import known_workflow, known_workflows
-from outlast.location import make_store, refuse_local_options
+from outlast.location import MakeStore, occupy, refuse_local_options, store_maker, vacate
+from outlast.loops import Loop, own_loop, refuse_other_loop
 from outlast.mark import Mark
 from outlast.run import RunHandle
 from outlast.scheduler import Scheduler
@@ -165,8 +166,8 @@ class Outlast(Findable):
         if engine is not None:
             refuse_local_options(store, durability, is_clocked=clock is not WALL_CLOCK)
         self._choice, self._metrics = engine, metrics
-        place = None if engine is not None else make_store("outlast.db" if store is None else store, self._durability)
-        self._arrange(place, options)
+        place = "outlast.db" if store is None else store
+        self._arrange(None if engine is not None else store_maker(place, self._durability), options)
         self._declared = Declared(
             {ref: each for workflow in self._workflows.values() for ref, each in workflow.functions.items()},
             {id: each for workflow in self._workflows.values() for id, each in workflow.composition.types.items()},
@@ -223,27 +224,30 @@ class Outlast(Findable):
         changes = {name: value for name, value in given.items() if value is not None}
         app = copy.copy(self)
         app._arrange(  # noqa: SLF001 - another object of this class
-            self._store if store is None else make_store(store, self._durability), replace(self._options, **changes)
+            self._make_store if store is None else store_maker(store, self._durability),
+            replace(self._options, **changes),
         )
         return app
 
-    def _arrange(self, store: Store | None, options: DriveOptions) -> None:
+    def _arrange(self, make_store: MakeStore | None, options: DriveOptions) -> None:
         """Become an app that was not entered yet."""
-        self._store = store
+        self._make_store = make_store
+        self._store = None if make_store is None else make_store()
         self._metering = Metering(self._metrics)
         self._options = replace(options, find_meter=self._metering.find)
-        self._engine = self._make_engine(store, self._options)
+        self._engine = self._make_engine(self._options)
         self._state: Literal["new", "opening", "open", "closing", "closed", "forked"] = "new"
         self._token: Token[tuple[Host, ...]] | None = None
+        self._loop: Loop | None = None
         self._scheduler: Scheduler | None = None
 
-    def _make_engine(self, store: Store | None, options: DriveOptions) -> Engine:
+    def _make_engine(self, options: DriveOptions) -> Engine:
         known = list(self._workflows.values())
-        if self._choice is not None and store is None:
+        if self._choice is not None:
             return self._choice.attach(known, options)
         from outlast.engines.local.engine import LocalEngine  # noqa: PLC0415 - other engines do not need it
 
-        return LocalEngine(store or make_store("outlast.db", self._durability), known, options)
+        return LocalEngine(cast("Store", self._store), known, options)
 
     @property
     def is_open(self) -> bool:
@@ -274,12 +278,15 @@ class Outlast(Findable):
         """Open the store, begin to work, and take over what dead workers left.
 
         Raises:
-            ConfigurationError: The path cannot be used; or the app was entered before.
+            ConfigurationError: The path cannot be used; the app was entered before; its store is another app's; or the
+                event loop is not that of asyncio.
             StoreError: The store cannot be used; the message says what to do.
         """
         if self._state != "new":
             message = f"this app is {self._state}; an app is entered once, make another one with Outlast([...])"
             raise ConfigurationError(message)
+        self._loop = own_loop()
+        occupy(self._store)
         self._state = "opening"
         # Before the engine opens: the bodies and hooks that it calls see this app as theirs.
         self._token = current_host.set((*current_host.get(), self))
@@ -288,6 +295,7 @@ class Outlast(Findable):
             await self._begin_scheduling()
         except BaseException:
             self._state = "new"
+            vacate(self._store)
             _reset(self._token)
             raise
         self._state = "open"
@@ -330,12 +338,12 @@ class Outlast(Findable):
         left = await self._engine.close()
         if left:
             runs = "1 run is not finished; nothing is lost, it goes"
-            if left > 1:
-                runs = f"{left} runs are not finished; nothing is lost, they go"
-            _log.warning("%s on when a worker starts", runs)
+            many = f"{left} runs are not finished; nothing is lost, they go"
+            _log.warning("%s on when a worker starts", many if left > 1 else runs)
 
     def _note_left(self) -> None:
         self._state = "closed"
+        vacate(self._store)
         open_hosts().remove(self)
         if self._token is not None:
             _reset(self._token)
@@ -453,6 +461,7 @@ class Outlast(Findable):
         if self._state not in ("open", "closing"):
             message = f"this app is {self._state}, not open; use it inside `async with Outlast([...]) as app:`"
             raise UnattachedWorkflowError(message)
+        refuse_other_loop(self._loop)
 
     def note_fork(self) -> None:
         """Become unusable: this is a forked child, and the app belongs to the parent."""

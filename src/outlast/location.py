@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, TypeAlias
 
 from outlast.errors import ConfigurationError
 from outlast.storage.base import Store
 
-__all__ = ["make_store", "refuse_local_options"]
+__all__ = ["MakeStore", "occupy", "refuse_local_options", "store_maker", "vacate"]
+
+MakeStore: TypeAlias = Callable[[], Store]
+"""Makes the store of an app and of each of its copies."""
+
+_occupied: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
-def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full", "normal"]) -> Store:
-    """Return the store at a place: a path, `sqlite:///path`, `memory`, or a store itself.
+def store_maker(store: str | os.PathLike[str] | Store, durability: Literal["full", "normal"]) -> MakeStore:
+    """Return what makes the store at a place: a path, `sqlite:///path`, `memory`, or a store itself.
+
+    Each that it makes is one more on the same data, except of a store itself: that is for one open app at a time.
 
     Raises:
         ConfigurationError: There is no such durability, the text names no file, or this system has no locks for one.
@@ -23,14 +33,34 @@ def make_store(store: str | os.PathLike[str] | Store, durability: Literal["full"
     if isinstance(store, str | os.PathLike):
         location = os.fspath(store)
         if location == "memory":
-            from outlast.storage.memory import MemoryStore  # noqa: PLC0415 - loaded where it is chosen
+            from outlast.storage.memory import MemoryDatabase, MemoryStore  # noqa: PLC0415 - loaded where it is chosen
 
-            return MemoryStore()
-        return _sqlite_store(_path_of(location), durability)
+            return partial(MemoryStore, MemoryDatabase())
+        return _sqlite_maker(_path_of(location), durability)
     if not hasattr(store, "open"):
         message = f"store={store!r:.60} is no store; give the path of a file, or 'memory'"
         raise ConfigurationError(message)
-    return store
+    return lambda: store
+
+
+def occupy(store: Store | None) -> None:
+    """Note that an app opens a store, which alone closes it again; None for an engine without one.
+
+    Raises:
+        ConfigurationError: Another app has it open.
+    """
+    if store is None:
+        return
+    if store in _occupied:
+        message = "this store is open in another app, which would close it for both; give each app one of its own"
+        raise ConfigurationError(message)
+    _occupied.add(store)
+
+
+def vacate(store: Store | None) -> None:
+    """Note that the app that had a store has let go of it."""
+    if store is not None:
+        _occupied.discard(store)
 
 
 def refuse_local_options(store: object, durability: object, *, is_clocked: bool) -> None:
@@ -61,7 +91,7 @@ def _path_of(location: str) -> str:
     return path
 
 
-def _sqlite_store(path: str, durability: Literal["full", "normal"]) -> Store:
+def _sqlite_maker(path: str, durability: Literal["full", "normal"]) -> MakeStore:
     try:
         from outlast.storage.sqlite import SqliteStore  # noqa: PLC0415 - loaded where it is chosen
     except ModuleNotFoundError as error:
@@ -69,4 +99,4 @@ def _sqlite_store(path: str, durability: Literal["full", "normal"]) -> Store:
             raise
         message = f"store={path!r}: a file needs the locks of Linux or macOS; on Windows use WSL, or store='memory'"
         raise ConfigurationError(message) from error
-    return SqliteStore(path, durability=durability)
+    return partial(SqliteStore, os.path.realpath(path), durability=durability)  # wherever the program goes meanwhile

@@ -7,7 +7,7 @@ import contextvars
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -348,3 +348,66 @@ async def test_leaving_in_another_task_than_entering_works(place: Place) -> None
     assert result.result == 2
     with pytest.raises(UnattachedWorkflowError, match="no app is open"):
         await COUNT.create_run()
+
+
+async def test_copies_of_an_app_are_left_one_by_one(tmp_path: Path) -> None:
+    """2.1: as many processes on one file, each has a store of its own."""
+    app = Outlast([COUNT], store=tmp_path / "store.db")
+    async with app.with_options(worker=False) as first:
+        async with app.with_options() as second:
+            done = await (await second.create_run(COUNT, run_id="run")).start(input_data=1)
+
+        assert await first.run("run").status() == done.status
+        await (await first.create_run(COUNT)).start_async(input_data=1)
+
+
+async def test_copies_of_an_app_in_memory_share_its_runs() -> None:
+    """2.1: they are the same app."""
+    app = Outlast([COUNT], store="memory")
+    async with app.with_options(worker=False) as first:
+        started = await (await first.create_run(COUNT)).start_async(input_data=1)
+        async with app:
+            assert (await started.result(timeout=10)).result == 2
+    async with app.with_options(store="memory") as other:
+        assert await other.find_result(COUNT, started.run_id) is None
+
+
+async def test_store_that_another_app_has_open_is_refused(place: Place) -> None:
+    """2.1: whoever is left first would close it for both."""
+    store = place.store()
+    async with Outlast([COUNT], store=store) as app:
+        with pytest.raises(ConfigurationError, match="this store is open in another app"):
+            await Outlast([COUNT], store=store).__aenter__()
+        assert (await (await app.create_run(COUNT)).start(input_data=1)).result == 2
+    async with Outlast([COUNT], store=store) as app:
+        assert (await (await app.create_run(COUNT)).start(input_data=1)).result == 2
+
+
+USES: Final[dict[str, Callable[[Outlast], Coroutine[Any, Any, Any]]]] = {
+    "create_run": lambda app: app.create_run(COUNT),
+    "start_many": lambda app: app.start_many(COUNT, [{"input_data": 1}]),
+    "find_result": lambda app: app.find_result(COUNT, "run"),
+    "list_runs": lambda app: app.list_runs(),
+    "run": lambda app: app.run("run").result(),
+    "schedules": lambda app: app.schedules.list(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_app_on_another_event_loop_says_where_it_can_be_used(place: Place, use: str) -> None:
+    """2.1: what is made on one loop cannot be awaited on another."""
+
+    async def on_another_loop() -> Any:
+        return await USES[use](app)
+
+    async with place.app(COUNT) as app:
+        with pytest.raises(UnattachedWorkflowError, match=r"open on another event loop.*with_options.*Door"):
+            await asyncio.to_thread(asyncio.run, on_another_loop())
+
+
+def test_app_without_the_event_loop_of_asyncio_says_so() -> None:
+    """2.1: trio and others drive coroutines, too, but not what an app awaits."""
+    entering = Outlast([COUNT], store="memory").__aenter__()
+
+    with pytest.raises(ConfigurationError, match=r"event loop of asyncio: asyncio.run\(main\(\)\)"):
+        entering.send(None)
