@@ -39,14 +39,14 @@ class Gate:
         self._is_open.set()
 
 
-def with_threads(app: Outlast, count: int) -> Outlast:
-    """Let an app call so many sync bodies at a time."""
+def with_options(app: Outlast, **options: Any) -> Outlast:
+    """Change what no public option does, as `max_threads`."""
     engine = app._engine  # noqa: SLF001
     assert isinstance(engine, LocalEngine)
     app._engine = LocalEngine(  # noqa: SLF001
         engine._store,  # noqa: SLF001
         engine._workflows,  # noqa: SLF001
-        replace(engine._options, max_threads=count),  # noqa: SLF001
+        replace(engine._options, **options),  # noqa: SLF001
     )
     return app
 
@@ -74,27 +74,61 @@ async def test_step_whose_task_other_code_cancels_is_called_again(place: Place) 
     assert calls == [False, True]
 
 
+def cancel_first(name: str) -> list[str]:
+    """Cancel the first task of this function before its first turn; return what is canceled."""
+    loop, canceled = asyncio.get_running_loop(), list[str]()
+
+    def make(_: object, work: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(work, loop=loop, **options)
+        if work.__qualname__ == name and not canceled:
+            canceled.append(name)
+            task.cancel()
+        return task
+
+    loop.set_task_factory(make)
+    return canceled
+
+
 async def test_step_whose_task_never_began_is_called_again(place: Place) -> None:
     """3.1: a task that is canceled before its first turn runs no line of code, so nothing in it could tell."""
-    loop, canceled = asyncio.get_running_loop(), []
-
-    def cancel_first(_: object, work: Any, **options: Any) -> asyncio.Task[Any]:
-        task = asyncio.Task(work, loop=loop, **options)
-        if work.__qualname__ == "Bodies._perform" and not canceled:
-            canceled.append(task.cancel())
-        return task
 
     @step
     async def body(x: int) -> int:
         return x
 
     workflow = one_step(body, input=int)
-    loop.set_task_factory(cancel_first)
+    canceled = cancel_first("Bodies._perform")
     async with place.app(workflow, drain=SHORT) as app:
         result = await (await app.create_run(workflow)).start(input_data=1)
 
-    assert canceled == [True]
+    assert canceled
     assert result.result == 1
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+async def test_hook_whose_task_other_code_cancels_is_called_again(place: Place, turns: int) -> None:
+    """13: at least once; the delivery must not stay with this worker for ever."""
+    told: list[str] = []
+
+    async def tell(result: Any) -> None:
+        told.append(result.run_id)
+        if len(told) == 1 and turns:
+            await asyncio.Event().wait()
+
+    @step
+    async def body(x: int) -> int:
+        return x
+
+    workflow = one_step(body, input=int, on_finish=tell)
+    canceled = cancel_first("perform_async") if not turns else []
+    async with with_options(place.app(workflow, drain=SHORT), hook_delay=timedelta(seconds=0.01)) as app:
+        await (await app.create_run(workflow, run_id="run")).start(input_data=1)
+        if turns:
+            await eventually(lambda: told)
+            next(each for each in asyncio.all_tasks() if "hook" in each.get_name()).cancel()
+        await eventually(lambda: len(told) == (2 if turns else 1))
+
+    assert bool(canceled) is not bool(turns)
 
 
 async def test_task_that_is_canceled_again_and_again_ends_its_run(place: Place) -> None:
@@ -146,7 +180,7 @@ async def test_step_of_a_canceled_run_that_waits_for_a_thread_is_not_called(plac
     """10: nothing new starts, and nobody needs a grace period who was never called."""
     gate = Gate()
     workflow = one_step(step(id="body")(gate.pass_through), input=int)
-    async with with_threads(place.app(workflow, drain=SHORT), 1) as app:
+    async with with_options(place.app(workflow, drain=SHORT), max_threads=1) as app:
         holding = await (await app.create_run(workflow)).start_async(input_data=1)
         await eventually(lambda: gate.called)
         waiting = await (await app.create_run(workflow)).start_async(input_data=2)
@@ -173,7 +207,7 @@ async def test_timeout_of_a_step_does_not_count_the_wait_for_a_thread(place: Pla
 
     holds = Workflow("holds", input=int).then(step(id="hold")(gate.pass_through)).commit()
     workflow = one_step(quick, input=int)
-    async with with_threads(place.app(workflow, holds, drain=SHORT), 1) as app:
+    async with with_options(place.app(workflow, holds, drain=SHORT), max_threads=1) as app:
         await (await app.create_run(holds)).start_async(input_data=1)
         await eventually(lambda: gate.called)
         waiting = await (await app.create_run(workflow)).start_async(input_data=2)

@@ -43,6 +43,10 @@ class HookCalls:
                 self._abandon(performed)
         if is_late:
             return FailureInfo(type="HookTimeoutError", message=f"'{kind}' took longer than {self._timeout}")
+        if performed.cancelled():
+            return FailureInfo(
+                type="CancelledError", message=f"other code than Outlast's canceled the task of '{kind}'"
+            )
         outcome = performed.result()
         return outcome.failure if isinstance(outcome, Raised) else None
 
