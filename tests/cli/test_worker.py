@@ -94,6 +94,21 @@ def test_second_signal_ends_the_process_at_once_and_loses_nothing(terminal: Term
 
 
 @pytest.mark.slow
+def test_cancel_of_a_run_that_nobody_can_end_now_says_what_to_start(terminal: Terminal):
+    """10: it is recorded; the worker that had it is dead, and the next one ends it."""
+    begun = start_slow(terminal, "s1")
+    with working(terminal) as process:
+        wait_until(begun.exists)
+        end(process, signal.SIGKILL)
+
+    answer = terminal.type("run", "cancel", "s1", "--store", "shop.db")
+
+    assert answer.err == (
+        "asked s1 to end; it is running until then\nno live worker takes it yet; start one: outlast worker APP\n"
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", ["worker", "serve"])
 def test_run_of_a_killed_process_goes_on_in_the_next_one(terminal: Terminal, killed: str):
     """12.2: recovery needs no call, for `outlast serve` and `outlast worker` alike."""
@@ -102,6 +117,8 @@ def test_run_of_a_killed_process_goes_on_in_the_next_one(terminal: Terminal, kil
     with first(terminal) as opened:
         wait_until(begun.exists)
         assert end(opened, signal.SIGKILL) == -signal.SIGKILL
+    why = terminal.type("run", "why", "s1", "--store", "shop.db").out
+    assert ", which is dead; no live worker takes runs of workflow 'slow': start one" in why
     begun.unlink()
     with second(terminal) as opened:
         wait_until(begun.exists)  # the step that was in flight runs again

@@ -87,6 +87,24 @@ def test_request_that_nobody_has_taken_up_is_told(kind: str):
     assert explained(run, RunStatus.SUSPENDED, requests=(kind,), candidates=1).endswith("no worker has taken up yet")
 
 
+@pytest.mark.parametrize("requests", [(), ("cancel",)])
+@pytest.mark.parametrize(
+    ("candidates", "who"),
+    [(0, "no live worker takes runs of workflow 'w': start one"), (1, "1 live worker takes runs")],
+)
+def test_run_of_a_dead_worker_says_who_goes_on_with_it(candidates: int, who: str, requests: tuple[str, ...]):
+    """4, 12.1: once, also if something is asked of it."""
+    run = started()
+    run.begin("a")
+
+    text = explained(
+        run, RunStatus.RUNNING, owner="worker 1", is_owner_dead=True, candidates=candidates, requests=requests
+    )
+
+    assert f"driven by worker 1, which is dead; {who}" in text
+    assert text.count(who) == 1
+
+
 def test_cancel_in_progress_says_what_it_waits_for():
     """4, 10: what has begun ends first."""
     run = started()

@@ -75,5 +75,5 @@ async def note_lack_of_worker(screen: Screen, app: Outlast | Client, handle: Han
     if screen.is_json or not isinstance(app, Outlast):
         return
     standing = await app.engine.load_standing(handle.run_id)
-    if standing.owner is None and standing.candidates == 0:
+    if standing.is_left:
         screen.note(f"no live worker takes it yet; start one: outlast worker {place.app or 'APP'}", style="yellow")

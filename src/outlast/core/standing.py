@@ -24,6 +24,8 @@ class Standing:
 
     owner: str | None
     """The worker that drives the run, in words; None if nobody does."""
+    is_owner_dead: bool = False
+    """Whether that worker is known to be dead: then the run goes on when a live one has taken it over."""
     candidates: int
     """How many live workers have all that the run's graph names."""
     missing: tuple[str, ...] = ()
@@ -40,3 +42,8 @@ class Standing:
     """What it waits for under its limits, in words; None if it does not."""
     slots: Slots | None = None
     """The places of the worker that drives it; None where they are not known, as in another process."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody who lives drives the run, and nobody who lives could."""
+        return (self.owner is None or self.is_owner_dead) and self.candidates == 0

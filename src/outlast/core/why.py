@@ -53,7 +53,7 @@ def explain(view: RunView, *, status: RunStatus, workflow_id: str, standing: Sta
     if view.state.is_canceling:
         sentences.insert(0, _ending(view))
     requests = [_request(kind) for kind in dict.fromkeys(standing.requests)]
-    if requests and who not in sentences[-1] and standing.owner is None and standing.candidates == 0:
+    if requests and who not in sentences[-1] and standing.is_left:
         requests.append(who)
     return "; ".join([*sentences, *requests])
 
@@ -89,7 +89,7 @@ def _at_work(view: RunView, status: RunStatus, standing: Standing, who: str) -> 
 
 def _driven(standing: Standing, who: str, *, again_at_ms: int | None = None) -> str:
     if standing.owner is not None:
-        return f"driven by {standing.owner}"
+        return f"driven by {standing.owner}" + (f", which is dead; {who}" if standing.is_owner_dead else "")
     again = "" if again_at_ms is None else f", and it may be taken from {render_ms(again_at_ms)} on"
     return f"nobody drives it now{again}; {who}"
 

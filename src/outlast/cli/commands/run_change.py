@@ -63,12 +63,15 @@ async def cancel(
         handle = app.run(run_id)
         outcome = await handle.cancel(reason)
         status = await handle.status()
-    if outcome is CancelOutcome.ALREADY_FINISHED:
-        raise RunStateError(run_id, "cancel", status.value, "it has ended, and nothing of it is left to cancel")
-    if screen.is_json:
-        screen.json({"runId": run_id, "outcome": outcome.value, "status": status.value})
-    else:
-        screen.note(f"canceled {run_id}" if status.is_terminal else f"asked {run_id} to end; it is {status} until then")
+        if outcome is CancelOutcome.ALREADY_FINISHED:
+            raise RunStateError(run_id, "cancel", status.value, "it has ended, and nothing of it is left to cancel")
+        if screen.is_json:
+            screen.json({"runId": run_id, "outcome": outcome.value, "status": status.value})
+        elif status.is_terminal:
+            screen.note(f"canceled {run_id}")
+        else:
+            screen.note(f"asked {run_id} to end; it is {status} until then")
+            await note_lack_of_worker(screen, app, handle, place)
 
 
 async def delete(screen: Screen, place: Place, run_id: RunId) -> None:

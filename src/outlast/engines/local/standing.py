@@ -28,13 +28,14 @@ async def standing_of(
     owner = next((each for each in workers if each.key == row.owner), None)
     words = None
     if owner is not None:
-        words = f"worker {owner.key} (process {owner.pid})" + ("" if owner.is_alive else ", which is dead")
+        words = f"worker {owner.key} (process {owner.pid})"
     knowing = [each for each in workers if each.is_alive and row.workflow_id in each.workflows]
     missing = await shelf.missing_of(row, knowing)
     wait = await store.find_wait(row.key) if row.is_limited else None
     is_ahead = row.status is RunStatus.PENDING and (row.ready_at_ms or 0) > now_ms
     return Standing(
         owner=words,
+        is_owner_dead=owner is not None and not owner.is_alive,
         candidates=sum(not names for names in missing),
         missing=min(missing, key=len, default=()),
         requests=tuple(request.kind for request in await store.list_requests(row.key)),
