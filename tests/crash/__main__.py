@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Literal
 
 from crash.catalog import SCENARIOS
+from crash.nesting import DEEDS, SOME, nested_scenario
 from crash.sigkill import SAMPLE, kill_at_commits
 from crash.tally import EffectTally
 from outlast.testing.crash import MODES, Scenario, StoreKind, crash_at_every_commit
 
 STORES: tuple[StoreKind, ...] = ("normal", "full", "memory")
 DURABILITIES: tuple[Literal["normal", "full"], ...] = ("normal", "full")
-ROW = "  {:<16} {:<7} {:>7} {:>7} {:>7} {:>7} {:>8}  {}"
+ROW = "  {:<23} {:<7} {:>7} {:>7} {:>7} {:>7} {:>8}  {}"
 SHORT_SAMPLE = 3
 """At how many commits of each scenario a process is killed with `--short`."""
 
@@ -56,19 +57,30 @@ def main() -> int:
     simulated, killed = Sum(), Sum()
     for scenario in wanted:
         for store in options.stores or stores:
-            attempt(scenario, store, simulated, lambda scenario=scenario, store=store: try_scenario(scenario, store))
+            attempt(
+                scenario.workflow.id,
+                store,
+                simulated,
+                lambda scenario=scenario, store=store: try_scenario(scenario, store),
+            )
+    nested = () if options.short or options.only else SOME
+    if nested:
+        print("\nWhat steps do in workflows in blocks in workflows in blocks: each in every kind of block.\n")
+        print(ROW.format("what it does", "store", "commits", "before", "after", "lost", "refused", "the runs end so"))
+        for deed in DEEDS:
+            attempt(deed, "memory", simulated, lambda deed=deed: try_deed(deed))
     print("\nReal processes, killed by the kernel with SIGKILL at a commit; another process opens the file.\n")
     print(ROW.format("workflow", "store", "commits", "before", "after", "", "", "the run ends as undisturbed"))
     for scenario in [each for each in wanted if options.only or each.workflow.id in SAMPLE]:
         for durability in DURABILITIES[: 1 if options.short else 2]:
             attempt(
-                scenario,
+                scenario.workflow.id,
                 durability,
                 killed,
                 lambda scenario=scenario, durability=durability: kill(scenario, durability, options.short),
             )
     seconds = time.perf_counter() - began
-    print(f"\n{len(wanted)} workflows, {simulated.commits + killed.commits:,} commit points covered:")
+    print(f"\n{len(wanted) + len(nested)} workflows, {simulated.commits + killed.commits:,} commit points covered:")
     print(f"  {simulated.crashes:,} simulated deaths, lost answers and refused commits, {simulated.failures} failures")
     print(f"  {killed.crashes:,} processes killed with SIGKILL, {killed.failures} failures")
     print(
@@ -87,27 +99,39 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def attempt(scenario: Scenario, store: str, total: Sum, trial: Callable[[], tuple[int, list[int]]]) -> None:
-    """Try one scenario, and print what came of it."""
+def attempt(name: str, store: str, total: Sum, trial: Callable[[], tuple[int, list[int]]]) -> None:
+    """Try something, and print what came of it."""
     try:
         commits, struck = trial()
     except Exception as error:  # noqa: BLE001 - the others are worth trying all the same
         total.failures += 1
-        print(ROW.format(scenario.workflow.id, store, "", "", "", "", "", "FAILS"))
+        print(ROW.format(name, store, "", "", "", "", "", "FAILS"))
         print(f"      {type(error).__name__}: {error}", flush=True)
         return
     total.commits += commits
     total.crashes += sum(struck)
     shown = [*struck, "", ""][:4]
-    print(ROW.format(scenario.workflow.id, store, commits, *shown, "holds"), flush=True)
+    print(ROW.format(name, store, commits, *shown, "holds"), flush=True)
 
 
-def try_scenario(scenario: Scenario, store: StoreKind) -> tuple[int, list[int]]:
+def try_deed(deed: str) -> tuple[int, list[int]]:
+    total, struck = 0, [0] * len(MODES)
+    for outer, inner, each in SOME:
+        if each == deed:
+            scenario = nested_scenario(outer, inner, deed)
+            commits, more = try_scenario(scenario, "memory", is_tallied=DEEDS[deed].is_tallied)
+            total += commits
+            struck = [a + b for a, b in zip(struck, more, strict=True)]
+    return total, struck
+
+
+def try_scenario(scenario: Scenario, store: StoreKind, *, is_tallied: bool = True) -> tuple[int, list[int]]:
     with tempfile.TemporaryDirectory(prefix="outlast-crash-") as name:
         effects = Path(name) / "effects"
         tally = EffectTally(effects)
         scenario = replace(scenario, request_context={"effects": str(effects)})
-        report = crash_at_every_commit(scenario, Path(name), store=store, check=tally.check)
+        check = tally.check if is_tallied else None
+        report = crash_at_every_commit(scenario, Path(name), store=store, check=check)
     return report.commits, [report.struck[mode] for mode in MODES]
 
 

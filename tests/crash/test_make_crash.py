@@ -63,7 +63,7 @@ def test_a_promise_that_fails_is_counted_and_shown(capsys: pytest.CaptureFixture
         raise AssertionError("killed before commit 3 of 7: the run is lost")
 
     total = Sum()
-    attempt(SCENARIOS[0], "normal", total, trial)
+    attempt(SCENARIOS[0].workflow.id, "normal", total, trial)
 
     assert total.failures == 1
     assert "FAILS" in (shown := capsys.readouterr().out)
