@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -205,6 +205,43 @@ async def test_a_body_that_really_hangs_is_ended_after_its_real_timeout() -> Non
     assert result.error is not None
     assert result.error.type == "StepTimeoutError"
     assert clock.now() == START + timedelta(milliseconds=50)
+
+
+class AtWork:
+    """An engine that does nothing but call bodies."""
+
+    turns = 0
+    is_waited_for = True
+
+    def __init__(self) -> None:
+        self.bodies: list[object] = []
+
+    def why_busy(self, is_asleep: Callable[[object], bool]) -> str | None:
+        return "a body is called"
+
+    async def next_due(self) -> int | None:
+        return None
+
+    def time_jumped(self) -> None:
+        pass
+
+
+async def test_a_body_that_begins_late_and_hangs_is_ended_all_the_same() -> None:
+    """On a slow machine the real time of a deadline may be over before a body begins: it holds for that body, too."""
+    clock, engine, over, really_over = VirtualClock(START), AtWork(), asyncio.Event(), asyncio.Event()
+    clock.attach(engine)
+    try:
+        clock.call_later(0.002, over.set)
+        asyncio.get_running_loop().call_later(0.02, really_over.set)
+        await really_over.wait()
+        was_over = over.is_set()
+        engine.bodies.append(object())
+        await eventually(over.is_set)
+    finally:
+        await clock.detach(engine)
+
+    assert not was_over
+    assert clock.now() == START + timedelta(milliseconds=2)
 
 
 async def test_time_does_not_pass_over_a_step_that_is_at_work() -> None:

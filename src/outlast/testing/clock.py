@@ -33,23 +33,23 @@ _MS = timedelta(milliseconds=1)
 class _VirtualTimer:
     """A call to be made once the clock shows its time."""
 
-    def __init__(self, due_ms: int, call: Callable[[], object], real: asyncio.TimerHandle | None) -> None:
+    def __init__(self, due_ms: int, call: Callable[[], object]) -> None:
         self.due_ms = due_ms
         self._call = call
         self._context = contextvars.copy_context()
-        self._real = real
+        self.real: asyncio.TimerHandle | None = None
         self.is_over = False
 
     def cancel(self) -> None:
         """Do not call it any more."""
         self.is_over = True
-        if self._real is not None:
-            self._real.cancel()
+        if self.real is not None:
+            self.real.cancel()
 
     def fire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call it in the next turn of the loop, in the context in which it was asked for."""
-        if self._real is not None:
-            self._real.cancel()
+        if self.real is not None:
+            self.real.cancel()
         loop.call_soon(self._fired, context=self._context)
 
     def _fired(self) -> None:
@@ -214,18 +214,24 @@ class VirtualClock(WallClock):
     ) -> _VirtualTimer:
         loop = asyncio.get_running_loop()
         due_ms = self._now_ms + max(0, -round(-seconds * 1000))
-        real = loop.call_later(seconds, self._really_over, due_ms) if is_real else None
-        timer = _VirtualTimer(due_ms, lambda: callback(*args), real)
+        timer = _VirtualTimer(due_ms, lambda: callback(*args))
         if due_ms <= self._now_ms:
             timer.fire(loop)
         else:
             heapq.heappush(self._timers, (due_ms, next(self._numbers), timer))
+            if is_real:
+                timer.real = loop.call_later(seconds, self._really_over, timer, seconds)
         return timer
 
-    def _really_over(self, due_ms: int) -> None:
-        """A body that does not sleep on this clock was at work for so long: then the time has really passed."""
-        if due_ms > self._now_ms and not self._bodies_at_work() <= set(self._asleep):
-            self._jump(due_ms)
+    def _really_over(self, timer: _VirtualTimer, seconds: float) -> None:
+        """If a body that does not sleep on this clock is at work, time has really passed. Else one may be, later on."""
+        if timer.is_over or timer.due_ms <= self._now_ms:
+            return
+        if self._bodies_at_work() <= set(self._asleep):
+            again = max(seconds, _LOOK_S)
+            timer.real = asyncio.get_running_loop().call_later(again, self._really_over, timer, seconds)
+        else:
+            self._jump(timer.due_ms)
 
     def _bodies_at_work(self) -> set[object]:
         return {body for engine in self._engines for body in engine.bodies}
