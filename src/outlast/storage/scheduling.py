@@ -31,6 +31,7 @@ __all__ = [
     "TriggerQuery",
     "TriggerRow",
     "Upcoming",
+    "cancel_body",
     "cancel_request",
 ]
 
@@ -335,5 +336,9 @@ def cancel_request(status: RunStatus, execution: int, schedule_id: str) -> tuple
     """Return topic and body of the inbox row that cancels a run for a later firing; None if it has ended."""
     if status.is_terminal:
         return None
-    reason = f"a later firing of schedule '{schedule_id}' takes its place (overlap='cancel')"
-    return f"cancel:{execution}", encode({"reason": reason})
+    return f"cancel:{execution}", cancel_body(schedule_id)
+
+
+def cancel_body(schedule_id: str) -> bytes:
+    """Return what a run is told that is canceled for a later firing of a schedule."""
+    return encode({"reason": f"a later firing of schedule '{schedule_id}' takes its place (overlap='cancel')"})

@@ -30,7 +30,7 @@ from outlast.errors import (
 )
 from outlast.graph.committed import CommittedWorkflow
 from outlast.storage.base import GraphKey, NewRun
-from outlast.storage.scheduling import ScheduleRow, TriggerRow, cancel_request
+from outlast.storage.scheduling import ScheduleRow, TriggerRow, cancel_body
 
 __all__ = ["TemporalDesk"]
 
@@ -158,10 +158,8 @@ class TemporalDesk:
         """Start the runs that are claimed, and cancel those that are to be canceled."""
         triggers = [await self._begin(kept.row, each) for each in kept.beginnings.values()]
         for run_id in kept.cancels:
-            request = cancel_request(RunStatus.RUNNING, 0, kept.row.id)
-            if request is not None:
-                with suppress(RunNotFoundError):  # it has ended, and is not kept any more
-                    await self._cancel(run_id, request[1])
+            with suppress(RunNotFoundError):  # it has ended, and is not kept any more
+                await self._cancel(run_id, cancel_body(kept.row.id))
         return Done(triggers, list(kept.cancels))
 
     async def _begin(self, row: ScheduleRow, beginning: Beginning) -> TriggerRow:

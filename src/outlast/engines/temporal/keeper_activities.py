@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -37,15 +36,9 @@ _LOOK_AGAIN: Final = 20.0
 class Looking:
     """What keepers need of a worker."""
 
-    def __init__(self, client: Client, find_desk: Callable[[], TemporalDesk]) -> None:
-        """Work for a worker.
-
-        Args:
-            client: The server.
-            find_desk: Returns what knows the schedules; raises `StoreUnavailableError` where nothing does.
-        """
+    def __init__(self, client: Client, desk: TemporalDesk) -> None:
         self._client = client
-        self._find_desk = find_desk
+        self._desk = desk
         self._waits: set[asyncio.Task[None]] = set()
 
     @activity.defn(name=LOOK)
@@ -53,7 +46,7 @@ class Looking:
         """Do what the schedule has to do now; return its version, and in how many milliseconds it is due again."""
         beating = asyncio.create_task(_beat(), name="outlast heartbeat look")
         try:
-            return list(await self._find_desk().look(schedule_of(activity.info().workflow_id or "")))
+            return list(await self._desk.look(schedule_of(activity.info().workflow_id or "")))
         except StoreError as error:
             raise _later(error) from error
         finally:
@@ -62,12 +55,10 @@ class Looking:
     @activity.defn(name=AWAIT_ENDS)
     async def await_ends(self) -> None:
         """Wait until no run of the schedule is active. That takes no place of the worker: its steps need them."""
-        info, desk = activity.info(), self._desk()
+        info = activity.info()
         schedule_id = schedule_of(info.workflow_id or "")
         handle = self._client.get_async_activity_handle(task_token=info.task_token)
-        wait = asyncio.create_task(
-            self._report_ends(desk, schedule_id, handle), name=f"outlast ends for {info.workflow_id}"
-        )
+        wait = asyncio.create_task(self._report_ends(schedule_id, handle), name=f"outlast ends for {info.workflow_id}")
         self._waits.add(wait)
         wait.add_done_callback(self._waits.discard)
         activity.raise_complete_async()
@@ -80,14 +71,8 @@ class Looking:
         if waits:
             await asyncio.wait(waits)
 
-    def _desk(self) -> TemporalDesk:
-        try:
-            return self._find_desk()
-        except StoreError as error:
-            raise _later(error) from error
-
-    async def _report_ends(self, desk: TemporalDesk, schedule_id: str, handle: AsyncActivityHandle) -> None:
-        ends = asyncio.create_task(self._until_free(desk, schedule_id), name=f"outlast free {schedule_id}")
+    async def _report_ends(self, schedule_id: str, handle: AsyncActivityHandle) -> None:
+        ends = asyncio.create_task(self._until_free(schedule_id), name=f"outlast free {schedule_id}")
         try:
             while not (await asyncio.wait([ends], timeout=_BEAT))[0]:
                 await handle.heartbeat(rpc_timeout=RPC_TIMEOUT)
@@ -99,13 +84,13 @@ class Looking:
             ends.cancel()
             await asyncio.wait([ends])
 
-    async def _until_free(self, desk: TemporalDesk, schedule_id: str) -> None:
-        row = await desk.store.find(schedule_id)
+    async def _until_free(self, schedule_id: str) -> None:
+        row = await self._desk.store.find(schedule_id)
         if row is None:
             return
         for run_id in Memory.from_bytes(row.memory).active:
-            while await desk.is_active(run_id):
-                handle = self._client.get_workflow_handle(desk.workflow_id(run_id))
+            while await self._desk.is_active(run_id):
+                handle = self._client.get_workflow_handle(self._desk.workflow_id(run_id))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_AGAIN):
                         await until_closed(handle)

@@ -12,12 +12,9 @@ from temporalio.worker import Worker, WorkerConfig
 from outlast.engines.clock import WALL_CLOCK
 from outlast.engines.options import DriveOptions
 from outlast.engines.temporal.activities import Activities
-from outlast.engines.temporal.flow import OutlastRun
-from outlast.engines.temporal.holding import HeldKey, Holding
-from outlast.engines.temporal.keeper import ScheduleKeeper
 from outlast.engines.temporal.keeper_activities import LeftToOthers
 from outlast.engines.temporal.telling import Telling
-from outlast.engines.temporal.worker import THROTTLE
+from outlast.engines.temporal.worker import THROTTLE, WORKFLOWS, activities_of
 from outlast.engines.threads import BodyThreads
 from outlast.graph.committed import CommittedWorkflow
 from outlast.keys import Keyring
@@ -60,7 +57,7 @@ class OutlastPlugin(SimplePlugin):
         known = known_workflows(workflows)
         self._workflows = list(known.values())
         self._sealers = sealers_of(known, keys)
-        super().__init__("outlast", workflows=[OutlastRun, HeldKey, ScheduleKeeper])  # pyright: ignore[reportUnknownMemberType]
+        super().__init__("outlast", workflows=WORKFLOWS)  # pyright: ignore[reportUnknownMemberType]
         self._max_threads = max_threads or DriveOptions().max_threads
         self._hook_timeout = hook_timeout
         self._threads: BodyThreads | None = None
@@ -72,7 +69,7 @@ class OutlastPlugin(SimplePlugin):
         self._threads = BodyThreads(self._max_threads)
         client = configured["client"]
         sealers = self._sealers
-        activities = Activities(
+        calls = Activities(
             client,
             self._workflows,
             now_ms=WALL_CLOCK.now_ms,
@@ -84,9 +81,7 @@ class OutlastPlugin(SimplePlugin):
         )
         timeout = self._hook_timeout
         self._telling = Telling(client, self._workflows, hook_timeout=timeout, sealers=sealers, tracer=None)
-        others = LeftToOthers()
-        ours: list[Callable[..., Any]] = [activities.call, activities.ask, self._telling.tell]
-        ours += [Holding(client).has_ended, others.look, others.await_ends]
+        ours = activities_of(client, calls, self._telling, LeftToOthers())
         configured["activities"] = [*configured.get("activities", ()), *ours]
         for name in ("max_heartbeat_throttle_interval", "default_heartbeat_throttle_interval"):
             configured[name] = min(THROTTLE, configured.get(name, THROTTLE))

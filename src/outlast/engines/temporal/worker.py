@@ -18,18 +18,27 @@ from outlast.engines.temporal.ends import CountedEnds
 from outlast.engines.temporal.flow import OutlastRun
 from outlast.engines.temporal.holding import HeldKey, Holding
 from outlast.engines.temporal.keeper import ScheduleKeeper
-from outlast.engines.temporal.keeper_activities import Looking
+from outlast.engines.temporal.keeper_activities import LeftToOthers, Looking
 from outlast.engines.temporal.place import Place
 from outlast.engines.temporal.telling import Telling
 from outlast.engines.threads import BodyThreads
 from outlast.graph.committed import CommittedWorkflow
 
-__all__ = ["THROTTLE", "TemporalWorker"]
+__all__ = ["THROTTLE", "WORKFLOWS", "TemporalWorker", "activities_of"]
 
 _STICKY: Final = timedelta(seconds=2)
 """How long a run waits for the worker that drove it last before any other one may take it."""
 THROTTLE: Final = timedelta(milliseconds=200)
 """Heartbeats bring the news of a cancel, so the SDK must not hold them back for long."""
+WORKFLOWS: Final = (OutlastRun, HeldKey, ScheduleKeeper)
+"""What every worker drives."""
+
+
+def activities_of(
+    client: Client, calls: Activities, telling: Telling, looking: Looking | LeftToOthers
+) -> list[Callable[..., Any]]:
+    """Return all that the workflows ask of a worker."""
+    return [calls.call, calls.ask, telling.tell, looking.look, looking.await_ends, Holding(client).has_ended]
 
 
 class TemporalWorker:
@@ -58,13 +67,12 @@ class TemporalWorker:
             most_said=options.max_stream_events,
         )
         self._telling = Telling(client, workflows, hook_timeout=timeout, sealers=sealers, tracer=tracer)
-        self._looking = looking = Looking(client, lambda: desk)
-        ours: list[Callable[..., Any]] = [activities.call, activities.ask, looking.look, looking.await_ends]
+        self._looking = looking = Looking(client, desk)
         self._worker = Worker(
             client,
             task_queue=place.task_queue,
-            workflows=[OutlastRun, HeldKey, ScheduleKeeper],
-            activities=[*ours, self._telling.tell, Holding(client).has_ended],
+            workflows=WORKFLOWS,
+            activities=activities_of(client, activities, self._telling, looking),
             interceptors=[] if meter is None else [CountedEnds(meter)],
             max_cached_workflows=options.max_runs,
             max_concurrent_activities=options.max_steps,
