@@ -231,6 +231,24 @@ async def test_timeout_of_a_sync_step_counts_from_its_call(place: Place) -> None
     assert result.error.type == "StepTimeoutError"
 
 
+async def test_sync_steps_that_keep_their_threads_are_complained_of(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """9.3: they are replaced boundedly, and then others wait, which somebody must learn of."""
+    gate = Gate()
+    workflow = one_step(step(id="body", timeout=timedelta(seconds=0.05))(gate.pass_through), input=int)
+    async with with_options(place.app(workflow, drain=SHORT), max_threads=1) as app:
+        for number in range(2):
+            result = await (await app.create_run(workflow)).start(input_data=number)
+            assert result.status == "failed"
+        waiting = await (await app.create_run(workflow)).start_async(input_data=2)
+        gate.open()
+        last = await waiting.result(timeout=10)
+
+    assert last.status == "success"
+    assert caplog.text.count("all 2 threads are in sync bodies") == 1
+
+
 async def test_sync_step_waits_while_the_system_gives_no_thread(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

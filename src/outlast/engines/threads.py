@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import queue
 import threading
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 __all__ = ["BodyThreads"]
+
+_log = logging.getLogger("outlast.worker")
 
 _Job: TypeAlias = tuple[contextvars.Context, Callable[[], None]]
 
@@ -51,6 +54,13 @@ class BodyThreads:
         """Allow one thread more, because a body that nobody waits for any more keeps one; at most twice the limit."""
         with self._lock:
             self._limit = min(self._limit + 1, self._most)
+            is_at_end = len(self._threads) >= self._most and self._waiting <= 0
+        if is_at_end:
+            _log.error(
+                "all %d threads are in sync bodies, of which some took longer than they may, and no more are added: "
+                "others wait until one returns; give what such a body waits for a timeout of its own",
+                self._most,
+            )
 
     def close(self, timeout: float) -> None:
         """Let idle threads end and wait for them `timeout` seconds in all; those stuck in a body are left behind."""
