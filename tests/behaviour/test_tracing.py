@@ -189,6 +189,20 @@ async def test_run_joins_the_given_trace_and_its_span_shows_what_was_asked(bench
     assert (shown["outlast.input"], shown["outlast.output"], shown["outlast.status"]) == ("1", "4", "success")
 
 
+async def test_span_of_a_run_shows_the_request_context_that_a_resume_brought(bench: Bench):
+    """15.2, 21: the caller's entries win, the stored ones fill the gaps; on the span as in the steps."""
+    traces = Traces()
+    async with bench.app(APPROVAL, tracing=traces.provider) as app:
+        options = TracingOptions(request_context_keys=["user", "tenant"])
+        context = {"user": "ada", "tenant": "acme"}
+        started = await begin(app, APPROVAL, 1, tracing_options=options, request_context=context)
+        await started.result()
+        await started.resume(True, request_context={"user": "grace"})
+
+    shown = attributes(traces.named("workflow run: 'approval'"))
+    assert (shown["user"], shown["tenant"]) == ("grace", "acme")
+
+
 async def test_hidden_values_are_on_no_span(bench: Bench):
     """15.2: `hide_input` and `hide_output`, also on the spans of steps."""
     traces, _ = await run(bench, PAIR, tracing_options=TracingOptions(hide_input=True, hide_output=True))
