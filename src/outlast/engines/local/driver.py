@@ -144,14 +144,13 @@ class Driver:
         A crash that counts is recorded first: it may end the run.
         """
         run.became_durable(run.head)
-        if crash is not None:
-            self._absorb(run, deque([(crash, None)]))
-        if run.is_gone:
-            return
-        if run.state.is_canceling:
-            run.canceled.set()
         try:
-            self._advance_recovered(run, requests)
+            if crash is not None:
+                self._advance(run, deque([(crash, None)]))
+            if run.state.finished is None:
+                if run.state.is_canceling:
+                    run.canceled.set()
+                self._advance_recovered(run, requests)
         except Exception as error:  # noqa: BLE001 - the worker's outer loop: one broken run must not stop the others
             self._on_broken(run, error)
         else:
