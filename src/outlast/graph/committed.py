@@ -136,6 +136,7 @@ class CommittedWorkflow(PointsElsewhere, Generic[In_contra, Out_co]):
     """Declared type of the run's state."""
     request_context: Schema[Any] = field(init=False)
     """Declared type of the request context."""
+    _document: bytes | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         workflow_id = self.composition.graph.workflow_id
@@ -170,7 +171,11 @@ class CommittedWorkflow(PointsElsewhere, Generic[In_contra, Out_co]):
     @property
     def document(self) -> bytes:
         """The graph as it is stored."""
-        return encode(graph_to_json(self.graph))
+        known = self._document
+        if known is None:  # each start on Temporal sends it, and an import need not make it
+            known = encode(graph_to_json(self.graph))
+            object.__setattr__(self, "_document", known)
+        return known
 
     @property
     def fingerprint(self) -> str:

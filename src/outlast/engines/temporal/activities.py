@@ -34,6 +34,7 @@ from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.pulse import Pulse
 from outlast.engines.temporal.said import Uttered
+from outlast.engines.temporal.tasks import path_of
 from outlast.engines.threads import BodyThreads
 from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError, StreamWriteError
 from outlast.failures import FailureInfo, describe_exception
@@ -95,7 +96,7 @@ class Activities:
         message = await self._fetch(args[0])
         if isinstance(message, FailureInfo):
             return await self._carrier.insist(self._reply(Raised(message), past))
-        task = Task.from_bytes(message)
+        task = _task_of(message)
         function = self._find_function(task.workflow, task.function)
         if function is None:
             return self._leave_to_another(task.function, task.workflow)
@@ -436,6 +437,12 @@ async def _is_cancel_requested(client: Client) -> bool:
     except RPCError as error:
         _log.warning("'%s' is called again without knowing whether it is canceled: %s", info.activity_id, error)
         return False
+
+
+def _task_of(message: bytes) -> Task:
+    info = activity.info()
+    workflow, path = info.workflow_type or "", path_of(info.activity_id)
+    return Task.from_bytes(message, workflow=workflow, path=path, function=info.activity_type)
 
 
 def _past() -> Past:

@@ -30,6 +30,7 @@ from outlast.engines.temporal.pace import Pace
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, UnknownMessageError, pack, unpack
 from outlast.engines.temporal.payloads import late_value, message_of, raw_value
 from outlast.engines.temporal.said import Said
+from outlast.engines.temporal.tasks import activity_id_of
 from outlast.engines.temporal.tidings import Errand, Tiding
 from outlast.graph.document import UnknownGraphError
 from outlast.instant import to_ms
@@ -344,12 +345,10 @@ class OutlastRun:
         self._set_alarm(ledger.next_due())
 
     def _call(self, command: Calling, message: bytes) -> None:
-        is_named = isinstance(command, RunStep | RunHook)
-        suffix = f":{command.attempt}" if isinstance(command, RunStep) and command.attempt else ""
         handle = workflow.start_activity(
-            command.function if is_named else ASK,
+            command.function if isinstance(command, RunStep | RunHook) else ASK,
             late_value(message),
-            activity_id=f"{command.path}{suffix}",
+            activity_id=activity_id_of(command),
             result_type=RawValue,
             start_to_close_timeout=_FOR_EVER,
             heartbeat_timeout=self._lease,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, TypeAlias, assert_never, cast
+from typing import Final, Literal, TypeAlias, assert_never, cast
 
 from outlast.core.commands import Purpose
 from outlast.core.record import Record
@@ -23,6 +23,10 @@ from outlast.trace import UNTRACED, Tracing, tracing_from_json
 from outlast.values import InvalidValueError, JsonValue
 
 __all__ = ["Ask", "Asks", "Reply", "Request", "Start", "Task", "Verdict"]
+
+_GRACE_MS: Final = 5_000
+_CRASHES_LEFT: Final = 5
+"""What calls mean that say nothing: the app's defaults when this was decided. They are part of the form of messages."""
 
 
 def _tracing_to_json(tracing: Tracing) -> dict[str, JsonValue]:
@@ -189,22 +193,16 @@ class Task:
     """Whether what it returns is the output of the workflow in which it stands, for which that declares a type."""
 
     def to_bytes(self) -> bytes:
-        """Return the message."""
-        header: dict[str, JsonValue] = {
-            "run_id": self.run_id,
-            "workflow": self.workflow,
-            "path": self.path,
-            "function": self.function,
-            "grace_ms": self.grace_ms,
-            "crashes_left": self.crashes_left,
-            **_tracing_to_json(self.tracing),
-        }
+        """Return the message, without what the activity is told by Temporal."""
+        header: dict[str, JsonValue] = {"run_id": self.run_id, **_tracing_to_json(self.tracing)}
         if self.scope != self.workflow:
             header["scope"] = self.scope
         rare: dict[str, JsonValue] = {
             "resource_id": self.resource_id,
             "attempt": self.attempt or None,
             "timeout_ms": self.timeout_ms,
+            "grace_ms": None if self.grace_ms == _GRACE_MS else self.grace_ms,
+            "crashes_left": None if self.crashes_left == _CRASHES_LEFT else self.crashes_left,
             "suspensions": self.suspensions or None,
             "said": self.said or None,
             "execution": self.execution or None,
@@ -217,8 +215,14 @@ class Task:
         return pack(header, self.input, self.state, self.request_context, *told)
 
     @classmethod
-    def from_bytes(cls, message: bytes) -> Task:
+    def from_bytes(cls, message: bytes, *, workflow: str, path: str, function: str) -> Task:
         """Return what `to_bytes` wrote.
+
+        Args:
+            message: What it wrote.
+            workflow: Type of the workflow that calls the activity.
+            path: What stands before the colon in the activity's id.
+            function: Type of the activity.
 
         Raises:
             UnknownMessageError: A newer version wrote it.
@@ -226,15 +230,15 @@ class Task:
         header, raws = unpack(message)
         return cls(
             run_id=str(header["run_id"]),
-            workflow=str(header["workflow"]),
-            scope=str(header.get("scope", header["workflow"])),
+            workflow=workflow,
+            scope=str(header.get("scope", workflow)),
             resource_id=cast("str | None", header.get("resource_id")),
-            path=str(header["path"]),
-            function=str(header["function"]),
+            path=path,
+            function=function,
             attempt=cast("int", header.get("attempt", 0)),
             timeout_ms=cast("int | None", header.get("timeout_ms")),
-            grace_ms=cast("int", header["grace_ms"]),
-            crashes_left=cast("int", header["crashes_left"]),
+            grace_ms=cast("int", header.get("grace_ms", _GRACE_MS)),
+            crashes_left=cast("int", header.get("crashes_left", _CRASHES_LEFT)),
             input=raws[0],
             state=raws[1],
             request_context=raws[2],
@@ -283,6 +287,8 @@ class Reply:
             header["said"] = [each.to_json() for each in self.uttered]
         raw: bytes | None = None
         match self.outcome:
+            case Returned(payload=raw, patch=()):
+                pass  # what most calls come to is said by saying nothing
             case Returned(payload=raw, patch=patch):
                 header |= {"kind": "returned", "patch": patch_to_json(patch)}
             case Bailed(payload=raw, patch=patch):
@@ -317,7 +323,7 @@ class Reply:
 
 
 def _outcome(header: dict[str, JsonValue], raw: bytes) -> Outcome | Verdict:
-    kind, patch = header["kind"], patch_from_json(header.get("patch", []))
+    kind, patch = header.get("kind", "returned"), patch_from_json(header.get("patch", []))
     match kind:
         case "returned":
             return Returned(raw, patch)

@@ -27,6 +27,7 @@ from outlast.engines.temporal.packing import unpack
 from outlast.engines.temporal.payloads import read_payloads
 from outlast.engines.temporal.rpc import RPC_TIMEOUT
 from outlast.engines.temporal.said import Said
+from outlast.engines.temporal.tasks import path_of
 from outlast.engines.temporal.tidings import MOST_TRIES, SPANS, Tiding
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.instant import to_ms
@@ -319,7 +320,7 @@ class Reading:
                 if attributes.activity_type.name == TELL:
                     self._tellings.append((len(self.parts), event.event_id))
                 else:
-                    self._paths[event.event_id] = attributes.activity_id.partition(":")[0]
+                    self._paths[event.event_id] = path_of(attributes.activity_id)
             case _Kind.CALL_ENDED:
                 completed = event.activity_task_completed_event_attributes
                 telling = (len(self.parts), completed.scheduled_event_id)

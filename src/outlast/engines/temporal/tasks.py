@@ -10,12 +10,22 @@ from outlast.core.events import RunStarted
 from outlast.core.frames import LeafFrame
 from outlast.core.ref import Ref
 from outlast.core.state import RunState
+from outlast.engines.outcomes import Calling
 from outlast.engines.temporal.hearing import Hearing
 from outlast.engines.temporal.messages import Start, Task
 from outlast.graph.nodes import StepNode
 from outlast.values import JsonValue, decode, encode
 
-__all__ = ["Source", "crashes_left", "make_hook_task", "make_task", "start_event", "with_entries"]
+__all__ = [
+    "Source",
+    "activity_id_of",
+    "crashes_left",
+    "make_hook_task",
+    "make_task",
+    "path_of",
+    "start_event",
+    "with_entries",
+]
 
 
 class Source(Protocol):
@@ -33,6 +43,16 @@ class Source(Protocol):
     def resolve(self, ref: Ref) -> bytes:
         """Return a recorded value as JSON."""
         ...
+
+
+def activity_id_of(command: Calling) -> str:
+    """Return the id of the activity that does a call: the path, which has no colon, and the attempt after the first."""
+    return f"{command.path}:{command.attempt}" if isinstance(command, RunStep) and command.attempt else command.path
+
+
+def path_of(activity_id: str) -> str:
+    """Return the path in the id of an activity."""
+    return activity_id.partition(":")[0]
 
 
 def crashes_left(run: Source) -> int:
