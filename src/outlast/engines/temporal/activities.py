@@ -21,7 +21,17 @@ from temporalio.service import RPCError
 from outlast.core.flow.hook import ON_START_PATH
 from outlast.engines.answers import converter
 from outlast.engines.metrics import STEP_DURATION, Meter, without_positions
-from outlast.engines.perform import Call, Outcome, Raised, Returned, check_value, is_done, perform_async, perform_sync
+from outlast.engines.perform import (
+    Call,
+    Outcome,
+    Raised,
+    Returned,
+    Suspended,
+    check_value,
+    is_done,
+    perform_async,
+    perform_sync,
+)
 from outlast.engines.telemetry import Tracer
 from outlast.engines.temporal.attempt import Attempt
 from outlast.engines.temporal.carrying import Carrier
@@ -34,6 +44,7 @@ from outlast.engines.temporal.past import BENIGN, Past
 from outlast.engines.temporal.payloads import raw_value
 from outlast.engines.temporal.pulse import Pulse
 from outlast.engines.temporal.said import Uttered
+from outlast.engines.temporal.sightings import Sightings
 from outlast.engines.temporal.tasks import path_of
 from outlast.engines.threads import BodyThreads
 from outlast.errors import PayloadTooLargeError, StoreError, StoreUnavailableError, StreamWriteError
@@ -86,6 +97,8 @@ class Activities:
         self._meter = meter
         self._carrier = Carrier(client.data_converter)
         self._most_said = most_said
+        self.sightings = Sightings()
+        """What is heard here of the runs for which somebody waits."""
         self._mouths: Mouths | None = None
         self._in_flight = 0
 
@@ -194,6 +207,7 @@ class Activities:
         if past.crashes > crashes_left:
             return await self._carrier.insist(self._reply("poison", past))
         self._in_flight += 1
+        self.sightings.note(activity.info().workflow_id, goes_on=True)
         pulse = Pulse(past, self._pause)
         try:
             attempt.start(call)
@@ -203,6 +217,7 @@ class Activities:
                 uttered = () if attempt.speaker is None else await attempt.speaker.finish()
             except StreamWriteError as error:  # nothing that was said is lost silently
                 outcome = Raised(describe_exception(error, is_retryable=False))
+            self.sightings.note(activity.info().workflow_id, goes_on=not isinstance(outcome, Suspended))
             is_fitting = fits is not None and fits(outcome)
             message = self._reply("canceled" if outcome is None else outcome, past, uttered, fits=is_fitting)
             return await self._carrier.insist(message)

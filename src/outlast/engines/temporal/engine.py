@@ -42,6 +42,7 @@ from outlast.engines.temporal.reading import Reading
 from outlast.engines.temporal.reopening import Reopener
 from outlast.engines.temporal.resting import wait_for_rest
 from outlast.engines.temporal.rpc import RPC_TIMEOUT, is_missing, translated
+from outlast.engines.temporal.sightings import Sightings
 from outlast.engines.temporal.tries import with_tries
 from outlast.engines.temporal.updates import Asker
 from outlast.engines.temporal.worker import TemporalWorker
@@ -358,7 +359,11 @@ class BoundEngine:
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""
         load = partial(self.load_history, run_id)
-        return await wait_for_rest(self._connected, self._place.prefix + run_id, run_id, load, after=after)
+        workflow_id = self._place.prefix + run_id
+        sightings = Sightings() if self._worker is None else self._worker.activities.sightings
+        goes_on = partial(sightings.goes_on, workflow_id)
+        with sightings.awaited(workflow_id):
+            return await wait_for_rest(self._connected, workflow_id, run_id, load, goes_on=goes_on, after=after)
 
     async def list_deliveries(self, run_id: str) -> Sequence[DeliveryRow]:
         """Return the calls of a run's hooks that have not succeeded."""

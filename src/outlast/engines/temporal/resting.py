@@ -19,6 +19,7 @@ from outlast.core.history import History
 from outlast.core.status import RunStatus
 from outlast.engines.temporal.attributes import STATUS
 from outlast.engines.temporal.rpc import RPC_TIMEOUT, translated
+from outlast.engines.temporal.sightings import RECENT
 from outlast.errors import RunNotFoundError
 from outlast.values import encode
 
@@ -38,7 +39,13 @@ _OPEN: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 
 
 async def wait_for_rest(
-    client: Client, workflow_id: str, run_id: str, load: Callable[[], Awaitable[History | None]], *, after: int
+    client: Client,
+    workflow_id: str,
+    run_id: str,
+    load: Callable[[], Awaitable[History | None]],
+    *,
+    goes_on: Callable[[], bool],
+    after: int,
 ) -> History:
     """Return the history of a run once nothing happens until somebody from outside acts.
 
@@ -47,6 +54,7 @@ async def wait_for_rest(
         workflow_id: Id of its workflow, of which the latest is meant.
         run_id: Its id.
         load: Reads it.
+        goes_on: Says whether this process sees that the run does not rest, so that the server need not be asked.
         after: A rest counts only if the journal has grown beyond this event.
 
     Raises:
@@ -61,6 +69,9 @@ async def wait_for_rest(
         while True:
             await asyncio.wait([closing], timeout=pause)
             began = loop.time()
+            if goes_on() and not closing.done():
+                pause = RECENT
+                continue
             if closing.done() or await _may_rest(client, workflow_id, run_id):
                 history = await load()
                 if history is None:
