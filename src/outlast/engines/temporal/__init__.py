@@ -31,9 +31,8 @@ The app.
 
 - `options` is what users write, `place` where the server is, `engine` what an app works with, `lacks` what it lacks.
 - `launching`, `updates`, `reopening`, `deleting` start a run, ask something of it, open its next execution, delete it.
-- `reading` feeds the ledger from histories, `journal` does so for streams; `resting` waits for a rest, `sightings`
-  spares it questions, with what `sightings` say of runs that go on in this process; `tries` adds what histories do not
-  tell of hooks.
+- `reading` feeds the ledger from histories, `journal` does so for streams; `resting` waits for a rest, with what
+  `sightings` say of runs that go on in this process; `tries` adds what histories do not tell of hooks.
 - `lists` asks for many runs. `rpc` is what all requests have in common.
 
 Idempotency keys and schedules: workflows of their own, which callers read without a worker.
