@@ -46,6 +46,33 @@ def test_dev_waits_for_the_next_change_when_the_code_cannot_be_imported(terminal
     assert (told, process.returncode) == (["reloading", "ready"], 0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_what_dev_started_ends_with_it_however_it_ends(terminal: Terminal, number: signal.Signals):
+    """A server that nobody sees would keep the port, and drive runs with old code."""
+    with terminal.spawn("dev", "shop", "--port", "0", "--json", "--log-level", "error") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+
+        process.send_signal(number)
+        out, err = process.communicate(timeout=50)  # until nobody can write any more
+
+    assert (ready["event"], json.loads(out)["event"], err) == ("ready", "ended", "")
+
+
+@pytest.mark.slow
+def test_second_signal_ends_dev_and_what_it_started(terminal: Terminal):
+    with terminal.spawn("dev", "shop", "--port", "0", "--json", "--log-level", "error") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=50)  # until nobody can write any more
+
+    assert process.returncode in {0, 128 + signal.SIGTERM, 128 + signal.SIGINT}
+
+
 def test_changes_are_looked_for_in_python_files_only(tmp_path: Path):
     for name in ("app.py", "pack/mod.py", ".venv/lib.py", "__pycache__/old.py", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -21,13 +21,16 @@ _PATIENCE_S: Final = 5.0
 async def keep_fresh(command: Sequence[str], root: Path, *, say: Callable[[str], None]) -> None:
     """Run a command, again after each change of a Python file below a directory, until SIGINT or SIGTERM.
 
-    A command that ends by itself, as one that cannot import the app, is started again with the next change.
+    A command that ends by itself, as one that cannot import the app, is started again with the next change. Its stdin
+    ends when this process does, however that ends.
     """
     stop = asyncio.Event()
     with stop_signals(stop.set):
         while not stop.is_set():
             # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
-            process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, start_new_session=True
+            )
             try:
                 changed = await _until_change(read_times(root), root, stop)
                 if changed:

@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-__all__ = ["stop_signals"]
+__all__ = ["stop_signals", "stop_with_stdin"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,3 +41,17 @@ def stop_signals(on_first: Callable[[], None]) -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop_with_stdin() -> None:
+    """From now on, ask this process to stop, as by SIGTERM, when its stdin ends: when whoever started it is gone.
+
+    However it went: a process that was killed, or whose terminal was closed, can tell nobody any more.
+    """
+
+    def wait() -> None:
+        while os.read(0, 4_096):
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="outlast-stdin", daemon=True).start()

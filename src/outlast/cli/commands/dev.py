@@ -35,6 +35,7 @@ async def dev(
     require_extra("server", purpose="serving")
     command = [sys.executable, "-m", "outlast", "serve", app, "--host", host, "--port", str(port), "--drain", "1s"]
     command += [
+        "--until-stdin-ends",
         "--log-level",
         log_level,
         *(["--store", store] if store else []),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,10 +64,9 @@ async def start(  # noqa: PLR0913 - one parameter for each option
     limit = parse_timeout(timeout)
     async with place.connect(worker=work, purpose="starting a run") as app:
         given: Any = None if input_data is None else parse_json(input_data, "--input")
-        workflow: Any = workflow_id
-        if isinstance(app, Outlast):
-            workflow = find_workflow(app, workflow_id)
-            given = given if given is None else decode_as(workflow.input, given, "input_data")
+        workflow: Any = workflow_id if not isinstance(app, Outlast) else find_workflow(app, workflow_id)
+        if isinstance(app, Outlast) and given is not None:
+            given = decode_as(workflow.input, given, "input_data")
         run: Any = await app.create_run(workflow, run_id=run_id, resource_id=resource_id)
         started = await run.start_async(
             input_data=given,
@@ -78,20 +79,31 @@ async def start(  # noqa: PLR0913 - one parameter for each option
             idempotency_key=key,
             per_step=per_step,
         )
-        if not (watch or wait or work or timeout is not None):
-            await _show_started(screen, app, started, place)
-            return None
-        try:
-            if not screen.is_json:
-                screen.note(f"started {started.run_id}")
-                await note_lack_of_worker(screen, app, started, place)
-            if watch:
-                return await watch_and_show(screen, started, timeout=limit)
-            return await wait_and_show(screen, started, timeout=limit)
-        except (asyncio.CancelledError, Complaint):  # before the app is left, which takes as long as it drains
-            if work:
-                screen.note("steps that run here may end; Ctrl-C ends them at once, and nothing is lost by that")
-            raise
+        if watch or wait or work or timeout is not None:
+            show = partial(watch_and_show if watch else wait_and_show, screen, started, timeout=limit)
+            return await _wait(screen, app, started, place, show, is_driven_here=work)
+        await _show_started(screen, app, started, place)
+        return None
+
+
+async def _wait(
+    screen: Screen,
+    app: Outlast | Client,
+    started: Handle,
+    place: Place,
+    show: Callable[[], Awaitable[Exit]],
+    *,
+    is_driven_here: bool,
+) -> Exit:
+    try:
+        if not screen.is_json:
+            screen.note(f"started {started.run_id}")
+            await note_lack_of_worker(screen, app, started, place)
+        return await show()
+    except (asyncio.CancelledError, Complaint):  # before the app is left, which takes as long as it drains
+        if is_driven_here:
+            screen.note("steps that run here may end; Ctrl-C ends them at once, and nothing is lost by that")
+        raise
 
 
 async def _show_started(screen: Screen, app: Outlast | Client, started: Handle, place: Place) -> None:

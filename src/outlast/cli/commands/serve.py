@@ -11,6 +11,7 @@ from outlast.cli.extras import require_extra
 from outlast.cli.options import AppArgument, Host, LogLevel, Port
 from outlast.cli.place import Place, check_shared
 from outlast.cli.screen import Screen
+from outlast.cli.signals import stop_with_stdin
 from outlast.cli.values import parse_span
 from outlast.cli.workplace import log_to_stderr, tell
 
@@ -50,6 +51,7 @@ async def serve(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option("--drain", metavar="TIME", help="How long steps in flight may take to end.")
     ] = None,
     log_level: LogLevel = "info",
+    until_stdin_ends: Annotated[bool, typer.Option("--until-stdin-ends", hidden=True)] = False,
 ) -> None:
     """Serve the HTTP API of an app until told to stop, and drive its runs.
 
@@ -58,6 +60,8 @@ async def serve(  # noqa: PLR0913 - one parameter for each option
     require_extra("server", purpose="serving")
     from outlast.cli.serving import serve_until_stopped  # noqa: PLC0415 - only if the extra is there
 
+    if until_stdin_ends:
+        stop_with_stdin()
     log_to_stderr(log_level)
     loaded = Place(app=app, store=store).load(purpose="serving")
     if not worker:
