@@ -83,6 +83,12 @@ class DriveOptions:
         """
         self._check_numbers()
         self._check_times()
+        if self.is_worker not in (True, False):
+            message = f"worker={self.is_worker!r:.60} must be True or False"
+            raise ConfigurationError(message)
+        if not hasattr(self.clock, "now_ms"):
+            message = f"clock={self.clock!r:.60} is no clock; leave it out, or give a VirtualClock() in tests"
+            raise ConfigurationError(message)
         if self.on_exit not in ("drain", "finish"):
             message = f"on_exit={self.on_exit!r} must be 'drain' or 'finish'"
             raise ConfigurationError(message)
@@ -90,17 +96,21 @@ class DriveOptions:
     def _check_numbers(self) -> None:
         for name in ("max_runs", "concurrency", "max_steps", "max_recoveries", "max_stream_events"):
             value: object = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if value is None and name == "concurrency":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 message = f"{name}={value!r:.60} must be a whole number of at least 1"
                 raise ConfigurationError(message)
 
     def _check_times(self) -> None:
         for name in ("lease", "drain", "grace", "hook_timeout", "retention", "stream_retention", "identity_ttl"):
             value: object = getattr(self, name)
-            if value is not None and not isinstance(value, timedelta):
+            if value is None and name in ("retention", "stream_retention"):
+                continue
+            if not isinstance(value, timedelta):
                 message = f"{name}={value!r:.60} must be a timedelta, as {name}=timedelta(seconds=30)"
                 raise ConfigurationError(message)
-            if value is not None and value < timedelta():
+            if value < timedelta():
                 message = f"{name}={value} must not be below zero"
                 raise ConfigurationError(message)
         if self.lease < timedelta(seconds=1):
