@@ -51,7 +51,9 @@ async def serve(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option("--drain", metavar="TIME", help="How long steps in flight may take to end.")
     ] = None,
     log_level: LogLevel = "info",
-    until_stdin_ends: Annotated[bool, typer.Option("--until-stdin-ends", hidden=True)] = False,
+    until_stdin_ends: Annotated[
+        bool, typer.Option("--until-stdin-ends", help="End, as by SIGTERM, with the process that writes to stdin.")
+    ] = False,
 ) -> None:
     """Serve the HTTP API of an app until told to stop, and drive its runs.
 
