@@ -20,7 +20,7 @@ from outlast.immutable import frozen
 from outlast.repair import Wish, make_draft
 from outlast.results import RunResult
 from outlast.run import StartedRun
-from outlast.sealing import disclosed
+from outlast.sealing import disclosed, keys_of
 from outlast.signature import Options, parameters_of
 from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request
 from outlast.stream import RunStream, View
@@ -153,16 +153,15 @@ class Run(PointsElsewhere, Generic[In, Out_co]):
         return RunStream(self._engine, self.run_id, begin)
 
     def _request(self, *, output_options: OutputOptions | None = None, **options: Options) -> StartRequest:
-        return disclosed(
-            self._engine.sealers.get(self._workflow.id),
-            make_request,
-            self._workflow,
-            run_id=self.run_id,
-            resource_id=self.resource_id,
-            include_state=output_options is not None and output_options.include_state,
-            unstored=self._engine.unstored_context,
-            **options,
-        )
+        with keys_of(self._engine.sealers.get(self._workflow.id)):
+            return make_request(
+                self._workflow,
+                run_id=self.run_id,
+                resource_id=self.resource_id,
+                include_state=output_options is not None and output_options.include_state,
+                unstored=self._engine.unstored_context,
+                **options,
+            )
 
     async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
         run_id = self.run_id

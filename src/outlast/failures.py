@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, cast
 
 from outlast.errors import NonRetryableError, OutlastError
-from outlast.immutable import frozen
+from outlast.immutable import frozen, new_dict
 from outlast.sealing import hidden
 from outlast.values import JsonValue, decode, encode
 
@@ -39,7 +39,7 @@ class FailureInfo:
     """Its text."""
     traceback: str = ""
     """The traceback as Python prints it, for people; empty for failures that no code raised."""
-    attributes: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    attributes: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What the exception carries that JSON can hold, for programs."""
     cause: FailureInfo | None = None
     """The failure that led to this one."""

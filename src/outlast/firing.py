@@ -10,6 +10,7 @@ from outlast.engines.base import StartRequest
 from outlast.engines.scheduling import Firing, ScheduleDesk
 from outlast.errors import InputError, Problem, SealError
 from outlast.graph.committed import CommittedWorkflow
+from outlast.immutable import new_list
 from outlast.scheduling.deciding import Decision, Queued, Standing, decide
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus
 from outlast.sealing import current_disclosure, disclosed
@@ -45,9 +46,9 @@ class Claim:
     """What was said of it."""
     memory: Memory
     """Where it stands."""
-    triggers: list[TriggerRow] = field(default_factory=list[TriggerRow])
+    triggers: list[TriggerRow] = field(default_factory=new_list)
     """What became of its times."""
-    runs: list[NewRun] = field(default_factory=list[NewRun])
+    runs: list[NewRun] = field(default_factory=new_list)
     """The runs that it starts."""
     cancels: tuple[str, ...] = ()
     """The runs that it cancels."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import TypeVar, dataclass_transform, overload
+from typing import Any, TypeVar, dataclass_transform, overload
 
-__all__ = ["frozen", "immutable"]
+__all__ = ["frozen", "immutable", "new_dict", "new_list", "new_set"]
 
 T = TypeVar("T")
+
+# Defaults of fields. `dict[str, int]` would be a factory too, at four times the price: what it makes is asked to
+# remember the alias, which it cannot, and an error is worded that nobody sees.
+new_dict: Callable[[], dict[Any, Any]] = dict
+new_list: Callable[[], list[Any]] = list
+new_set: Callable[[], set[Any]] = set
 
 
 @overload

@@ -12,7 +12,7 @@ from outlast.engines.base import Engine
 from outlast.errors import InputError, Problem
 from outlast.failures import FailureInfo
 from outlast.graph.schema import Schema
-from outlast.immutable import frozen
+from outlast.immutable import frozen, new_dict
 from outlast.instant import from_ms, to_ms
 from outlast.results import StepResult, read_result
 from outlast.sealing import disclosure_for
@@ -102,7 +102,7 @@ class RunDetails(RunInfo, Generic[Out_co]):
     """The parts that were asked for."""
     input: JsonValue = None
     """The validated input."""
-    steps: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
+    steps: Mapping[str, StepResult] = field(default_factory=new_dict)
     """Everything that has begun, by path; see `RunResult.steps`."""
     result: Out_co | None = None
     """With status `success`: what the workflow gave, decoded as its declared type."""
@@ -112,7 +112,7 @@ class RunDetails(RunInfo, Generic[Out_co]):
     """With status `failed`: the path of the node whose failure it is; empty if it is the run's own."""
     suspended: Sequence[str] = ()
     """Paths of the nodes that wait to be resumed."""
-    suspend_payload: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    suspend_payload: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What these tell those who ask, by path."""
     state: Mapping[str, JsonValue] | None = None
     """The state of the run now, if `fields` names it or the run was started to show it."""

@@ -35,7 +35,7 @@ from outlast.errors import (
 from outlast.failures import FailureInfo, failure_to_json
 from outlast.graph.locate import metadata_in
 from outlast.graph.schema import Schema
-from outlast.immutable import frozen
+from outlast.immutable import frozen, new_dict
 from outlast.instant import from_ms, render_ms, to_ms
 from outlast.sealing import IN_CLEAR, Disclosure, disclosing, masked
 from outlast.trace import UNTRACED, Tracing, run_trace
@@ -73,7 +73,7 @@ class StepResult:
     """What it was resumed with last."""
     resumed_at: datetime | None = None
     """When that was (aware, UTC)."""
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    metadata: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What the author said of it with `metadata=`, in the graph that the run is on."""
 
     def to_dict(self) -> dict[str, JsonValue]:
@@ -125,7 +125,7 @@ class RunResult(Generic[Out_co]):
     """With status `failed`: the path of the node whose failure it is; empty if it is the run's own."""
     suspended: Sequence[str] = ()
     """Paths of the nodes that wait to be resumed."""
-    suspend_payload: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    suspend_payload: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What these tell those who ask, by path."""
     state: Mapping[str, JsonValue] | None = None
     """The state of the run, if `output_options` asked for it."""

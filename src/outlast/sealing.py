@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -33,6 +33,7 @@ __all__ = [
     "has_seals",
     "hidden",
     "is_sealed",
+    "keys_of",
     "masked",
     "masked_value",
     "needed_disclosure",
@@ -112,7 +113,7 @@ class Disclosure:
             MissingKeyError: A key is missing; the message names it.
             SealBrokenError: A value was not sealed with the key whose name it bears.
         """
-        if _MARK not in raw:
+        if raw.find(_MARK) < 0:
             return raw
         return _SEALED.sub(lambda found: self._open_one(found[1].decode(), found[2].decode()), raw)
 
@@ -254,11 +255,19 @@ def current_disclosure() -> Disclosure | None:
 
 
 def disclosed(sealer: Sealer | None, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what a function makes with the keys of one workflow at hand, whatever is disclosed around it."""
+    """Return what a function makes with the keys of one workflow at hand; see `keys_of`."""
+    with keys_of(sealer):
+        return make(*args, **kwargs)
+
+
+def keys_of(sealer: Sealer | None) -> AbstractContextManager[object]:
+    """Have the keys of one workflow at hand within a block, and no others, whatever is disclosed around it."""
     if sealer is None and _current.get() is None:
-        return make(*args, **kwargs)
-    with disclosing(None if sealer is None else Disclosure(sealer)):
-        return make(*args, **kwargs)
+        return _NOTHING
+    return disclosing(None if sealer is None else Disclosure(sealer))
+
+
+_NOTHING: Final = nullcontext()
 
 
 @contextmanager
@@ -316,12 +325,12 @@ def is_sealed(value: object) -> bool:
 
 def has_seals(raw: bytes) -> bool:
     """Whether encoded JSON holds a text in the form of a sealed value, be it a key of an object."""
-    return _MARK in raw and _SEALED.search(raw) is not None
+    return raw.find(_MARK) >= 0 and _SEALED.search(raw) is not None
 
 
 def masked(raw: bytes) -> bytes:
     """Mask what is sealed in encoded JSON. Needs no keys."""
-    return raw if _MARK not in raw else _SEALED.sub(_MASKED, raw)
+    return raw if raw.find(_MARK) < 0 else _SEALED.sub(_MASKED, raw)
 
 
 def masked_value(value: JsonValue) -> JsonValue:

@@ -118,22 +118,23 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         identity = _identity(idempotency_key, workflow.id, resource_id, raw, state)
     is_immediate = delay is None and start_at is None
     delay_ms, start_at_ms = (None, None) if is_immediate else _when(delay, start_at)
+    # By position, as what every run makes is made: a class that is called by name is called through a dict.
     return StartRequest(
-        workflow=workflow,
-        run_id=run_id,
-        resource_id=resource_id,
-        request_context=check_context(workflow.request_context, request_context, unstored),
-        input=raw,
-        state=state,
-        include_state=include_state,
-        delay_ms=delay_ms,
-        start_at_ms=start_at_ms,
-        tags=check_tags(tags) if tags else (),
-        start_within_ms=None if start_within is None else _start_within_ms(start_within),
-        identity=identity,
-        per_step=per_step,
-        tracing=UNTRACED if tracing_options is None else check_tracing(tracing_options),
-        flow=flow_of(workflow, raw, priority) if workflow.limits or priority != 0 else None,
+        workflow,
+        run_id,
+        resource_id,
+        raw,
+        check_context(workflow.request_context, request_context, unstored),
+        state,
+        include_state,
+        delay_ms,
+        start_at_ms,
+        check_tags(tags) if tags else (),
+        None if start_within is None else _start_within_ms(start_within),
+        identity,
+        per_step,
+        UNTRACED if tracing_options is None else check_tracing(tracing_options),
+        flow_of(workflow, raw, priority) if workflow.limits or priority != 0 else None,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Final, cast
 
-from outlast.immutable import frozen, immutable
+from outlast.immutable import frozen, immutable, new_dict
 from outlast.values import JsonValue
 
 __all__ = ["UNTRACED", "TraceContext", "Tracing", "attempt_trace", "derive_span_id", "run_trace", "tracing_from_json"]
@@ -42,7 +42,7 @@ class Tracing:
     """The trace that the run joins, 32 hex digits; None for one of its own."""
     parent_span_id: str | None = None
     """The span in it under which the run stands, 16 hex digits."""
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    metadata: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """More attributes of the run's span."""
     tags: tuple[str, ...] = ()
     """Words on the run's span."""

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from outlast.errors import InputError, Problem
 from outlast.graph.schema import JSON
-from outlast.immutable import frozen
+from outlast.immutable import frozen, new_dict
 from outlast.trace import UNTRACED, Tracing
 from outlast.values import InvalidValueError, JsonValue, decode
 
@@ -36,7 +36,7 @@ class TracingOptions:
     of the OpenTelemetry span in which it is started."""
     parent_span_id: str | None = None
     """The span in that trace under which the run stands: 1 to 16 hex digits. Needs a `trace_id`."""
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    metadata: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """Attributes of the span of the run."""
     tags: Sequence[str] = ()
     """Words on the span of the run."""

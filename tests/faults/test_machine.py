@@ -94,9 +94,14 @@ async def test_a_file_that_is_deleted_while_open_takes_no_more_writes(tmp_path: 
         aside = tmp_path / "aside.db"
         path.rename(aside)
 
-        with pytest.raises(StoreUnavailableError, match="was deleted or replaced while it was open"):
-            await (await app.create_run(adding)).start_async(input_data=1)
+        async def refusal() -> str:
+            try:
+                await (await app.create_run(adding)).start_async(input_data=1)
+            except StoreUnavailableError as error:
+                return str(error)
+            return ""  # it is looked at every hundredth of a second only
 
+        assert "was deleted or replaced while it was open" in await eventually(refusal)
         aside.rename(path)
         assert (await (await app.create_run(adding)).start(input_data=1)).unwrap() == 3
 

@@ -7,7 +7,7 @@ and add a golden journal that holds the old shape (`tests/core/histories`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, assert_never, cast
+from typing import Any, Final, NamedTuple, cast
 
 from outlast.core.events import (
     BlockFailed,
@@ -82,8 +82,6 @@ EVENT_VERSIONS: Final[Mapping[str, int]] = {
 }
 """Event types that this version reads, each up to this version of its shape."""
 
-_NameAndBody: TypeAlias = tuple[str, bytes | None]
-
 _RECOVERED: Final = encode({"recovered": True})
 _BAILED: Final = encode({"bailed": True})
 
@@ -101,29 +99,24 @@ class UnknownEventError(Exception):
 
 def encode_event(event: Event, *, seq: int, execution: int, payload: bytes | None) -> Record:
     """Return the stored form of an event."""
-    path, attempt = "", 0
-    match event:
-        case StepStarted() | StepSucceeded() | StepFailed() | StepSuspended() | StepCanceled():
-            name, body = _of_attempt(event)
-            path, attempt = event.path, event.attempt
-        case RunStarted() | RunFinished() | CancelRequested() | RunTimedOut() | RunCrashed() | RunGivenUp():
-            name, body = _of_run(event)
-        case BlockOpened() | BlockSucceeded() | BlockFailed():
-            name, body = _of_block(event)
-            path = event.path
-        case StepResumed() | SuspensionTimedOut() | Evaluated() | EvaluationFailed() | SleepStarted() | TimerFired():
-            name, body = _of_node(event)
-            path = event.path
-        case RunCreated() | StartTimedOut():
-            name, body = _of_created(event)
-        case RunRewound() | RunPaused() | RunContinued():
-            name, body = _of_intervention(event)
-        case HookStarted() | HookEnded():
-            name, body = _of_hook(event)
-            path = event.path
-        case _:
-            assert_never(event)
-    return Record(seq, execution, True, name, EVENT_VERSIONS[name], event.at_ms, path, attempt, body, payload)  # noqa: FBT003
+    name, body_of, has_path, has_attempt = _FORMS[type(event)]
+    told: Any = event  # whether it has a path and an attempt is in the table
+    # What `Record(...)` comes to, without two calls in between.
+    return tuple.__new__(  # pyright: ignore[reportUnknownMemberType]
+        Record,
+        (
+            seq,
+            execution,
+            True,
+            name,
+            EVENT_VERSIONS[name],
+            event.at_ms,
+            told.path if has_path else "",
+            told.attempt if has_attempt else 0,
+            None if body_of is None else body_of(told),
+            payload,
+        ),
+    )
 
 
 def decode_event(record: Record) -> Event:
@@ -137,118 +130,81 @@ def decode_event(record: Record) -> Event:
     return _DECODERS[record.type](record)
 
 
-def _of_attempt(event: StepStarted | StepSucceeded | StepFailed | StepSuspended | StepCanceled) -> _NameAndBody:
-    match event:
-        case StepStarted():
-            return "step-started", _RECOVERED if event.is_recovered else None
-        case StepSucceeded():
-            if event.patch:
-                return "step-succeeded", encode({"bailed": event.is_bail, "patch": patch_to_json(event.patch)})
-            return "step-succeeded", _BAILED if event.is_bail else None
-        case StepFailed():
-            failure = failure_to_json(event.failure)
-            return "step-failed", encode({"failure": failure, "retry_at_ms": event.retry_at_ms})
-        case StepSuspended():
-            patch = patch_to_json(event.patch)
-            return "step-suspended", encode({"label": event.label, "due_at_ms": event.due_at_ms, "patch": patch})
-        case StepCanceled():
-            return "step-canceled", None
-        case _:
-            assert_never(event)
+def _due_body(event: RunCreated | SleepStarted) -> bytes:
+    return encode({"due_at_ms": event.due_at_ms})
 
 
-def _of_node(
-    event: StepResumed | SuspensionTimedOut | Evaluated | EvaluationFailed | SleepStarted | TimerFired,
-) -> _NameAndBody:
-    match event:
-        case StepResumed():
-            given = event.request_context
-            return "step-resumed", encode({"request_context": given}) if given else None
-        case SuspensionTimedOut():
-            return "suspension-timed-out", None
-        case Evaluated():
-            return "evaluated", encode({"value": event.value})
-        case EvaluationFailed():
-            return "evaluation-failed", encode({"failure": failure_to_json(event.failure)})
-        case SleepStarted():
-            return "sleep-started", encode({"due_at_ms": event.due_at_ms})
-        case TimerFired():
-            return "timer-fired", None
-        case _:
-            assert_never(event)
+def _step_started_body(event: StepStarted) -> bytes | None:
+    return _RECOVERED if event.is_recovered else None
 
 
-def _of_block(event: BlockOpened | BlockSucceeded | BlockFailed) -> _NameAndBody:
-    match event:
-        case BlockOpened(length=None):
-            return "block-opened", None
-        case BlockOpened():
-            return "block-opened", encode({"length": event.length, "concurrency": event.concurrency})
-        case BlockSucceeded():
-            return "block-succeeded", None
-        case BlockFailed():
-            return "block-failed", encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
-        case _:
-            assert_never(event)
+def _succeeded_body(event: StepSucceeded) -> bytes | None:
+    if event.patch:
+        return encode({"bailed": event.is_bail, "patch": patch_to_json(event.patch)})
+    return _BAILED if event.is_bail else None
 
 
-def _of_created(event: RunCreated | StartTimedOut) -> _NameAndBody:
-    match event:
-        case RunCreated():
-            return "run-created", encode({"due_at_ms": event.due_at_ms})
-        case StartTimedOut():
-            return "start-timed-out", None
-        case _:
-            assert_never(event)
+def _suspended_body(event: StepSuspended) -> bytes:
+    return encode({"label": event.label, "due_at_ms": event.due_at_ms, "patch": patch_to_json(event.patch)})
 
 
-def _of_hook(event: HookStarted | HookEnded) -> _NameAndBody:
-    if isinstance(event, HookStarted):
-        return "hook-started", None
-    return "hook-ended", None if event.failure is None else encode({"failure": failure_to_json(event.failure)})
+def _evaluated_body(event: Evaluated) -> bytes:
+    return encode({"value": event.value})
 
 
-def _of_run(
-    event: RunStarted | CancelRequested | RunTimedOut | RunCrashed | RunGivenUp | RunFinished,
-) -> _NameAndBody:
-    match event:
-        case RunStarted():
-            return "run-started", _start_body(event)
-        case CancelRequested():
-            return "cancel-requested", encode({"reason": event.reason})
-        case RunTimedOut():
-            return "run-timed-out", None
-        case RunCrashed():
-            return "run-crashed", encode({"poison": event.is_poison})
-        case RunGivenUp():
-            return "run-given-up", encode({"failure": failure_to_json(event.failure)})
-        case RunFinished(status=RunStatus.SUCCESS, output_seq=seq):
-            return "run-finished", None if seq is None else b'{"output_seq":%d}' % seq
-        case RunFinished():
-            failure = _optional_failure(event.failure)
-            return "run-finished", encode({"status": event.status, "cause": event.cause, "failure": failure})
-        case _:
-            assert_never(event)
+def _opened_body(event: BlockOpened) -> bytes | None:
+    return None if event.length is None else encode({"length": event.length, "concurrency": event.concurrency})
 
 
-def _of_intervention(event: RunRewound | RunPaused | RunContinued) -> _NameAndBody:
-    match event:
-        case RunRewound():
-            fields: dict[str, JsonValue] = {
-                "execution": event.execution,
-                "to": event.to,
-                "seed": seed_to_json(event.seed),
-                **_common_fields(event),
-            }
-            if event.is_state_given:
-                fields["state_given"] = True
-            return "run-rewound", encode(fields)
-        case RunPaused():
-            return "run-paused", None
-        case RunContinued():
-            return "run-continued", encode({"per_step": event.per_step})
-        case _:
-            assert_never(event)
+def _block_failed_body(event: BlockFailed) -> bytes:
+    return encode({"cause": event.cause, "failure": _optional_failure(event.failure)})
+
+
+def _reason_body(event: CancelRequested) -> bytes:
+    return encode({"reason": event.reason})
+
+
+def _crashed_body(event: RunCrashed) -> bytes:
+    return encode({"poison": event.is_poison})
+
+
+def _continued_body(event: RunContinued) -> bytes:
+    return encode({"per_step": event.per_step})
+
+
+def _finished_body(event: RunFinished) -> bytes | None:
+    if event.status is RunStatus.SUCCESS:
+        return None if event.output_seq is None else b'{"output_seq":%d}' % event.output_seq
+    failure = _optional_failure(event.failure)
+    return encode({"status": event.status, "cause": event.cause, "failure": failure})
+
+
+def _rewound_body(event: RunRewound) -> bytes:
+    fields: dict[str, JsonValue] = {
+        "execution": event.execution,
+        "to": event.to,
+        "seed": seed_to_json(event.seed),
+        **_common_fields(event),
+    }
+    if event.is_state_given:
+        fields["state_given"] = True
+    return encode(fields)
+
+
+def _failed_body(event: StepFailed) -> bytes:
+    return encode({"failure": failure_to_json(event.failure), "retry_at_ms": event.retry_at_ms})
+
+
+def _resumed_body(event: StepResumed) -> bytes | None:
+    return encode({"request_context": event.request_context}) if event.request_context else None
+
+
+def _failure_body(event: EvaluationFailed | RunGivenUp) -> bytes:
+    return encode({"failure": failure_to_json(event.failure)})
+
+
+def _ended_body(event: HookEnded) -> bytes | None:
+    return None if event.failure is None else encode({"failure": failure_to_json(event.failure)})
 
 
 def _optional_failure(failure: FailureInfo | None) -> JsonValue:
@@ -386,6 +342,46 @@ def _evaluation_failed(record: Record) -> EvaluationFailed:
     failure = _failure(_body(record)["failure"]) or FailureInfo(type="Exception", message="")
     return EvaluationFailed(record.at_ms, record.path, failure)
 
+
+class _Form(NamedTuple):
+    """How the events of one type are stored: what of them has a column, and what makes up the body."""
+
+    name: str
+    body_of: Callable[[Any], bytes | None] | None = None
+    has_path: bool = False
+    has_attempt: bool = False
+
+
+# A table, because this happens four times in the shortest of runs: a `match` asks for one class after the other.
+_FORMS: Final[Mapping[type[Event], _Form]] = {
+    RunCreated: _Form("run-created", _due_body),
+    StartTimedOut: _Form("start-timed-out"),
+    RunStarted: _Form("run-started", _start_body),
+    RunRewound: _Form("run-rewound", _rewound_body),
+    RunPaused: _Form("run-paused"),
+    RunContinued: _Form("run-continued", _continued_body),
+    StepStarted: _Form("step-started", _step_started_body, has_path=True, has_attempt=True),
+    StepSucceeded: _Form("step-succeeded", _succeeded_body, has_path=True, has_attempt=True),
+    StepFailed: _Form("step-failed", _failed_body, has_path=True, has_attempt=True),
+    StepSuspended: _Form("step-suspended", _suspended_body, has_path=True, has_attempt=True),
+    StepResumed: _Form("step-resumed", _resumed_body, has_path=True),
+    StepCanceled: _Form("step-canceled", has_path=True, has_attempt=True),
+    SuspensionTimedOut: _Form("suspension-timed-out", has_path=True),
+    Evaluated: _Form("evaluated", _evaluated_body, has_path=True),
+    EvaluationFailed: _Form("evaluation-failed", _failure_body, has_path=True),
+    SleepStarted: _Form("sleep-started", _due_body, has_path=True),
+    CancelRequested: _Form("cancel-requested", _reason_body),
+    RunTimedOut: _Form("run-timed-out"),
+    RunCrashed: _Form("run-crashed", _crashed_body),
+    RunGivenUp: _Form("run-given-up", _failure_body),
+    TimerFired: _Form("timer-fired", has_path=True),
+    BlockOpened: _Form("block-opened", _opened_body, has_path=True),
+    BlockSucceeded: _Form("block-succeeded", has_path=True),
+    BlockFailed: _Form("block-failed", _block_failed_body, has_path=True),
+    HookStarted: _Form("hook-started", has_path=True),
+    HookEnded: _Form("hook-ended", _ended_body, has_path=True),
+    RunFinished: _Form("run-finished", _finished_body),
+}
 
 _DECODERS: Final[Mapping[str, Callable[[Record], Event]]] = {
     "run-created": lambda record: RunCreated(record.at_ms, _number(_body(record)["due_at_ms"]) or 0),

@@ -14,7 +14,7 @@ from outlast.core.seed import Seed
 from outlast.core.status import RunStatus
 from outlast.failures import FailureInfo
 from outlast.graph.patch import Patch
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.trace import UNTRACED, Tracing
 from outlast.values import JsonValue
 
@@ -77,9 +77,9 @@ class RunStarted:
 
     at_ms: int
     """When, in milliseconds since 1970, UTC."""
-    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    request_context: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What the caller tells all steps. The engine hands it on; the core does not keep it."""
-    state: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    state: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """The initial state."""
     include_state: bool = False
     """Whether results show the state."""
@@ -108,11 +108,11 @@ class RunRewound:
     """Path of the node from which it goes on; empty for all that is not finished."""
     seed: Seed
     """What it begins with."""
-    state: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    state: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """The state that it begins with."""
     is_state_given: bool = False
     """Whether the caller gave that state; else it is as the kept nodes left it."""
-    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    request_context: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What the caller tells all steps from now on; its entries win over the earlier ones."""
     deadline_ms: int | None = None
     """When this execution times out, in milliseconds since 1970, UTC; None for never."""
@@ -214,7 +214,7 @@ class StepResumed:
     """When, in milliseconds since 1970, UTC."""
     path: str
     """The step."""
-    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    request_context: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What the resumer tells all steps from now on; its entries win over the earlier ones."""
 
 
@@ -431,7 +431,7 @@ Event: TypeAlias = (
     | HookEnded
     | RunFinished
 )
-"""Closed on purpose: a new member breaks the type check until `advance.apply` and the codec handle it."""
+"""Closed on purpose: a new member breaks type check and tests until `advance.apply` and the codec handle it."""
 
 Fact: TypeAlias = tuple[Event, bytes | None]
 """An event, and the value that belongs to it as JSON."""

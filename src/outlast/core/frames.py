@@ -18,6 +18,7 @@ from outlast.graph.nodes import (
     WaitNode,
     WorkflowNode,
 )
+from outlast.immutable import new_dict, new_list
 
 __all__ = [
     "Block",
@@ -87,7 +88,7 @@ class ScopeFrame(_Frame):
     parent: Parent | None
     position: int = 0
     """Index of the node that runs."""
-    outputs: dict[str, Ref] = field(default_factory=dict[str, Ref])
+    outputs: dict[str, Ref] = field(default_factory=new_dict)
     """Outputs of the nodes that ended, by id; children of blocks included, items of a foreach not."""
 
     def path_of(self, node_id: str) -> str:
@@ -104,7 +105,7 @@ class _Block(_Frame):
     """How many children have begun and not ended."""
     blocked: int = 0
     """How many of these can do nothing until somebody resumes them."""
-    outputs: list[Ref | None] = field(default_factory=list["Ref | None"])
+    outputs: list[Ref | None] = field(default_factory=new_list)
     """Outputs by slot; None where a child has none."""
     stopped_at: int = -1
     """Lowest slot of a child that failed, or that bailed out of a foreach: it decides how the block ends. -1: none."""
@@ -130,11 +131,11 @@ class GroupFrame(_Block):
     """A parallel or a branch."""
 
     node: ParallelNode | BranchNode
-    verdicts: list[bool | None] = field(default_factory=list["bool | None"])
+    verdicts: list[bool | None] = field(default_factory=new_list)
     """Answers of a branch's conditions; None where one is not known."""
     asked: int = 0
     """How many conditions were asked for an answer that is not there."""
-    chosen: list[int] = field(default_factory=list[int])
+    chosen: list[int] = field(default_factory=new_list)
     """Slots of the children that run, in declaration order."""
     is_chosen: bool = False
     """Whether it is decided which children run."""

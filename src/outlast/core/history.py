@@ -12,7 +12,7 @@ from outlast.immutable import immutable
 __all__ = ["History"]
 
 
-@immutable(kw_only=True)
+@immutable
 class History:
     """A run as it is recorded at one moment."""
 

@@ -53,6 +53,7 @@ from outlast.core.state import RunState
 from outlast.core.status import RunStatus, StepStatus
 from outlast.failures import failure_to_json
 from outlast.graph.nodes import Graph
+from outlast.immutable import new_dict
 from outlast.values import JsonValue
 
 __all__ = ["Projection"]
@@ -76,8 +77,8 @@ class _Draft:
     """A public event without its number."""
 
     type: str
-    fields: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
-    values: dict[str, Ref] = field(default_factory=dict[str, Ref])
+    fields: dict[str, JsonValue] = field(default_factory=new_dict)
+    values: dict[str, Ref] = field(default_factory=new_dict)
     is_by_user: bool = False
 
 

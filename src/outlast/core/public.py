@@ -13,7 +13,7 @@ from dataclasses import field
 from typing import Final
 
 from outlast.core.ref import Ref
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.values import JsonValue
 
 __all__ = ["EVENTS_PER_RECORD", "PublicEvent", "public_seq", "record_seq"]
@@ -37,9 +37,9 @@ class PublicEvent:
     """Its public name, as `workflow-step-start`."""
     is_by_user: bool = False
     """Whether the author's code says it; else the engine does."""
-    fields: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    fields: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """The part of the payload that the journal itself holds."""
-    values: Mapping[str, Ref] = field(default_factory=dict[str, Ref])
+    values: Mapping[str, Ref] = field(default_factory=new_dict)
     """The part of the payload that are users' values."""
 
 

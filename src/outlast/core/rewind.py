@@ -26,7 +26,7 @@ from outlast.graph.nodes import (
     WaitNode,
     WorkflowNode,
 )
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.shown import listed, shown
 
 __all__ = ["RewindRefusedError", "RewindRequest", "detach", "plan_rewind"]
@@ -57,7 +57,7 @@ class RewindRequest:
     """What that node receives; None for what flows to it."""
     resume: Ref | None = None
     """What it is resumed with; None if it is not."""
-    context: Mapping[str, Ref] = field(default_factory=dict[str, Ref])
+    context: Mapping[str, Ref] = field(default_factory=new_dict)
     """Outputs of nodes before it, by path; they win over recorded ones."""
     is_unstarted: bool = False
     """Whether the run never ran: then nobody has given it an input."""

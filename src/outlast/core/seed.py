@@ -7,7 +7,7 @@ from dataclasses import field
 
 from outlast.core.commands import Resumption
 from outlast.core.ref import Ref
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 
 __all__ = ["Seed", "is_retained", "prefixes_of"]
 
@@ -20,7 +20,7 @@ class Seed:
     each workflow around that place, and the finished parts of blocks that are not finished.
     """
 
-    kept: Mapping[str, Ref] = field(default_factory=dict[str, Ref])
+    kept: Mapping[str, Ref] = field(default_factory=new_dict)
     """Outputs of nodes that are not run again."""
     given: Sequence[str] = ()
     """Those among them whose output was given, not recorded by the node: nothing inside such a node is known."""
@@ -28,15 +28,15 @@ class Seed:
     """Those among them that ended with a bail."""
     skipped: Sequence[str] = ()
     """Nodes before the place where it goes on that have no output."""
-    positions: Mapping[str, int] = field(default_factory=dict[str, int])
+    positions: Mapping[str, int] = field(default_factory=new_dict)
     """For a workflow (the root: the empty path), the index of the node with which it begins."""
-    passes: Mapping[str, int] = field(default_factory=dict[str, int])
+    passes: Mapping[str, int] = field(default_factory=new_dict)
     """For a loop, how many passes are done."""
-    answers: Mapping[str, int] = field(default_factory=dict[str, int])
+    answers: Mapping[str, int] = field(default_factory=new_dict)
     """For a condition or a concurrency function, what it answered: it is not asked again."""
-    inputs: Mapping[str, Ref] = field(default_factory=dict[str, Ref])
+    inputs: Mapping[str, Ref] = field(default_factory=new_dict)
     """For a node, what it receives instead of the output before it."""
-    resumptions: Mapping[str, Resumption] = field(default_factory=dict[str, Resumption])
+    resumptions: Mapping[str, Resumption] = field(default_factory=new_dict)
     """For a step, why it is called as after a suspension."""
     unchecked: Sequence[str] = ()
     """Nested workflows that are entered in the middle although nothing says what they received."""

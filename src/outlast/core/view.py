@@ -48,6 +48,7 @@ from outlast.core.state import RunState
 from outlast.core.status import StepStatus
 from outlast.failures import FailureInfo
 from outlast.graph.nodes import Graph, WaitNode
+from outlast.immutable import new_dict
 from outlast.trace import UNTRACED, Tracing
 from outlast.values import JsonValue, encode
 
@@ -107,9 +108,9 @@ class RunView:
 
     state: RunState
     """The state after the last event."""
-    steps: dict[str, StepView] = field(default_factory=dict[str, StepView])
+    steps: dict[str, StepView] = field(default_factory=new_dict)
     """By path, in the order in which they began."""
-    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    request_context: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What the caller told all steps."""
     include_state: bool = False
     """Whether results show the state."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.telemetry import Tracer
 from outlast.errors import ConfigurationError
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.sealing import Sealer
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class DriveOptions:
     """Finds what takes the spans, when the engine is opened; None for nobody."""
     find_meter: Callable[[], Meter | None] = lambda: None
     """Finds what takes the numbers, when the engine is opened; None for nobody."""
-    sealers: Mapping[str, Sealer] = field(default_factory=dict[str, Sealer])
+    sealers: Mapping[str, Sealer] = field(default_factory=new_dict)
     """What seals the values of the workflows that have sensitive types, by their ids."""
     unstored_context: frozenset[str] = frozenset()
     """Keys of request contexts that are not recorded."""

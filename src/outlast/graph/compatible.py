@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, TypeAlias, Union, cast, get_args, get_origin
 
 from outlast.graph.schema import JSON, Schema
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.values import child_path
 
 __all__ = ["item_schema", "why_incompatible"]
@@ -102,7 +102,7 @@ class _Comparison:
     """The whole shape of the source."""
     needed: _Shape
     """The whole shape of the target."""
-    known: dict[tuple[int, int], str | None] = field(default_factory=dict[tuple[int, int], "str | None"])
+    known: dict[tuple[int, int], str | None] = field(default_factory=new_dict)
     """Reasons by the identity of two parts. A pair that is met again inside itself is in doubt, so it holds None."""
 
     def why_disjoint(self, given: object, needed: object, path: str) -> str | None:

@@ -37,7 +37,7 @@ from outlast.graph.source_check import check_sources
 from outlast.graph.source_map import source_function
 from outlast.graph.state import StateType
 from outlast.graph.step import Step, check_id
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict, new_list
 from outlast.values import JsonValue
 
 __all__ = ["Composition", "Placement", "WorkflowTypes", "compose"]
@@ -244,10 +244,10 @@ class _Work:
     current: Schema[Any]
     giver: str
     """What gives the current type, in words."""
-    problems: list[str] = field(default_factory=list[str])
-    functions: dict[str, Function] = field(default_factory=dict[str, Function])
-    types: dict[str, WorkflowTypes] = field(default_factory=dict[str, WorkflowTypes])
-    known: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=new_list)
+    functions: dict[str, Function] = field(default_factory=new_dict)
+    types: dict[str, WorkflowTypes] = field(default_factory=new_dict)
+    known: list[str] = field(default_factory=new_list)
     """Ids of the nodes placed so far, whose results a map may read."""
 
     def place(self, placement: Placement) -> Node | None:

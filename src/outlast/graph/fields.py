@@ -16,7 +16,7 @@ from outlast.errors import DefinitionError
 from outlast.graph.annotation import name_of
 from outlast.graph.reducer import is_typed_dict
 from outlast.graph.schema import Schema
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 
 __all__ = ["FieldInfo", "field_schema", "fields_of"]
 
@@ -100,7 +100,7 @@ class _Capture:
     """Lets pydantic show what it makes of a type."""
 
     owner: object
-    node: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    node: Mapping[str, Any] = dataclasses.field(default_factory=new_dict)
 
     def __get_pydantic_core_schema__(self, _source: object, handler: _Handler) -> dict[str, Any]:
         self.node = _node_with_fields(self.owner, handler)

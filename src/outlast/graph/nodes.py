@@ -8,7 +8,7 @@ from typing import TypeAlias, assert_never
 
 from outlast.graph.retry import RetryRule
 from outlast.graph.source import Source
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.values import JsonValue
 
 __all__ = [
@@ -37,7 +37,7 @@ class NodeInfo:
 
     description: str = ""
     """The author's words."""
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    metadata: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """The author's data."""
     input: JsonValue = None
     """JSON Schema of the input, None if it is not declared."""
@@ -231,7 +231,7 @@ class Graph:
     """The workflow itself."""
     hooks: Hooks | None = None
     """Who is told of its runs; None for nobody. Those of nested workflows do not count: they have no runs."""
-    codes: Mapping[str, str] = field(default_factory=dict[str, str])
+    codes: Mapping[str, str] = field(default_factory=new_dict)
     """Qualified name and hash of its hooks, conditions and the like, by reference; what `NodeInfo.code` is to steps."""
     is_sensitive: bool = False
     """Whether a declared type has parts that are recorded encrypted; only who has the types can tell which."""

@@ -7,7 +7,7 @@ from dataclasses import field
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, cast
 
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.instant import from_ms
 from outlast.scheduling.deciding import Queued
 from outlast.scheduling.schedule import CatchUp, Overlap, Schedule, recorded_schedule
@@ -30,7 +30,7 @@ class Plan:
     """The input of its runs."""
     state: JsonValue = None
     """Their initial state; None for the default of its type."""
-    request_context: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    request_context: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """Their request context."""
     resource_id: str | None = None
     """Whose runs they are."""
@@ -40,7 +40,7 @@ class Plan:
     """What a firing does while the run before it has not ended."""
     catch_up: CatchUp = "one"
     """What becomes of missed times."""
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    metadata: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """The author's data."""
 
     def to_bytes(self) -> bytes:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NoReturn, TypeAlias, cast, get_args
 
 from outlast.errors import DefinitionError
+from outlast.immutable import new_dict
 from outlast.instant import to_ms
 from outlast.scheduling.cron import CronError, find_zone, parse_cron
 from outlast.scheduling.timing import Timing
@@ -71,7 +72,7 @@ class Schedule:
     """No firing before this time; with a time zone."""
     end: datetime | None = None
     """No firing for a time after this one; with a time zone."""
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    metadata: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """JSON, shown with the schedule."""
 
     def __post_init__(self) -> None:

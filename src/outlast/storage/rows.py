@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_list
 from outlast.storage.flow import Flow
 from outlast.storage.keys import GraphKey, InboxKey, RunKey, WorkerKey
 from outlast.storage.outbox import NewDelivery
@@ -63,7 +63,7 @@ class NewRun(NamedTuple):
     """Its priority and limits; None for a run that needs nothing but a worker. With it the run begins without owner."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Append:
     """What one owner writes to one of its runs, in one piece."""
 
@@ -83,16 +83,16 @@ class Append:
     """Whether the owner gives the run up with this write."""
     ready_at_ms: int | None = None
     """With `is_released`: when it may be claimed again; None if only its inbox can wake it."""
-    inbox_taken: list[InboxKey] = field(default_factory=list[InboxKey])
+    inbox_taken: list[InboxKey] = field(default_factory=new_list)
     """Inbox rows that became events with this write: they are never listed again."""
-    inbox_seen: Sequence[InboxKey] = ()
-    """With `is_released`: inbox rows that stay, and that do not make the run claimable."""
     outbox: Sequence[NewDelivery] = ()
     """What must be delivered because of these events."""
-    hold: str | None = None
-    """Why nothing is done about the run for now, in words, for `RunStore.find_hold`."""
     is_limited: bool = False
     """Whether the run is under flow control, as `ClaimedRun.is_limited` said."""
+    inbox_seen: Sequence[InboxKey] = ()
+    """With `is_released`: inbox rows that stay, and that do not make the run claimable."""
+    hold: str | None = None
+    """Why nothing is done about the run for now, in words, for `RunStore.find_hold`."""
 
 
 @immutable(kw_only=True)

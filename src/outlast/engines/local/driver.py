@@ -274,6 +274,8 @@ class Driver:
         match command:
             case RunStep():
                 self._take_step(run, command, facts)
+            case FinishRun():
+                facts.append((finish(run, command, self._now_ms()), None))
             case RunMap():
                 self._take_map(run, command, facts)
             case Evaluate():
@@ -291,8 +293,6 @@ class Driver:
                 facts.append((RunPaused(self._now_ms(), command.path), None))
             case AwaitStep():
                 pass
-            case FinishRun():
-                facts.append((finish(run, command, self._now_ms()), None))
             case _:
                 assert_never(command)
 
@@ -416,18 +416,18 @@ class Driver:
         if not run.fresh and not run.taken and not is_released:
             self._call_started(run, starting)
             return
-        write = Append(
-            run=run.key,
-            owner=self.worker,
-            epoch=run.epoch,
-            records=run.fresh,
-            status=status,
-            execution=run.execution,
-            is_released=is_released,
-            ready_at_ms=ready_at_ms,
-            inbox_taken=run.taken,
-            outbox=self._deliveries_of(run, status),
-            is_limited=run.is_limited,
+        write = Append(  # by position: once per step, and a class that is called by name is called through a dict
+            run.key,
+            self.worker,
+            run.epoch,
+            run.fresh,
+            status,
+            run.execution,
+            is_released,
+            ready_at_ms,
+            run.taken,
+            self._deliveries_of(run, status),
+            run.is_limited,
         )
         run.fresh, run.taken = [], []
         run.is_gone = is_released

@@ -107,7 +107,6 @@ class LiveRun:
         self,
         run_id: str,
         program: Program,
-        *,
         store: RunStore,
         resource_id: str | None,
         created_at_ms: int,

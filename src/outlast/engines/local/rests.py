@@ -131,15 +131,15 @@ class Rests:
         history = None
         if run.records is not None:
             history = History(
-                run_id=run.run_id,
-                workflow_id=run.workflow_id,
-                resource_id=run.resource_id,
-                execution=run.execution,
-                status=status,
-                created_at_ms=run.created_at_ms,
-                graph=run.program.graph,
-                head=run.head,
-                records=run.records,
+                run.run_id,
+                run.workflow_id,
+                run.resource_id,
+                run.execution,
+                status,
+                run.created_at_ms,
+                run.program.graph,
+                run.head,
+                run.records,
             )
         for waiter in waiters:
             waiter.tell(history)

@@ -150,32 +150,28 @@ class Worker:
         """Record a run as this worker's own and drive it; tell `settle` when it is durable or refused."""
         program = self._shelf.current(request.workflow.id)
         now = self._now_ms()
-        run = LiveRun(
-            request.run_id,
-            program,
-            store=self._store,
-            resource_id=request.resource_id,
-            created_at_ms=now,
-            make_trail=self._make_trail,
-        )
+        run = LiveRun(request.run_id, program, self._store, request.resource_id, now, self._make_trail)
         event = request.to_event(now)
         records = self.driver.begin(run, event, request.input)
         new = NewRun(
-            run_id=run.run_id,
-            workflow_id=run.workflow_id,
-            graph=program.key,
-            resource_id=run.resource_id,
-            created_at_ms=now,
-            status=RunStatus.RUNNING,
-            owner=self.key,
-            records=records,
-            tags=request.tags,
-            start_by_ms=event.start_deadline_ms if len(records) == 1 else None,
+            run.run_id,
+            run.workflow_id,
+            program.key,
+            run.resource_id,
+            now,
+            RunStatus.RUNNING,
+            self.key,
+            records,
+            None,
+            request.tags,
+            event.start_deadline_ms if len(records) == 1 else None,
         )
         self._inserting += 1
 
         def settled(result: Receipt | OutlastError) -> None:
             self._inserting -= 1
+            # Whoever started the run goes on before its first body is called: it waits for the disk alone.
+            settle(result if isinstance(result, OutlastError) else None)
             if isinstance(result, Receipt) and result.is_owned and not self.driver.is_draining:
                 self._adopt(run, result.run, result.epoch)
                 self.driver.go_on(run)
@@ -185,7 +181,6 @@ class Worker:
                     # It may be recorded as ours all the same.
                     self._lost_runs.add(run.run_id, has_crashed=False, reason=str(result))
                 self._wake()
-            settle(result if isinstance(result, OutlastError) else None)
 
         self._store.insert(new, settled)
 
@@ -297,14 +292,8 @@ class Worker:
     def _go_on(self, claimed: ClaimedRun, records: Sequence[Record], requests: Sequence[InboxRow]) -> None:
         """Fold the journal of a claimed run and go on from there; park it if this version cannot."""
         program = self._shelf.program(claimed.graph)
-        run = LiveRun(
-            claimed.run_id,
-            program,
-            store=self._store,
-            resource_id=claimed.resource_id,
-            created_at_ms=records[0].at_ms,
-            make_trail=self._make_trail,
-        )
+        began_at_ms = records[0].at_ms
+        run = LiveRun(claimed.run_id, program, self._store, claimed.resource_id, began_at_ms, self._make_trail)
         run.key, run.epoch, run.is_limited = claimed.key, claimed.epoch, claimed.is_limited
         run.execution, run.head = records[-1].execution, claimed.head
         run.said = claimed.head - len(records)

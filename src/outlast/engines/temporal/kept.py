@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from outlast.engines.temporal.packing import pack, unpack
-from outlast.immutable import immutable
+from outlast.immutable import immutable, new_dict
 from outlast.storage.keys import ScheduleKey
 from outlast.storage.scheduling import NewSchedule, ScheduleChange, ScheduleRow, TriggerRow
 from outlast.values import InvalidValueError, JsonValue
@@ -122,13 +122,13 @@ class Kept:
 
     row: ScheduleRow
     """The schedule; its key is that of the reader."""
-    triggers: dict[int, TriggerRow] = field(default_factory=dict[int, TriggerRow])
+    triggers: dict[int, TriggerRow] = field(default_factory=new_dict)
     """The latest triggers by number."""
-    changes: dict[int, str] = field(default_factory=dict[int, str])
+    changes: dict[int, str] = field(default_factory=new_dict)
     """Ids of the latest changes by the version that they made."""
-    beginnings: dict[int, Beginning] = field(default_factory=dict[int, Beginning])
+    beginnings: dict[int, Beginning] = field(default_factory=new_dict)
     """Runs to be started, by the numbers of their triggers."""
-    cancels: dict[str, None] = field(default_factory=dict[str, None])
+    cancels: dict[str, None] = field(default_factory=new_dict)
     """Ids of runs to be asked to cancel, in order."""
 
     @classmethod

@@ -127,8 +127,7 @@ class Committer:
     def _transact(self, writes: Sequence[_Queued]) -> None:
         if self.is_dead:
             raise StoreUnavailableError("this store died at a commit; open another one")
-        # If no write changes anything as things are, none does after the others either.
-        changes = any(write.changes() for write in writes)
+        changes = _change_something(writes)
         if changes and self._seam is not None:
             self._pass_seam(self._seam.before_commit, is_lossless=False)
         for write in writes:
@@ -167,3 +166,11 @@ class Committer:
         finally:
             if answered:
                 asyncio.get_running_loop().call_soon(self._settle)
+
+
+def _change_something(writes: Sequence[_Queued]) -> bool:
+    """Say so of writes before they are applied: if none changes anything as things are, none does after the others."""
+    for write in writes:  # noqa: SIM110 - `any` would close a generator that has not ended, at the price of an exception
+        if write.changes():
+            return True
+    return False

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from outlast.errors import OutlastError, RunExistsError
+from outlast.immutable import new_dict
 from outlast.storage.base import NewRun, Receipt
 from outlast.storage.keys import ScheduleKey
 from outlast.storage.memory.table import Run
@@ -32,7 +33,7 @@ Ts = TypeVarTuple("Ts")
 @dataclass(slots=True)
 class _Entry:
     row: ScheduleRow
-    triggers: dict[int, TriggerRow] = field(default_factory=dict[int, TriggerRow])
+    triggers: dict[int, TriggerRow] = field(default_factory=new_dict)
 
 
 class ScheduleTable:

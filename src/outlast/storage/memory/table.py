@@ -13,6 +13,7 @@ from typing import TypeAlias
 from outlast.core.chunk import ENTRIES_REMOVED, removal_of
 from outlast.core.record import Record
 from outlast.core.status import RunStatus
+from outlast.immutable import new_dict, new_list, new_set
 from outlast.storage.base import ClaimedRun, GraphKey, InboxKey, InboxRow, Receipt, RunKey, RunRow, WorkerKey
 from outlast.storage.flow import Flow
 from outlast.storage.listing import RunSummary
@@ -53,7 +54,7 @@ class Run:
     """When its latest event was recorded."""
     receipt: Receipt
     """What a write that leaves the owner alone is answered with; made once per owner, not once per write."""
-    said: list[Row] = field(default_factory=list[Row])
+    said: list[Row] = field(default_factory=new_list)
     """The other events of its journal, which only streams read."""
     tags: tuple[str, ...] = ()
     """Words to find it by."""
@@ -67,9 +68,9 @@ class Run:
     """Whether nobody took it since its owner's store was closed without giving it up."""
     ready_at_ms: int | None = None
     """When it may be claimed, if it has no owner."""
-    inbox: dict[InboxKey, InboxRow] = field(default_factory=dict[InboxKey, InboxRow])
+    inbox: dict[InboxKey, InboxRow] = field(default_factory=new_dict)
     """Requests not taken yet, oldest first."""
-    topics: set[str] = field(default_factory=set[str])
+    topics: set[str] = field(default_factory=new_set)
     """Topics of all requests there ever were."""
 
     flow: Flow | None = None
@@ -192,7 +193,7 @@ class Life:
     """When its lease is over, on `time.monotonic`."""
     is_held: bool = True
     """Whether the store that registered it is open: what a lock held by a process is for a file."""
-    runs: set[RunKey] = field(default_factory=set[RunKey])
+    runs: set[RunKey] = field(default_factory=new_set)
     """The runs that it owns."""
 
     def is_alive(self, now: float) -> bool:

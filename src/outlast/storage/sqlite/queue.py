@@ -65,7 +65,11 @@ class WriteQueue:
                 if has_operation:
                     break
                 for record in write.records:
-                    size += _RECORD + len(record[9] or b"") + len(record[8] or b"")
+                    size += _RECORD
+                    if (body := record[8]) is not None:
+                        size += len(body)
+                    if (payload := record[9]) is not None:
+                        size += len(payload)
             else:
                 has_operation = True
                 is_long = is_long or write.is_long

@@ -259,8 +259,6 @@ def _record_inserts(
     last, now_ns = premises.last, clock.now_ns()
     rows: list[SqlValue] = []
     limited: list[SqlValue] = []
-    tags: list[SqlValue] = []
-    deadlines: list[SqlValue] = []
     numbered: dict[str, tuple[int, int, bool, NewRun]] = {}
     for index, run in inserts:
         if run.run_id in numbered:
@@ -275,21 +273,33 @@ def _record_inserts(
             limited += (*row_of(run, key, is_owned=False), flow.lane_of_new(connection, run, run.flow))
     premises.count(len(numbered))
     inserted_rows = _execute_rows(connection, "insert_runs", rows, 13)
-    inserted_rows += _execute_rows(connection, "insert_limited_runs", limited, 14)
+    if limited:
+        inserted_rows += _execute_rows(connection, "insert_limited_runs", limited, 14)
     if inserted_rows != len(numbered):
         premises.forget()
         inserted = {key for (key,) in connection.execute(one("select_runs_over"), (last,)).fetchall()}
     else:
         inserted = None
+    special: list[tuple[int, NewRun]] = []
     for key, index, is_owned, run in numbered.values():
         if inserted is not None and key not in inserted:
             outcomes[index] = RunExistsError(run.run_id)
             continue
         outcomes[index] = Receipt(RunKey(key), int(is_owned), is_owned)
         add_events(events, key, run.records)
-        if run.tags:
-            for tag in run.tags:
-                tags += (key, tag)
+        if run.tags or run.start_by_ms is not None or run.flow is not None:
+            special.append((key, run))
+    if special:
+        _record_beside(connection, special)
+
+
+def _record_beside(connection: sqlite3.Connection, runs: Sequence[tuple[int, NewRun]]) -> None:
+    """Record what only some of the new runs have: tags, a deadline of their start, flow control."""
+    tags: list[SqlValue] = []
+    deadlines: list[SqlValue] = []
+    for key, run in runs:
+        for tag in run.tags:
+            tags += (key, tag)
         if run.start_by_ms is not None:
             deadlines += (run.start_by_ms, key, run.records[-1].seq)
         if run.flow is not None:
