@@ -16,13 +16,14 @@ PYTEST := OUTLAST_SEED=$(SEED) $(BIN)/pytest --hypothesis-seed=$(SEED) --randoml
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help demo test quick bench bench-peers bench-temporal crash soak lint types pyright imports
+.PHONY: help demo test quick bench bench-versions bench-peers bench-temporal crash soak lint types pyright imports
 
 help:
 	@echo "make demo    run the example workflow"
 	@echo "make test    everything that must hold: style, types, import directions, all tests"
 	@echo "make quick   the developers' loop: style, types, fast tests"
 	@echo "make bench   measure"
+	@echo "make bench-versions BASE=REVISION  measure beside an earlier version"
 	@echo "make bench-peers  measure beside DBOS, LangGraph and Temporal"
 	@echo "make bench-temporal  measure beside hand-written Temporal workflows"
 	@echo "make crash   every kind of workflow with a crash at each of its commits, simulated and by SIGKILL (SHORT=1: a part)"
@@ -64,6 +65,11 @@ soak: $(CORE)
 
 bench: $(CORE)
 	$(BIN)/python -m benchmarks
+
+# The revision to compare with: make bench-versions BASE=v0.1.0
+BASE := HEAD~1
+bench-versions: $(CORE)
+	$(BIN)/python -m benchmarks.versions $(BASE)
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -1,8 +1,9 @@
-"""The second process: `python -m benchmarks.child busy|hold DIRECTORY DURABILITY NUMBER`. Talks JSON over its pipes."""
+"""A second process: `python -m benchmarks.child busy|hold|turns DIRECTORY DURABILITY NUMBER`. Answers with JSON."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.held import gate, held
-from benchmarks.ours import Durability, chain, location
+from benchmarks.ours import Durability, chain, location, open_ours
+from benchmarks.subject import TURN_SIZES
+from benchmarks.workloads import INSIDE, warm_up
 from outlast import Outlast
 
 
@@ -53,6 +56,18 @@ async def hold(directory: Path, durability: Durability, runs: int) -> None:
         await asyncio.to_thread(sys.stdin.read)
 
 
+async def turns(directory: Path, durability: Durability, _: int) -> None:
+    """Do the workload that is named by each line, and tell its figures and what CPU it took."""
+    async with open_ours(durability, directory, TURN_SIZES) as subject:
+        await warm_up(subject)
+        say({"ready": True})
+        while workload := (await asyncio.to_thread(sys.stdin.readline)).strip():
+            gc.collect()
+            before = time.process_time()
+            figures = await INSIDE[workload](subject, TURN_SIZES)
+            say({**figures, "cpu": time.process_time() - before})
+
+
 def say(word: dict[str, float]) -> None:
     print(json.dumps(word), flush=True)
 
@@ -60,5 +75,5 @@ def say(word: dict[str, float]) -> None:
 if __name__ == "__main__":
     # That runs of the other process are left for a later worker is no news here.
     logging.getLogger("outlast").setLevel(logging.ERROR)
-    play = {"busy": busy, "hold": hold}[sys.argv[1]]
+    play = {"busy": busy, "hold": hold, "turns": turns}[sys.argv[1]]
     asyncio.run(play(Path(sys.argv[2]), cast(Durability, sys.argv[3]), int(sys.argv[4])))

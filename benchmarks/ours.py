@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from benchmarks.subject import Open, Sizes, Subject, System
 from outlast import CommittedWorkflow, Outlast, StartedRun, StepResult, Workflow, step
 
-__all__ = ["OURS", "Count", "Durability", "chain", "location"]
+__all__ = ["DISK", "OURS", "Count", "Durability", "chain", "location", "open_ours"]
 
 Durability = Literal["full", "normal", "memory"]
 DISK: dict[Durability, str] = {"full": "fsync", "normal": "no fsync", "memory": "nothing"}

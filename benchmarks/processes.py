@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from benchmarks.subject import Sizes, WrongResultError, expect
 from benchmarks.workloads import percentile
 from outlast import Outlast, RunStatus
 
-__all__ = ["import_outlast", "recovery", "w7"]
+__all__ = ["ROOT", "Child", "child", "import_outlast", "recovery", "w7"]
 
 ROOT = Path(__file__).parent.parent
 # What a program that uses pydantic has loaded anyway; pydantic loads most of itself only when it is used.
@@ -44,6 +45,11 @@ class Child:
             raise WrongResultError(f"the second process ended early: status {self._process.wait()}")
         return json.loads(line)
 
+    def say(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
     def stop(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -54,10 +60,14 @@ class Child:
 
 
 @contextmanager
-def child(part: str, directory: Path, durability: Durability, number: int) -> Iterator[Child]:
+def child(
+    part: str, directory: Path, durability: Durability, number: int, *, source: Path | None = None
+) -> Iterator[Child]:
+    """Start a second process, with the Outlast of this source if one is named."""
     command = [sys.executable, "-m", "benchmarks.child", part, str(directory), durability, str(number)]
+    environment = {**os.environ, "PYTHONPATH": str(source)} if source is not None else None
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             yield Child(process)
         except BaseException:

@@ -12,6 +12,7 @@ __all__ = [
     "FULL_SIZES",
     "PEER_SIZES",
     "QUICK_SIZES",
+    "TURN_SIZES",
     "Open",
     "Sizes",
     "Started",
@@ -90,6 +91,20 @@ PEER_SIZES = Sizes(
     width=50,
     items=300,
     lone_chains=10,
+    loop=300,
+    span=30,
+    foreign_starts=0,
+    held_runs=0,
+)
+# Some hundredths of a second each, for two versions that take turns.
+TURN_SIZES = Sizes(
+    starts=100,
+    waited_starts=100,
+    one_step_runs=300,
+    chains=50,
+    width=50,
+    items=500,
+    lone_chains=15,
     loop=300,
     span=30,
     foreign_starts=0,

@@ -89,6 +89,24 @@ async def test_start_returns_the_result(place: Place) -> None:
     assert (result.status, result.result, result.unwrap(), result.error) == ("success", 2, 2, None)
 
 
+async def test_start_async_returns_before_the_first_body_is_called(place: Place) -> None:
+    """3.2: it waits for the commit, not for what a worker in the same process does next."""
+    order: list[str] = []
+
+    @step
+    async def called(x: int) -> int:
+        order.append("called")
+        return x
+
+    workflow = one_step(called)
+    async with place.app(workflow) as app:
+        started = await (await app.create_run(workflow)).start_async(input_data=1)
+        order.append("returned")
+        await started.result()
+
+    assert order == ["returned", "called"]
+
+
 async def test_start_async_does_not_wait_for_any_step(place: Place) -> None:
     """3.2: it returns without waiting for any step."""
     gate = asyncio.Event()
