@@ -198,6 +198,87 @@ async def test_recovered_run_goes_on_with_evicted_values(place: Place) -> None:
     assert result.result == [text(number) for number in range(50)]
 
 
+def cancel_first_load(turns: int) -> list[str]:
+    """Cancel the first task that reads values again, after so many turns of the loop; return what is canceled."""
+    loop, canceled = asyncio.get_running_loop(), list[str]()
+
+    def cancel(made: list[asyncio.Task[Any]], left: int) -> None:
+        if left > 0:
+            loop.call_soon(cancel, made, left - 1)
+        elif is_load(made[0]) and not canceled:
+            canceled.append(made[0].get_name())
+            made[0].cancel()
+
+    def make(_: object, work: Any, **options: Any) -> asyncio.Task[Any]:
+        made: list[asyncio.Task[Any]] = []
+        loop.call_soon(cancel, made, turns)  # ahead of the task's first turn; a task has no name yet when it is made
+        made.append(asyncio.Task(work, loop=loop, **options))
+        return made[0]
+
+    loop.set_task_factory(make)
+    return canceled
+
+
+def is_load(task: asyncio.Task[Any] | None) -> bool:
+    return task is not None and task.get_name().startswith("outlast load")
+
+
+class Slow(MemoryStore):
+    """Never answers the first task that reads values again."""
+
+    has_answered = True
+
+    async def load_facts(self, run: RunKey, **options: Any) -> list[Record]:
+        if is_load(asyncio.current_task()) and not self.has_answered:
+            self.has_answered = True
+            await asyncio.Event().wait()
+        return await super().load_facts(run, **options)
+
+
+@pytest.mark.parametrize("turns", [0, 3], ids=["before its first turn", "while it reads"])
+async def test_run_whose_read_of_values_other_code_cancels_goes_on(turns: int) -> None:
+    """3.1: as code that cancels all tasks of a loop; the run must not wait for its values for ever."""
+    store = Slow(MemoryDatabase())
+    store.has_answered = not turns
+    workflow = Workflow("w", input=list[int]).foreach(widen, concurrency=4).then(same).commit()
+    canceled = cancel_first_load(turns)
+    async with Outlast([workflow], store=store, drain=AT_ONCE) as app:
+        started = await (await app.create_run(workflow)).start_async(input_data=list(range(50)))
+        result = await started.result(timeout=10)
+
+    assert canceled
+    assert result.result == [text(number) for number in range(50)]
+
+
+class Faulty(MemoryStore):
+    """Has a bug that the first task meets that reads values again."""
+
+    faults = 1
+
+    async def load_facts(self, run: RunKey, **options: Any) -> list[Record]:
+        if is_load(asyncio.current_task()) and self.faults > 0:
+            self.faults -= 1
+            raise KeyError("a bug")
+        return await super().load_facts(run, **options)
+
+
+async def test_run_is_left_to_others_if_a_fault_prevents_reading_its_values(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """9.8: like any fault of the engine; here the other one is the same worker, a little later."""
+    monkeypatch.setattr("outlast.engines.local.worker._PARKED_FOR_MS", 10)
+    store = Faulty(MemoryDatabase())
+    workflow = Workflow("w", input=list[int]).foreach(widen, concurrency=4).then(same).commit()
+    async with Outlast([workflow], store=store, drain=AT_ONCE) as app:
+        started = await (await app.create_run(workflow)).start_async(input_data=list(range(50)))
+        result = await started.result(timeout=10)
+
+    assert not store.faults
+    assert "a fault in the engine while it drove run" in caplog.text
+    assert "is left to another worker" in caplog.text
+    assert result.result == [text(number) for number in range(50)]
+
+
 class Unreliable(MemoryStore):
     """Fails some reads of single records, which only those make who read values again."""
 

@@ -54,6 +54,7 @@ from outlast.engines.local.bodies import Bodies
 from outlast.engines.local.calls import call_of, refs_of, timeout_of
 from outlast.engines.local.deliveries import deliveries_of
 from outlast.engines.local.live import Body, LiveRun
+from outlast.engines.local.loading import Loading
 from outlast.engines.local.requests import Requests
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.suspects import suspicion
@@ -61,7 +62,7 @@ from outlast.engines.local.timers import DueEvent, Timers
 from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
-from outlast.errors import OutlastError, StoreError
+from outlast.errors import OutlastError
 from outlast.storage.base import Append, InboxKey, InboxRow, Receipt, RunKey, RunStore, WorkerKey
 from outlast.storage.outbox import NewDelivery
 from outlast.values import encode
@@ -106,7 +107,7 @@ class Driver:
             slot_came_free=self._slot_came_free,
         )
         self._requests = Requests(options.now_ms, timers=self._timers, stopping=self._stopping)
-        self._loads: set[asyncio.Task[None]] = set()
+        self._loading = Loading(take=self._take_loaded, on_refused=on_refused, on_broken=on_broken)
         self.worker = WorkerKey(0)
         """The worker in whose name is written."""
         self.is_draining = False
@@ -235,9 +236,16 @@ class Driver:
 
     def _take_all(self, run: LiveRun, commands: Sequence[Command]) -> None:
         facts: deque[Fact] = deque()
-        for command in commands:
-            self._take(run, command, facts)
-        self._absorb(run, facts)
+        try:
+            for command in commands:
+                self._take(run, command, facts)
+        except Exception as error:  # noqa: BLE001 - as in `_absorb`
+            self._on_broken(run, error)
+        else:
+            self._absorb(run, facts)
+
+    def _take_loaded(self, run: LiveRun, command: Command) -> None:
+        self._take_all(run, [command])
 
     def _absorb(self, run: LiveRun, facts: deque[Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:
@@ -269,7 +277,7 @@ class Driver:
     def _take(self, run: LiveRun, command: Command, facts: deque[Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""
         if run.values.has_evicted and (missing := run.values.missing(*refs_of(command))):
-            self._load_first(run, command, missing)
+            self._loading.begin(run, command, missing)
             return
         match command:
             case RunStep():
@@ -333,24 +341,6 @@ class Driver:
         facts.append((StepStarted(self._now_ms(), command.path, command.attempt, command.was_started), None))
         run.starting.append((command, call_of(run, command, self._loop, self._now_ms)))
 
-    def _load_first(self, run: LiveRun, command: Command, missing: list[int]) -> None:
-        """Read values again that a command needs, and take it then."""
-        run.loading.add(command.path)
-        task = self._loop.create_task(self._load(run, command, missing), name=f"outlast load {run.run_id}")
-        self._loads.add(task)
-        task.add_done_callback(self._loads.discard)
-
-    async def _load(self, run: LiveRun, command: Command, missing: list[int]) -> None:
-        try:
-            await run.values.load(missing, run.load_facts)
-        except StoreError as error:
-            if not run.is_gone:
-                self._on_refused(run, error)
-            return
-        run.loading.discard(command.path)
-        if not run.is_gone and run.state.open.get(command.path) is command:
-            self._take_all(run, [command])
-
     def _take_map(self, run: LiveRun, command: RunMap, facts: deque[Fact]) -> None:
         if run.state.is_canceling:
             facts.append((StepCanceled(self._now_ms(), command.path, 0), None))
@@ -406,7 +396,7 @@ class Driver:
                 self._announce(run, command, facts)
                 self._absorb(run, facts)
                 return
-            self._load_first(run, command, missing)  # evicted while it was queued; the slot goes to the next one
+            self._loading.begin(run, command, missing)  # evicted while it was queued; the slot goes to the next one
 
     def _write(self, run: LiveRun) -> None:
         """Hand over what is fresh, and give the run up with it if it ended or has nothing to do for long."""
