@@ -370,12 +370,13 @@ def test_type_that_cannot_be_recorded_is_refused_at_commit():
             "metadata of workflow 'w' must be JSON: at: a type is not JSON; annotate the type so that it is converted",
         ),
         ({"metadata": "text"}, "metadata of workflow 'w' must be a JSON object, not 'text'"),
+        ({"description": 5}, "description of workflow 'w' must be a text, not 5"),
         (
             {"retries": "3"},
             "workflow 'w' has retries='3'; give how often to try again, or Retry(limit=..., delay=...)",
         ),
     ],
-    ids=["metadata", "metadata that is no object", "retries"],
+    ids=["metadata", "metadata that is no object", "description", "retries"],
 )
 def test_option_that_cannot_work_is_refused(options, message):
     with pytest.raises(DefinitionError) as caught:

@@ -377,6 +377,13 @@ def test_metadata_that_is_no_json_object_is_refused(metadata, reason):
     assert str(caught.value) == f"metadata of step 'double' {reason}"
 
 
+def test_description_that_is_no_text_is_refused():
+    with pytest.raises(DefinitionError) as caught:
+        step(description=b"doubles")(double)
+
+    assert str(caught.value) == "description of step 'double' must be a text, not b'doubles'"
+
+
 def test_type_that_cannot_be_recorded_is_refused():
     class Opaque:
         pass

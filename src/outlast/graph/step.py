@@ -23,6 +23,7 @@ __all__ = [
     "Step",
     "StepDecorator",
     "StepFunction",
+    "check_description",
     "check_id",
     "check_metadata",
     "step",
@@ -73,7 +74,7 @@ class Step(Generic[In_contra, Out_co]):
         """How the body is called, and its types."""
         self.id = check_id(id, "step")
         """Id under which it stands in graphs and results unless the graph gives another."""
-        self.description = description
+        self.description = check_description(description, f"step '{id}'")
         """The author's words."""
         self.retries = retries
         """When it is tried again; None for the workflow's default."""
@@ -254,6 +255,18 @@ def check_id(id: object, kind: str) -> str:
         )
         raise DefinitionError(message)
     return id
+
+
+def check_description(description: object, owner: str) -> str:
+    """Return the description if it is a text.
+
+    Raises:
+        DefinitionError: It is something else.
+    """
+    if not isinstance(description, str):
+        message = f"description of {owner} must be a text, not {description!r:.60}"
+        raise DefinitionError(message)
+    return description
 
 
 def check_metadata(metadata: object, owner: str) -> Mapping[str, JsonValue]:

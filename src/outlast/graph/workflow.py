@@ -21,7 +21,7 @@ from outlast.graph.retry import Retry
 from outlast.graph.scheduled import check_schedules, listed_schedules
 from outlast.graph.schema import Schema
 from outlast.graph.source import Source
-from outlast.graph.step import Step, check_id, check_metadata, to_milliseconds, to_retry
+from outlast.graph.step import Step, check_description, check_id, check_metadata, to_milliseconds, to_retry
 from outlast.scheduling.schedule import Schedule
 from outlast.values import InvalidValueError, JsonValue, decode
 
@@ -167,7 +167,7 @@ class Workflow(Unfinished, Generic[In, Out, Cur_co]):
             "hooks": inspect_hooks(id, {"on_start": on_start, "on_finish": on_finish, "on_error": on_error}),
             "concurrency": concurrency,
             "rate_limit": rate_limit,
-            "description": description,
+            "description": check_description(description, f"workflow '{id}'"),
             "metadata": check_metadata({} if metadata is None else metadata, f"workflow '{id}'"),
             "schedules": listed_schedules(id, schedule),
             "placements": (),
