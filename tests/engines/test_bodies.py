@@ -19,6 +19,7 @@ from engines.place import Place, one_step
 from eventually import eventually
 from outlast import Outlast, StepContext, Workflow, step
 from outlast.engines.local.engine import LocalEngine
+from outlast.storage.memory import MemoryDatabase, MemoryStore
 
 SHORT = timedelta(seconds=0.1)
 
@@ -129,6 +130,73 @@ async def test_hook_whose_task_other_code_cancels_is_called_again(place: Place, 
         await eventually(lambda: len(told) == (2 if turns else 1))
 
     assert bool(canceled) is not bool(turns)
+
+
+@pytest.mark.parametrize("moment", ["before its first turn", "while the hook is called"])
+async def test_delivery_whose_task_other_code_cancels_is_made_again(place: Place, moment: str) -> None:
+    """13: at least once, and by this worker: nobody else can have it while this one lives."""
+    told: list[str] = []
+
+    async def tell(result: Any) -> None:
+        told.append(result.run_id)
+        if len(told) == 1 and moment == "while the hook is called":
+            await asyncio.Event().wait()
+
+    @step
+    async def body(x: int) -> int:
+        return x
+
+    workflow = one_step(body, input=int, on_finish=tell)
+    is_early = moment == "before its first turn"
+    canceled = cancel_first("Deliveries._deliver") if is_early else []
+    async with with_options(place.app(workflow, drain=SHORT), hook_delay=timedelta(seconds=0.01)) as app:
+        await (await app.create_run(workflow, run_id="run")).start(input_data=1)
+        if not is_early:
+            await eventually(lambda: told)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        await eventually(lambda: len(told) == (1 if is_early else 2))
+        await eventually(lambda: _nothing_due(app, "run"))
+
+    assert bool(canceled) is is_early
+
+
+class SlowToRecord(MemoryStore):
+    """Never answers the first time that it is told what became of a delivery."""
+
+    asked = 0
+
+    async def end_delivery(self, *args: Any, **ends: Any) -> bool:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.Event().wait()
+        return await super().end_delivery(*args, **ends)
+
+
+async def test_delivery_that_other_code_cancels_while_it_is_recorded_is_recorded_again() -> None:
+    """13: what the hook came to is known, so it is not told a second time."""
+    told: list[str] = []
+
+    async def tell(result: Any) -> None:
+        told.append(result.run_id)
+
+    @step
+    async def body(x: int) -> int:
+        return x
+
+    workflow, store = one_step(body, input=int, on_finish=tell), SlowToRecord(MemoryDatabase())
+    async with Outlast([workflow], store=store, on_exit="finish") as app:
+        await (await app.create_run(workflow, run_id="run")).start(input_data=1)
+        await eventually(lambda: store.asked)
+        next(each for each in asyncio.all_tasks() if each.get_name() == "outlast run on_finish").cancel()
+        await eventually(lambda: _nothing_due(app, "run"))
+
+    assert store.asked == 2
+    assert told == ["run"]
+
+
+async def _nothing_due(app: Outlast, run_id: str) -> bool:
+    return not await app.run(run_id).deliveries()
 
 
 async def test_task_that_is_canceled_again_and_again_ends_its_run(place: Place) -> None:

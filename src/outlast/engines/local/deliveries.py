@@ -3,6 +3,10 @@
 A delivery is claimed, made, and ended, each with a commit of its own. So a process that dies in between leaves a row
 that somebody else takes over, and a hook may be told twice. A claim counts as a try, whatever becomes of it: a hook
 that kills its process again and again is given up like one that raises.
+
+Other code may cancel the task of a delivery, as `asyncio.all_tasks()` tempts it to. Then the row would stay with this
+worker for as long as it lives, so another task records what became of it: what the hook came to if that is known, else
+a failed try.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from outlast.core.flow.hook import told_at
 from outlast.core.history import History
@@ -35,6 +41,7 @@ _AT_A_TIME = 16
 _MAX_TRIES = 5
 _STORE_PAUSE = 0.1
 _LONGEST_STORE_PAUSE = 5.0
+_CANCELED_PAUSE = 0.1
 
 
 def deliveries_of(graph: Graph, status: RunStatus, *, seq: int, execution: int, now_ms: int) -> Sequence[NewDelivery]:
@@ -42,6 +49,17 @@ def deliveries_of(graph: Graph, status: RunStatus, *, seq: int, execution: int, 
     if graph.hooks is None:
         return ()
     return [NewDelivery(kind, seq, execution, now_ms) for kind in told_at(graph.hooks, status)]
+
+
+@dataclass(slots=True, eq=False)
+class _Delivering:
+    """A delivery that is this worker's, and what became of it."""
+
+    worker: WorkerKey
+    delivery: Delivery
+    is_made: bool = False
+    failure: FailureInfo | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 class Deliveries:
@@ -55,7 +73,9 @@ class Deliveries:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._calls = HookCalls(_AT_A_TIME, options.hook_timeout)
+        self._ours: set[_Delivering] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
         self._claiming = asyncio.Lock()
         self._next_at: int | None = None
         self._refused_since: float | None = None
@@ -64,7 +84,7 @@ class Deliveries:
         """Say whether nothing is delivered now and nothing is due."""
         graphs = self._shelf.hooked
         next_at = await self._store.next_delivery_at(graphs) if graphs else None
-        return not self._claiming.locked() and not self._tasks and (next_at is None or next_at > self._now_ms())
+        return not self._claiming.locked() and not self._ours and (next_at is None or next_at > self._now_ms())
 
     def is_refused(self, seconds: float) -> bool:
         """Say whether the store has refused to record what became of deliveries for so long."""
@@ -72,7 +92,7 @@ class Deliveries:
 
     async def next_due(self) -> int | None:
         """Return when the next delivery is due; not later than now if one is being made."""
-        if self._claiming.locked() or self._tasks:
+        if self._claiming.locked() or self._ours:
             return self._now_ms()
         graphs = self._shelf.hooked
         return await self._store.next_delivery_at(graphs) if graphs else None
@@ -85,20 +105,22 @@ class Deliveries:
         async with self._claiming:
             if has_changed:
                 self._next_at = await self._store.next_delivery_at(graphs)
-            while self._next_at is not None and self._next_at <= self._now_ms() and len(self._tasks) < _AT_A_TIME:
-                limit = _AT_A_TIME - len(self._tasks)
+            while self._next_at is not None and self._next_at <= self._now_ms() and len(self._ours) < _AT_A_TIME:
+                limit = _AT_A_TIME - len(self._ours)
                 now = self._now_ms()
                 claimed = await self._store.claim_deliveries(worker, graphs=graphs, now_ms=now, limit=limit)
                 if not claimed:
                     return  # somebody else was faster, or this life is over
                 for each in claimed:
-                    self._begin(worker, each)
+                    self._begin(_Delivering(worker, each))
                 self._next_at = await self._store.next_delivery_at(graphs)
 
     async def drain(self, worker: WorkerKey, *, until: float) -> None:
         """Make the deliveries that are due now, until the loop's clock shows `until`; others make the rest."""
         while self._loop.time() < until:
             await self.look(worker, has_changed=True)
+            for each in [each for each in self._ours if each.timer is not None]:
+                self._begin(each)
             if not self._tasks:
                 return
             left = until - self._loop.time()
@@ -106,6 +128,10 @@ class Deliveries:
 
     async def close(self) -> None:
         """Stop: what is being delivered now is delivered again by somebody else."""
+        self._is_closing = True
+        for each in self._ours:
+            if each.timer is not None:
+                each.timer.cancel()
         for task in self._tasks:
             task.cancel()
         try:
@@ -114,28 +140,47 @@ class Deliveries:
         finally:
             await self._calls.close()
 
-    def _begin(self, worker: WorkerKey, delivery: Delivery) -> None:
-        name = f"outlast {delivery.run_id} {delivery.kind}"
-        task = self._loop.create_task(self._deliver(worker, delivery), name=name)
+    def _begin(self, ours: _Delivering) -> None:
+        self._ours.add(ours)
+        if ours.timer is not None:
+            ours.timer.cancel()
+            ours.timer = None
+        name = f"outlast {ours.delivery.run_id} {ours.delivery.kind}"
+        task = self._loop.create_task(self._deliver(ours), name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, ours))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, ours: _Delivering, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if task.cancelled() and not self._is_closing:
+            self._was_canceled(ours)
+        else:
+            self._ours.discard(ours)
         self._wake()  # the next delivery of this run may follow
 
-    async def _deliver(self, worker: WorkerKey, delivery: Delivery) -> None:
-        try:
-            failure = await self._make(delivery)
-        except Exception as error:  # noqa: BLE001 - a fault of ours: the row must not stay with this worker for ever
-            _log.exception("a fault in the engine while it told hook '%s' of run %s", delivery.kind, delivery.run_id)
-            failure = describe_exception(error)
+    def _was_canceled(self, ours: _Delivering) -> None:
+        if not ours.is_made:  # it counts as a try, like a cancellation of the hook itself: it must not go on for ever
+            message = f"other code than Outlast's canceled the task that called '{ours.delivery.kind}'"
+            ours.is_made, ours.failure = True, FailureInfo(type="CancelledError", message=message)
+        # Not at once: whoever cancels all tasks until none is left must come to an end.
+        ours.timer = self._loop.call_later(_CANCELED_PAUSE, self._begin, ours)
+
+    async def _deliver(self, ours: _Delivering) -> None:
+        delivery = ours.delivery
+        if not ours.is_made:
+            try:
+                failure = await self._make(delivery)
+            except Exception as error:  # noqa: BLE001 - a fault of ours: the row must not stay with us for ever
+                _log.exception("a fault in the engine while it told hook '%s' of run %s", delivery.kind, delivery.run_id)
+                failure = describe_exception(error)
+            ours.is_made, ours.failure = True, failure
+        failure = ours.failure
         if failure is None:
-            await self._end(worker, delivery, failure=None, due_at_ms=None)
+            await self._end(ours.worker, delivery, failure=None, due_at_ms=None)
             return
         is_last = delivery.tries >= _MAX_TRIES
         due_at_ms = None if is_last else self._now_ms() + self._delay_ms * 4 ** (delivery.tries - 1)
-        await self._end(worker, delivery, failure=encode(failure_to_json(failure)), due_at_ms=due_at_ms)
+        await self._end(ours.worker, delivery, failure=encode(failure_to_json(failure)), due_at_ms=due_at_ms)
         level = logging.ERROR if is_last else logging.WARNING
         what = "it is given up" if is_last else "it is tried again"
         _log.log(
@@ -190,10 +235,12 @@ class Deliveries:
         while True:
             try:
                 is_ours = await self._store.end_delivery(worker, delivery.key, failure=failure, due_at_ms=due_at_ms)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - also a fault of ours: the row must not stay with us for ever
                 self._refused_since = self._refused_since or self._loop.time()
                 if pause == _STORE_PAUSE:
-                    _log.warning("could not record a delivery of run %s, trying again: %s", delivery.run_id, error)
+                    fault = None if isinstance(error, StoreError) else error
+                    about = (delivery.run_id, error)
+                    _log.warning("could not record a delivery of run %s, trying again: %s", *about, exc_info=fault)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_STORE_PAUSE)
             else:
