@@ -200,6 +200,35 @@ async def test_worker_that_lost_its_lease_begins_again_although_the_store_fails(
         assert (await started.result(timeout=5)).result == 3
 
 
+class SlowToTell(MemoryStore):
+    """Never says the first time that something is claimable."""
+
+    is_slow = True
+
+    async def next_ready_at(self, *args: Any) -> int | None:
+        answer = await super().next_ready_at(*args)
+        if self.is_slow and answer is not None:
+            self.is_slow = False
+            await asyncio.Event().wait()
+        return answer
+
+
+async def test_change_is_looked_at_although_other_code_cancels_the_look(database: MemoryDatabase) -> None:
+    """3.1: the store tells of a change once; nothing else may happen there for a long time."""
+    store = SlowToTell(database)
+    async with Outlast([COUNT], store=store):
+        (run_id,) = await leave_runs(database, 1)
+        await eventually(lambda: not store.is_slow)
+        next(each for each in asyncio.all_tasks() if each.get_name() == "outlast-look").cancel()
+
+        await eventually(lambda: _has_succeeded(store, run_id))  # not through the app: whoever asks it wakes it
+
+
+async def _has_succeeded(store: MemoryStore, run_id: str) -> bool:
+    row = await store.find_run(run_id)
+    return row is not None and row.status == "success"
+
+
 async def test_fault_that_lasts_is_told_once_and_its_end_too(
     database: MemoryDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:

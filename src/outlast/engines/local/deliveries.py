@@ -171,7 +171,8 @@ class Deliveries:
             try:
                 failure = await self._make(delivery)
             except Exception as error:  # noqa: BLE001 - a fault of ours: the row must not stay with us for ever
-                _log.exception("a fault in the engine while it told hook '%s' of run %s", delivery.kind, delivery.run_id)
+                about = (delivery.kind, delivery.run_id)
+                _log.exception("a fault in the engine while it told hook '%s' of run %s", *about)
                 failure = describe_exception(error)
             ours.is_made, ours.failure = True, failure
         failure = ours.failure

@@ -267,8 +267,7 @@ class LocalEngine:
         ids: list[str] = []
         for first in range(0, len(requests), _MAX_STARTS_AT_ONCE):
             some = requests[first : first + _MAX_STARTS_AT_ONCE]
-            starts = (self._start_one_of_many(request) for request in some)
-            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+            outcomes = await asyncio.gather(*map(self._start_one_of_many, some), return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
@@ -447,6 +446,7 @@ class LocalEngine:
 
     async def _look_for_ever(self) -> None:
         complaint = Complaint(self._loop.time)
+        self._is_stale = True  # it may begin anew, because other code canceled it while it dealt with a change
         while True:
             self._is_looking = True
             try:
