@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import assert_never
 
@@ -207,7 +207,7 @@ class Driver:
             is_limited=run.is_limited,
         )
         run.fresh = []
-        self._store.append(write, partial(self._settled, run, [], run.head))
+        self._store.append(write, partial(self._settled, run, [], run.head, is_released))
 
     def absorb(self, run: LiveRun, *facts: Fact) -> None:
         """Record facts and all that follows from them at once, in one write."""
@@ -226,9 +226,7 @@ class Driver:
         commands = [*(command for command, _ in run.starting), *(body.command for body in run.bodies.values())]
         run.starting = []
         self.bodies.discard(run)
-        for command in commands:
-            if isinstance(command, RunStep):
-                self._slot_came_free()
+        self._give_slots_back(commands)
 
     def rest_if_idle(self, run: LiveRun) -> None:
         """While draining: give a run back if none of its bodies is in flight."""
@@ -398,6 +396,11 @@ class Driver:
                 return
             self._loading.begin(run, command, missing)  # evicted while it was queued; the slot goes to the next one
 
+    def _give_slots_back(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            if isinstance(command, RunStep):
+                self._slot_came_free()
+
     def _write(self, run: LiveRun) -> None:
         """Hand over what is fresh, and give the run up with it if it ended or has nothing to do for long."""
         status = run.state.status()
@@ -421,7 +424,7 @@ class Driver:
         )
         run.fresh, run.taken = [], []
         run.is_gone = is_released
-        self._store.append(write, partial(self._settled, run, starting, run.head))
+        self._store.append(write, partial(self._settled, run, starting, run.head, is_released))
 
     def _deliveries_of(self, run: LiveRun, status: RunStatus) -> Sequence[NewDelivery]:
         """Say who must be told of what is written; it is recorded with it, so that it cannot be lost."""
@@ -446,7 +449,12 @@ class Driver:
         return (self._now_ms(), True) if self.is_draining else (None, False)
 
     def _settled(
-        self, run: LiveRun, starting: Sequence[tuple[Calling, Call]], seq: int, result: Receipt | OutlastError
+        self,
+        run: LiveRun,
+        starting: Sequence[tuple[Calling, Call]],
+        seq: int,
+        is_released: bool,  # noqa: FBT001 - bound by `partial`, which binds by position
+        result: Receipt | OutlastError,
     ) -> None:
         if isinstance(result, OutlastError):
             run.starting.extend(starting)  # so that `discard` gives their slots back
@@ -456,9 +464,11 @@ class Driver:
         self._on_recorded(run.key)
         if run.program.graph.hooks is not None and run.state.status().is_rest:
             self._on_told()
-        if run.is_gone:
+        if is_released:  # not by a later write: nobody is told of an end that is not durable yet
             self._timers.cancel_all(run)
             self._on_released(run)
+        if run.is_gone:
+            self._give_slots_back(command for command, _ in starting)
         else:
             self._call_started(run, starting)
 
