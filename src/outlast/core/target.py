@@ -56,6 +56,8 @@ _END: Final = r"(?=$|[.\[#])"
 
 def _fits(path: str, target: str | None, index: int | None) -> bool:
     """Say whether it is at or in the target. The index may be that of any item that the target leaves open."""
+    if target is not None and len(target) > len(path):
+        return False  # and no pattern is made of a long text: a megabyte takes half a second
     named = re.match((_SUFFIX + r"\.").join(map(re.escape, target.split("."))) + _END, path) if target else None
     if target is not None and named is None:
         return False
