@@ -18,7 +18,7 @@ from temporal_server import TemporalServer, running_server
 
 # No deadline for one example: on a busy machine it would measure the neighbours.
 hypothesis.settings.register_profile("outlast", deadline=None)
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("outlast")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that; some tests press it.

@@ -293,6 +293,7 @@ def test_door_that_was_opened_before_a_fork_is_refused_in_the_child() -> None:
         assert wait(wait(counting.create_run()).start(input_data=1)).unwrap() == 2
 
 
+@pytest.mark.slow
 def test_door_that_was_made_before_a_fork_opens_in_the_child(tmp_path: Path) -> None:
     """2.7: it stands in a module that is imported before a server forks."""
     done = python(
@@ -321,6 +322,7 @@ def test_door_that_was_made_before_a_fork_opens_in_the_child(tmp_path: Path) -> 
     assert (sorted(done.stdout.split()), done.stderr, done.returncode) == (["1", "2"], "", 0)
 
 
+@pytest.mark.slow
 def test_interrupt_ends_the_waiting_and_leaves_in_good_order(tmp_path: Path) -> None:
     """2.7: Ctrl-C; `with` is left, the run is not affected."""
     done = python(
@@ -352,6 +354,7 @@ def test_interrupt_ends_the_waiting_and_leaves_in_good_order(tmp_path: Path) -> 
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_door_that_nobody_closes_does_not_keep_the_program(tmp_path: Path) -> None:
     """2.7: it is closed when the interpreter ends: no worker is left that looks alive or crashed."""
     done = python(

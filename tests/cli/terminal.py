@@ -9,12 +9,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer.main
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 __all__ = ["Answer", "Terminal"]
+
+
+@cache
+def _program() -> TyperGroup:
+    """The command line, made once: that takes longer than most commands."""
+    from outlast.cli.root import app  # noqa: PLC0415 - loads typer and rich
+
+    made = typer.main.get_command(app)
+    assert isinstance(made, TyperGroup)
+    return made
 
 
 @dataclass(frozen=True)
@@ -38,12 +51,17 @@ class Terminal:
 
     def type(self, *words: str, stdin: str | None = None) -> Answer:
         """Run a command in this process."""
-        from outlast.cli.root import app  # noqa: PLC0415 - loads typer and rich
-
-        result = CliRunner().invoke(app, list(words), input=stdin, prog_name="outlast")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Answer(result.exit_code, result.stdout, result.stderr)
+        with CliRunner().isolation(input=stdin) as (out, err, _):
+            try:
+                _program().main(words, prog_name="outlast")
+                code: object = 0
+            except SystemExit as end:
+                code = end.code
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            texts = [each.getvalue().decode() for each in (out, err)]
+        assert isinstance(code, int)
+        return Answer(code, *texts)
 
     @contextmanager
     def spawn(self, *words: str) -> Iterator[subprocess.Popen[str]]:

@@ -38,6 +38,7 @@ def test_missing_extra_is_one_sentence_that_says_what_to_install():
     assert done.stderr == ("error: the command line needs typer\nnext: install it with: pip install 'outlast[cli]'\n")
 
 
+@pytest.mark.slow
 def test_console_script_and_module_are_the_same_program():
     script = Path(sys.executable).parent / "outlast"
     texts = [
@@ -70,6 +71,7 @@ def test_output_without_terminal_has_no_colors_even_for_statuses(terminal: Termi
     assert "\033" not in terminal.type("run", "show", "o1", "-s", "shop.db").out
 
 
+@pytest.mark.slow
 def test_reader_that_goes_away_ends_the_program_quietly(terminal: Terminal):
     terminal.type("run", "start", "order", "--id", "o1", "-i", '{"n": 1}', "-a", "shop")
     reading, writing = os.pipe()
@@ -116,6 +118,7 @@ def test_ctrl_c_while_working_says_why_it_takes_long_and_ends_at_the_second(term
     assert process.returncode == Exit.INTERRUPTED
 
 
+@pytest.mark.slow
 def test_terminal_that_cannot_show_a_character_gets_an_escape(terminal: Terminal):
     terminal.type("run", "start", "approval", "--id", "é", "-i", '"ü"', "-a", "shop")
 

@@ -15,6 +15,7 @@ from outlast.cli.exits import Exit
 from outlast.server import load_tokens
 
 
+@pytest.mark.slow
 def test_server_takes_a_new_token_within_its_scope(terminal: Terminal):
     reader = terminal.type("token", "new", "dashboard", "--scope", "read")
     other = terminal.type("token", "new", "ci", "--json", "--file", "others.toml")

@@ -138,6 +138,7 @@ def test_until_idle_ends_when_nothing_is_left_that_could_run(terminal: Terminal)
     assert (status(terminal, "s1"), status(terminal, "a1")) == ("success", "suspended")
 
 
+@pytest.mark.slow
 def test_signal_while_waiting_for_idleness_drains(terminal: Terminal):
     begun = start_slow(terminal, "s1")
     with working(terminal, "--until-idle", "--drain", "10ms") as process:
@@ -148,6 +149,7 @@ def test_signal_while_waiting_for_idleness_drains(terminal: Terminal):
         assert (event(process), event(process), process.wait(50)) == ("draining", "ended", 0)
 
 
+@pytest.mark.slow
 def test_concurrency_bounds_the_steps_that_run_at_a_time(terminal: Terminal):
     files = [start_slow(terminal, f"s{number}") for number in range(3)]
     with working(terminal, "--concurrency", "1", "--until-idle") as process:
@@ -170,6 +172,7 @@ def test_wrong_option_is_refused_before_anything_is_opened(terminal: Terminal, w
     assert (answer.exit, message in answer.err, (terminal.directory / "shop.db").exists()) == (2, True, False)
 
 
+@pytest.mark.slow
 def test_numbers_are_shown_to_prometheus_on_this_machine(terminal: Terminal):
     """A port of its own, on the loopback unless told otherwise; it ends with the worker."""
     Path(f"{start_slow(terminal, 's1')}.go").touch()

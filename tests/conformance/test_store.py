@@ -42,5 +42,6 @@ class TestSqliteStoreThatSurvivesPowerLoss(SqliteContract):
     durability = "full"
 
 
+@pytest.mark.slow
 class TestSqliteStoreThatSurvivesKilledProcesses(SqliteContract):
     durability = "normal"

@@ -60,9 +60,7 @@ class Ground:
         return SqliteStore(path, durability=durability, allow_network_filesystem=True, seam=seam)
 
 
-@pytest.fixture(
-    params=["normal", pytest.param("memory", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
-)
+@pytest.fixture(params=["memory", *(pytest.param(each, marks=pytest.mark.slow) for each in ("normal", "full"))])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     return Ground(request.param, tmp_path)
 

@@ -68,9 +68,7 @@ VERBS = [
 ]
 
 
-@pytest.fixture(
-    params=["normal", pytest.param("memory", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
-)
+@pytest.fixture(params=["memory", *(pytest.param(each, marks=pytest.mark.slow) for each in ("normal", "full"))])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     return Ground(request.param, tmp_path)
 

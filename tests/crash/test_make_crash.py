@@ -54,6 +54,7 @@ def test_hooks_are_told_although_a_process_is_killed_at_each_commit(workflow: st
     assert {*killed[1:]} <= {killed[0], str(int(killed[0]) - 1)}  # commits form by timing
 
 
+@pytest.mark.slow
 def test_it_fails_when_nothing_was_tried() -> None:
     assert crash("--short", "--only", "no such workflow").returncode == 1
 

@@ -45,8 +45,8 @@ def all_examples() -> list[Example]:
 
 
 def marked(example: Example) -> Any:
-    """Each is a process of its own: the quick tests run those that people meet first."""
-    is_first = example.page in ("README.md", "docs/getting-started.md")
+    """Each is a process of its own: the quick tests run the one that people meet first."""
+    is_first = example.page == "README.md"
     return pytest.param(example, id=str(example), marks=() if is_first else pytest.mark.slow)
 
 

@@ -153,7 +153,7 @@ async def test_every_wrong_path_of_the_input_is_named(place: Place) -> None:
     assert [problem.path for problem in caught.value.problems] == ["a[1]", "b[0]"]
 
 
-@pytest.mark.parametrize("size", [5, 50])
+@pytest.mark.parametrize("size", [5, pytest.param(50, marks=pytest.mark.slow)])
 async def test_input_over_the_limit_is_refused(place: Place, size: int) -> None:
     """9.7: a payload over the limit (4 MiB) fails at once with `PayloadTooLargeError` naming the field and size."""
     workflow = Workflow("text", input=str).map(lambda ctx: len(ctx.input)).commit()

@@ -315,6 +315,7 @@ print(Workflow("w", input=str, metadata={"b": 1, "a": 2}).then(known).map(lambda
 """
 
 
+@pytest.mark.slow
 def test_fingerprint_is_the_same_in_every_process():
     """12.5: a graph is stored once per fingerprint."""
     prints = {

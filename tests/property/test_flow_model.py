@@ -29,7 +29,7 @@ from outlast.storage.sqlite import SqliteStore
 
 T = TypeVar("T")
 
-EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", min(15, settings().max_examples)))
 LEASE = timedelta(hours=1)
 ALL, BY_KEY = "runs of workflow 'w'", "runs of workflow 'w' by key"
 KEYS = ("a", "b", "c")

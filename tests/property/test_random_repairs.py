@@ -20,7 +20,7 @@ from property.workflows import WorkflowPlan, answer_for, build, plain, workflow_
 
 INPUT = 5
 SOME = settings(
-    max_examples=int(os.environ.get("OUTLAST_GRAPHS", "15")),
+    max_examples=int(os.environ.get("OUTLAST_GRAPHS", min(15, settings().max_examples))),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

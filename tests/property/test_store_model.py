@@ -61,7 +61,7 @@ from outlast.storage.sqlite import SqliteStore
 T = TypeVar("T")
 
 Words = tuple[str, ...]
-EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("OUTLAST_EXAMPLES", min(15, settings().max_examples)))
 LEASE = timedelta(hours=1)
 RUN_IDS = st.sampled_from([f"run-{n}" for n in range(4)])
 STORES = st.integers(0, 1)

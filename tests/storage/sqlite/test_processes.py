@@ -56,6 +56,7 @@ async def opened(path: Path, durability: Synchronous = "normal") -> AsyncGenerat
         await store.close()
 
 
+@pytest.mark.slow
 @both
 async def test_racing_processes_each_win_a_run_once_and_never_meet_a_lock_error(
     tmp_path: Path, durability: str
@@ -112,6 +113,7 @@ async def test_killed_worker_is_buried_at_once_and_loses_nothing(tmp_path: Path,
         assert not list(Path(f"{path}.workers").iterdir())
 
 
+@pytest.mark.slow
 async def test_stopped_worker_is_buried_when_its_lease_is_over_and_refused_when_it_wakes(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with opened(path) as store, child("own", path) as owner:
@@ -172,6 +174,7 @@ async def test_change_by_another_process_is_seen(tmp_path: Path) -> None:
         assert not store.has_changed()
 
 
+@pytest.mark.slow
 async def test_two_processes_create_one_store(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with child("own", path) as first, child("race", path) as second:
