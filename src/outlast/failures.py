@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from textwrap import indent
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from outlast.errors import NonRetryableError, OutlastError
 from outlast.immutable import frozen, new_dict
@@ -19,8 +19,11 @@ __all__ = ["FailureInfo", "describe_exception", "failure_from_json", "failure_to
 
 _MAX_CAUSES = 8
 _MAX_TEXT = 16_384
+_MAX_ATTRIBUTES = 16 * _MAX_TEXT
 _MAX_FRAMES = 40
 _MAX_GROUPS = 3
+
+T = TypeVar("T")
 
 
 class _Detailed(Protocol):
@@ -54,7 +57,9 @@ def describe_exception(
 ) -> FailureInfo:
     """Turn an exception with its causes into data.
 
-    Texts are cut at 16 KiB and the chain of causes after 8, so that a failure always fits into the journal.
+    Texts are cut at 16 KiB, attributes kept up to 256 KiB in all and the chain of causes cut after 8, so that a failure
+    always fits into the journal. An exception may bring code of its own wherever it is asked something: what that fails
+    to tell is left out, and the rest is kept.
 
     Args:
         error: The exception.
@@ -67,27 +72,45 @@ def describe_exception(
 def _describe(
     error: BaseException, *, is_retryable: bool | None, depth: int, hide: Callable[[str], str] | None
 ) -> FailureInfo:
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    kind = type(error)
+    cause = None if depth <= 0 else _told(lambda: _cause_of(error), None)
     if is_retryable is None:
-        is_retryable = not isinstance(error, NonRetryableError)
+        is_retryable = not issubclass(kind, NonRetryableError)
     return FailureInfo(
-        type=type(error).__name__,
-        message=_cut(_text_of(error, hide)),
-        traceback=_cut(_render(error, hide)),
-        attributes=_attributes(error, hide),
-        cause=None if cause is None or depth <= 0 else _describe(cause, is_retryable=None, depth=depth - 1, hide=hide),
+        type=_told(lambda: _cut(kind.__name__), "Exception"),
+        message=_told(lambda: _cut(_text_of(error, hide)), ""),
+        traceback=_told(lambda: _cut(_render(error, hide)), ""),
+        attributes=_told(lambda: _attributes(error, hide), {}),
+        cause=None if cause is None else _describe(cause, is_retryable=None, depth=depth - 1, hide=hide),
         is_retryable=is_retryable,
-        bases=tuple(type_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)),
+        bases=_told(lambda: tuple(type_name(each) for each in kind.__mro__ if issubclass(each, BaseException)), ()),
     )
+
+
+def _told(ask: Callable[[], T], otherwise: T) -> T:
+    """Return what an exception tells of itself, or something else if its own code breaks on the way."""
+    try:
+        return ask()
+    except KeyboardInterrupt:  # of the interpreter, not of the author
+        raise
+    except BaseException:  # noqa: BLE001 - user code; its failure must not hide that of the run
+        return otherwise
+
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    for cause in (error.__cause__, None if error.__suppress_context__ else error.__context__):
+        if cause is not None:  # not its truth, which it may not have
+            return cause
+    return None
 
 
 def type_name(kind: type[BaseException]) -> str:
     """Return the name under which rules and failures know an exception type.
 
     Built-in ones by their bare name, others with their module: `ConnectionError` is not
-    `requests.exceptions.ConnectionError`.
+    `requests.exceptions.ConnectionError`. Cut like every text of a failure.
     """
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _cut(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
 
 
 def _render(error: BaseException, hide: Callable[[str], str] | None, *, depth: int = _MAX_GROUPS) -> str:
@@ -127,12 +150,17 @@ def _is_ours(frame: TracebackType) -> bool:
 
 def _text_of(error: BaseException, hide: Callable[[str], str] | None) -> str:
     try:
-        text = str(error) if hide is None else hide(_without_inputs(error))
+        text = _plain(str(error) if hide is None else hide(_without_inputs(error)))
     except KeyboardInterrupt:  # of the interpreter, not of the author
         raise
     except BaseException as broken:  # noqa: BLE001 - the author's __str__ is user code; its failure must not hide the error
         text = f"<{type(error).__name__} whose __str__ raised {type(broken).__name__}>"
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
+def _plain(text: str) -> str:
+    """Return a text that UTF-8 can hold, without what a subclass of `str` may bring."""
+    return str.encode(text, "utf-8", "replace").decode("utf-8")
 
 
 def _without_inputs(error: BaseException) -> str:
@@ -144,7 +172,7 @@ def _without_inputs(error: BaseException) -> str:
 
 
 def _cut(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = _plain(text)
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}... ({len(text) - _MAX_TEXT:,} characters cut)"
 
 
@@ -152,15 +180,18 @@ def _attributes(error: BaseException, hide: Callable[[str], str] | None) -> dict
     kept: dict[str, JsonValue] = {}
     if isinstance(error, OutlastError):
         return kept
-    for name, value in vars(error).items():
-        if name.startswith("_"):
+    room = _MAX_ATTRIBUTES
+    for name, value in cast("dict[object, object]", vars(error)).items():  # the author may have put any keys there
+        if not isinstance(name, str) or name.startswith("_"):
             continue
         try:
-            raw = encode(value)
+            raw = encode({name: value})
         except Exception:  # noqa: BLE001, S112 - the author's value may bring code of its own, as an `__eq__`
             continue  # an attribute that JSON cannot hold stays visible in the traceback's text, or not at all
-        if len(raw) <= _MAX_TEXT:
-            kept[name] = cast("JsonValue", value) if hide is None else hidden(decode(raw), hide)
+        if len(raw) <= min(_MAX_TEXT, room):
+            room -= len(raw)
+            told = decode(raw)  # a copy: the author's code may go on and change the value
+            kept |= cast("dict[str, JsonValue]", told if hide is None else hidden(told, hide))
     return kept
 
 

@@ -801,3 +801,38 @@ async def test_step_that_never_returns_may_say_so(bench: Bench) -> None:
     result = await bench.run(Workflow("w", input=int, output=int).then(leave).commit(), 5)
 
     assert (result.status, result.result) == ("success", 5)
+
+
+class UnreadableError(Exception):
+    """An exception whose attributes cannot be read, by anybody."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def _raise_unreadable(x: Any) -> Any:
+    raise UnreadableError("unreadable")
+
+
+async def _raise_unreadable_async(x: Any) -> Any:
+    raise UnreadableError("unreadable")
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda w: w.then(step(id="node")(_raise_unreadable_async)),
+        lambda w: w.then(step(id="node")(_raise_unreadable)),
+        lambda w: w.map(_raise_unreadable, id="node"),
+        lambda w: w.branch([(_raise_unreadable, never)], id="node"),
+    ],
+    ids=["async", "sync", "map", "condition"],
+)
+async def test_exception_that_cannot_be_read_ends_the_run_all_the_same(bench: Bench, add: Any) -> None:
+    """9.5: a body whose failure cannot be described is not left without an outcome, nor its run for ever running."""
+    workflow = add(Workflow("w")).commit()
+    async with bench.app(workflow, drain=timedelta()) as app:
+        result = await (await begin(app, workflow)).result(timeout=30)
+
+    assert result.error is not None
+    assert (result.status, result.error.type, result.error.message) == ("failed", "UnreadableError", "unreadable")

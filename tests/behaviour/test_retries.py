@@ -331,6 +331,32 @@ async def test_timeout_is_per_attempt_and_retried(bench: Bench) -> None:
     assert (await bench.run(Workflow("w").then(slow).commit())).result == 1
 
 
+@pytest.mark.parametrize(
+    ("retry", "attempts"),
+    [
+        (Retry(limit=1, retry_on=(TimeoutError,)), 2),
+        (Retry(limit=1, retry_on=(Exception,)), 2),
+        (Retry(limit=1, retry_on=(ConnectionError,)), 1),
+        (Retry(limit=1, stop_on=(TimeoutError,)), 1),
+        (Retry(limit=1, stop_on=(ConnectionError,)), 2),
+    ],
+    ids=["itself", "base", "other", "stop", "other-stop"],
+)
+async def test_retry_rule_knows_an_attempt_that_took_too_long_as_timeout_error(
+    bench: Bench, retry: Retry, attempts: int
+) -> None:
+    """9.1, 9.3: retry_on and stop_on hold for it as `except` would."""
+
+    @step(timeout=SHORT, retries=retry)
+    async def slow(x: Any) -> None:
+        await asyncio.Event().wait()
+
+    result = await bench.run(Workflow("w").then(slow).commit())
+
+    assert result.error is not None
+    assert (result.error.type, result.steps["slow"].attempts) == ("StepTimeoutError", attempts)
+
+
 async def test_async_step_that_swallows_its_cancellation_fails_all_the_same(bench: Bench) -> None:
     """9.3: its late result is refused."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never, cast
 
 from outlast.engines.unawaited import why_unawaited
 from outlast.errors import (
@@ -17,7 +17,7 @@ from outlast.errors import (
     SealError,
     StreamWriteError,
 )
-from outlast.failures import FailureInfo, describe_exception
+from outlast.failures import FailureInfo, describe_exception, type_name
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function
 from outlast.graph.patch import Patch
@@ -42,12 +42,15 @@ __all__ = [
     "is_done",
     "perform_async",
     "perform_sync",
+    "took_too_long",
 ]
 
 DEFAULT_PAYLOAD_LIMIT = 4 * 1024 * 1024
 """How large one recorded value may be, in bytes of JSON (rule 9.7)."""
 
 _LONGEST_LABEL = 200
+_TIMEOUT_BASES = ("StepTimeoutError", *map(type_name, TimeoutError.__mro__[:-1]))
+"""What an `except` with the type of a retry rule would have caught it as."""
 
 
 @immutable
@@ -170,6 +173,16 @@ def is_done(answer: object) -> bool:
     if reason := why_unawaited(answer):
         raise TypeError(reason)
     return True
+
+
+def took_too_long(path: str, timeout_ms: int | None) -> FailureInfo:
+    """Return the failure of an attempt that was given up after its timeout; retry rules know it as `TimeoutError`."""
+    limit = timedelta(milliseconds=timeout_ms or 0)
+    return FailureInfo(
+        type="StepTimeoutError",
+        message=f"'{path}' took longer than its timeout of {limit}",
+        bases=_TIMEOUT_BASES,
+    )
 
 
 async def perform_async(call: Call, watch: Callable[[StepContext], None]) -> Outcome:
@@ -345,7 +358,9 @@ def _encode(call: Call, schema: Schema[Any], value: object, what: str) -> bytes:
 
 def _failure(call: Call, error: BaseException) -> FailureInfo:
     hide = None if call.disclosure is None else call.disclosure.hide
-    if isinstance(error, InvalidValueError):
-        return describe_exception(InputError("the value given to the context", error.problems), hide=hide)
-    is_retryable = False if isinstance(error, InputError | StreamWriteError) else None
+    kind = type(error)  # asked of the class: an author's exception may have broken attributes
+    if issubclass(kind, InvalidValueError):
+        problems = cast("InvalidValueError", error).problems
+        return describe_exception(InputError("the value given to the context", problems), hide=hide)
+    is_retryable = False if issubclass(kind, InputError | StreamWriteError) else None
     return describe_exception(error, is_retryable=is_retryable, hide=hide)

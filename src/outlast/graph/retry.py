@@ -44,7 +44,8 @@ class Retry:
     """By which share of itself, from 0 to 1, a pause may be shortened so that steps which failed together do not return
     together. What it comes to follows from run, path and attempt: it is the same whenever it is computed."""
     retry_on: tuple[type[BaseException], ...] = ()
-    """Only failures of these types are tried again; empty for all. Subclasses count, as in `except`."""
+    """Only failures of these types are tried again; empty for all. Subclasses count, as in `except`; an attempt that
+    took longer than the step's `timeout` counts as `TimeoutError`."""
     stop_on: tuple[type[BaseException], ...] = ()
     """Failures of these types are never tried again, whatever `retry_on` says."""
     max_elapsed: timedelta | float | None = None

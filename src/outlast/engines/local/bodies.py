@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -18,7 +17,7 @@ from outlast.engines.clock import current_body
 from outlast.engines.local.live import Body, LiveRun
 from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling
-from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync
+from outlast.engines.perform import Call, Outcome, Raised, perform_async, perform_sync, took_too_long
 from outlast.engines.threads import BodyThreads
 from outlast.engines.voice import Voice, entry_of
 from outlast.failures import FailureInfo, describe_exception
@@ -192,9 +191,7 @@ class Bodies:
 
     def _took_too_long(self, body: Body) -> None:
         if not body.is_over:
-            limit = timedelta(milliseconds=body.timeout_ms or 0)
-            message = f"'{body.command.path}' took longer than its timeout of {limit}"
-            self._give_up(body, FailureInfo(type="StepTimeoutError", message=message))
+            self._give_up(body, took_too_long(body.command.path, body.timeout_ms))
 
     def _give_up(self, body: Body, failure: FailureInfo) -> None:
         self.abandon(body)

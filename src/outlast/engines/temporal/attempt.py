@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -19,6 +18,7 @@ from outlast.engines.perform import (
     Suspended,
     perform_async,
     perform_sync,
+    took_too_long,
 )
 from outlast.engines.temporal.mouth import Speaker
 from outlast.engines.threads import BodyThreads
@@ -147,9 +147,7 @@ class Attempt:
         self._fail(FailureInfo(type="SignalSwallowedError", message=message, is_retryable=False))
 
     def _took_too_long(self) -> None:
-        limit = timedelta(milliseconds=self._timeout_ms or 0)
-        message = f"'{self.path}' took longer than its timeout of {limit}"
-        self._fail(FailureInfo(type="StepTimeoutError", message=message))
+        self._fail(took_too_long(self.path, self._timeout_ms))
 
     def _fail(self, failure: FailureInfo) -> None:
         if not self._outcome.done():
