@@ -116,13 +116,19 @@ class Committer:
         self._waiting.append(write)
 
     def commit(self, writes: Sequence[_Queued]) -> None:
-        """Apply writes in one transaction; all of them are refused if it fails."""
+        """Apply writes in one transaction; all of them are refused if it fails, and nothing is recorded.
+
+        A fault in a write itself, which has no business to happen, comes too late for that: nothing here can be undone.
+        Then what was applied before it stands and is answered so, of that write it is not known what is recorded, and
+        those behind it are refused and not applied, because they may build on it.
+        """
         with self._database.lock:
             try:
                 self._transact(writes)
             except StoreUnavailableError as error:
-                for write in writes:
-                    write.refuse(error)
+                _refuse(writes, error)
+            except Exception as error:  # noqa: BLE001 - nobody may wait for ever
+                _refuse(writes, _faulty("nothing is recorded", error))
 
     def _transact(self, writes: Sequence[_Queued]) -> None:
         if self.is_dead:
@@ -131,7 +137,13 @@ class Committer:
         if changes and self._seam is not None:
             self._pass_seam(self._seam.before_commit, is_lossless=False)
         for write in writes:
-            write.apply()
+            try:
+                write.apply()
+            except Exception as error:  # noqa: BLE001 - nobody may wait for ever
+                write.refuse(_faulty("it is not known what is recorded", error))
+                behind = writes[writes.index(write) + 1 :]
+                _refuse(behind, _faulty("in a write before this one, of which nothing is recorded", error))
+                break
         if changes:
             self._database.commits += 1
             self.own_commits += 1
@@ -166,6 +178,17 @@ class Committer:
         finally:
             if answered:
                 asyncio.get_running_loop().call_soon(self._settle)
+
+
+def _refuse(writes: Sequence[_Queued], error: StoreUnavailableError) -> None:
+    for write in writes:
+        write.refuse(error)
+
+
+def _faulty(consequence: str, error: Exception) -> StoreUnavailableError:
+    refusal = StoreUnavailableError(f"a fault in the store, {consequence}: {error!r}")
+    refusal.__cause__ = error  # it is handed over and not raised here
+    return refusal
 
 
 def _change_something(writes: Sequence[_Queued]) -> bool:
