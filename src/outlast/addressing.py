@@ -13,7 +13,7 @@ from outlast.sealing import needed_disclosure
 from outlast.starting import encode_value, without
 from outlast.values import JsonValue, decode
 
-__all__ = ["Target", "path_of", "plain_context"]
+__all__ = ["Target", "check_target", "check_words", "path_of", "plain_context"]
 
 _Part: TypeAlias = "Step[Any, Any] | CommittedWorkflow[Any, Any] | str"
 Target: TypeAlias = "_Part | Sequence[_Part]"
@@ -53,3 +53,24 @@ def path_of(step: object) -> str:
         reason = f"name a step by itself, its id, its path, or the parts of its path, not {step!r:.60}"
         raise InputError("step", (Problem("", reason),))
     return ".".join(path_of(part) for part in parts)
+
+
+def check_target(label: object, index: object) -> None:
+    """Refuse a label or an index of another type than they have: it would name nothing, or something else.
+
+    Raises:
+        InputError: It is one.
+    """
+    check_words(label, "label")
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
+        raise InputError("index", (Problem("", f"the number of an item is needed, from 0, not {index!r:.60}"),))
+
+
+def check_words(value: object, subject: str) -> None:
+    """Refuse what is neither a text nor left out.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if value is not None and not isinstance(value, str):
+        raise InputError(subject, (Problem("", f"a text is needed, not {value!r:.60}"),))

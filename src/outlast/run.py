@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
-from outlast.addressing import Target, path_of, plain_context
+from outlast.addressing import Target, check_target, check_words, path_of, plain_context
 from outlast.advice import does_not_fit
 from outlast.core.codec import UnknownEventError
 from outlast.core.commands import AwaitResume, AwaitStep
@@ -133,7 +133,8 @@ class RunHandle(Repairable[Out_co]):
             request_context: Entries that win over those given before.
 
         Raises:
-            InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
+            InputError: The data does not fit the declared `resume` type, or the target is nothing that names one; names
+                each path. Nothing was recorded.
             ResumeTargetError: It is not clear which suspension is meant; the message lists them.
             ResumeConflictError: Somebody else resumed it first.
             RunStateError: Nothing of the run is suspended.
@@ -148,7 +149,8 @@ class RunHandle(Repairable[Out_co]):
         """Resume a suspension, and wait until the run ends or rests again; see `resume_async`.
 
         Raises:
-            InputError: The data does not fit the declared `resume` type; names each path. Nothing was recorded.
+            InputError: The data does not fit the declared `resume` type, or the target is nothing that names one; names
+                each path. Nothing was recorded.
             ResumeTargetError: It is not clear which suspension is meant; the message lists them.
             ResumeConflictError: Somebody else resumed it first.
             RunStateError: Nothing of the run is suspended.
@@ -200,9 +202,11 @@ class RunHandle(Repairable[Out_co]):
         `CancelledError`, and the late result of a thread is refused. Canceling twice is fine.
 
         Raises:
+            InputError: The reason is no text that can be recorded. Nothing was recorded.
             RunNotFoundError: No kept run has this id.
             StoreUnavailableError: Nothing was recorded; try again.
         """
+        check_words(reason, "reason of the cancel")
         history = await self._load()
         if history.status.is_terminal:
             return CancelOutcome.ALREADY_FINISHED
@@ -360,6 +364,7 @@ class RunHandle(Repairable[Out_co]):
         request_context: Mapping[str, JsonValue] | None,
     ) -> None:
         """Post the resumption; the next rest of the run is one that comes after it."""
+        check_target(label, index)
         history = await self._load()
         state = fold_history(history)
         if not state.suspensions():

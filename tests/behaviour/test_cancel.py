@@ -14,6 +14,7 @@ from behaviour.bench import Bench, begin
 from eventually import eventually
 from outlast import (
     CancelOutcome,
+    InputError,
     ReadContext,
     Retry,
     RunCanceledError,
@@ -317,6 +318,19 @@ async def test_finished_run_is_left_untouched(bench: Bench, end: str) -> None:
         assert outcome is CancelOutcome.ALREADY_FINISHED
         assert await started.result() == before
         assert await bench.journal(started.run_id) == journal
+
+
+@pytest.mark.parametrize("reason", [5, True, {"by": "Ada"}, "\ud800"])
+async def test_reason_that_is_no_text_is_refused(bench: Bench, reason: Any) -> None:
+    """10: it is not left out without a word, and the run is left alone."""
+    workflow = Workflow("w").then(ask).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        await started.result()
+        with pytest.raises(InputError, match="reason of the cancel"):
+            await started.cancel(reason)
+
+        assert (await started.snapshot()).status == "suspended"
 
 
 async def test_canceling_twice_is_fine(bench: Bench) -> None:

@@ -632,6 +632,20 @@ async def test_unknown_target_is_an_error_that_lists_what_is_suspended(bench: Be
         assert await bench.journal(started.run_id) == before
 
 
+@pytest.mark.parametrize("target", [{"label": 5}, {"index": "0"}, {"index": True}, {"index": 0.0}])
+async def test_target_of_another_type_is_refused(bench: Bench, target: Any) -> None:
+    """7.3: an index that is a text is not taken for the number that it looks like."""
+    workflow = Workflow("each", input=list[int]).foreach(ask).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow, [1])
+        await started.result()
+        before = await bench.journal(started.run_id)
+        with pytest.raises(InputError, match=next(iter(target))):
+            await started.resume(**target)
+
+        assert await bench.journal(started.run_id) == before
+
+
 async def test_label_and_step_must_both_fit(bench: Bench) -> None:
     """7.3: two targets that contradict each other are an error, never a guess."""
 
