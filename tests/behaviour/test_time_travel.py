@@ -248,6 +248,24 @@ async def test_run_that_never_ran_begins_at_the_target(bench: Bench) -> None:
     assert calls == {"look": 1}
 
 
+async def test_run_that_never_ran_tells_nobody_of_an_input(bench: Bench) -> None:
+    """12.3: also on a run that never ran, whose workflow asks for its input: in a hook, in steps and around them."""
+    told: list[object] = []
+    child = Workflow("child", input=int).then(add).then(look_back).commit()
+    workflow = Workflow("asking", input=int, on_start=lambda info: told.append(info.input)).then(add).then(child)
+    workflow = workflow.map(lambda ctx: {**ctx.input, "x": 1}, id="more").then(look_back.clone(id="last")).commit()
+    async with bench.app(workflow) as app:
+        inside = await (await app.create_run(workflow)).time_travel("child.look_back", input_data=7)
+        last = await (await app.create_run(workflow)).time_travel("last", input_data=8)
+
+    assert (inside.status, inside.steps["child.look_back"].output) == (
+        "success",
+        {"input": 7, "init": None, "add": None},
+    )
+    assert (last.status, last.result) == ("success", {"input": 8, "init": None, "add": None})
+    assert told == [None, None]
+
+
 async def test_run_that_never_ran_takes_outputs_from_the_caller(bench: Bench) -> None:
     """12.3: earlier results given: then the target needs no input of its own."""
     async with bench.app(NESTED) as app:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeAlias, assert_never, cast
+from typing import Any, Final, TypeAlias, assert_never, cast
 
 from outlast.engines.unawaited import why_unawaited
 from outlast.errors import (
@@ -39,6 +39,7 @@ __all__ = [
     "Suspended",
     "check_size",
     "check_value",
+    "decode_init",
     "is_done",
     "perform_async",
     "perform_sync",
@@ -143,6 +144,25 @@ def check_size(raw: bytes, subject: str, limit: int = DEFAULT_PAYLOAD_LIMIT) -> 
     """
     if len(raw) > limit:
         raise PayloadTooLargeError(subject, len(raw), limit)
+
+
+_NOTHING: Final = b"null"
+
+
+def decode_init(schema: Schema[Any], raw: bytes) -> object:
+    """Return the input of a workflow as its declared type; None if it fits no null and nobody gave any.
+
+    A run that never ran may begin in the middle (rule 12.3): then nobody gave an input.
+
+    Raises:
+        InvalidValueError: It was given, and does not fit the type that is declared now.
+    """
+    try:
+        return schema.decode(raw)
+    except InvalidValueError:
+        if raw == _NOTHING:
+            return None
+        raise
 
 
 def check_value(

@@ -34,7 +34,8 @@ class StartInfo:
     resource_id: str | None
     """Whose run it is, as given to `create_run`."""
     input: Any
-    """The validated input, decoded as the workflow's declared type; nobody else holds this object."""
+    """The validated input, decoded as the workflow's declared type; nobody else holds this object. None if nobody gave
+    any, because the run begins in the middle."""
     state: Any
     """The initial state, decoded as the workflow's declared type; a copy."""
     request_context: Mapping[str, JsonValue]

@@ -21,7 +21,7 @@ from outlast.engines.clock import Timer
 from outlast.engines.local.program import Program
 from outlast.engines.local.trail import MakeTrail
 from outlast.engines.outcomes import Calling
-from outlast.engines.perform import Call, check_value
+from outlast.engines.perform import Call, check_value, decode_init
 from outlast.engines.values import RunValues
 from outlast.engines.voice import Voice
 from outlast.failures import FailureInfo
@@ -306,7 +306,7 @@ class LiveRun:
             run_id=self.run_id,
             workflow_id=self.workflow_id,
             resource_id=self.resource_id,
-            input=types.input.decode(opened(raw)),
+            input=decode_init(types.input, opened(raw)),
             state=types.state.decode(self.state.data),
             request_context=cast("dict[str, JsonValue]", decode(opened(self.raw_request_context))),
         )
@@ -352,7 +352,7 @@ class Lookup:
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
         workflow_id = self._run.state.scope_of(path).node.workflow
-        return self._run.program.types[workflow_id].input.decode(opened(await self.init_raw(path)))
+        return decode_init(self._run.program.types[workflow_id].input, opened(await self.init_raw(path)))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""

@@ -28,6 +28,7 @@ from outlast.engines.perform import (
     Returned,
     Suspended,
     check_value,
+    decode_init,
     is_done,
     perform_async,
     perform_sync,
@@ -359,7 +360,7 @@ class Activities:
                 run_id=task.run_id,
                 workflow_id=task.scope,
                 resource_id=task.resource_id,
-                input=types.input.decode(opened(task.input)),
+                input=decode_init(types.input, opened(task.input)),
                 state=types.state.decode(_object(task.state)),
                 request_context=_object(opened(task.request_context)),
             )

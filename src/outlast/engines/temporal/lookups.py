@@ -11,6 +11,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.common import RawValue
 
 from outlast.engines.blocking import run_blocking
+from outlast.engines.perform import decode_init
 from outlast.engines.temporal.flow import FIND
 from outlast.engines.temporal.messages import Ask, Asks
 from outlast.engines.temporal.packing import LARGEST_MESSAGE, pack, unpack
@@ -36,7 +37,7 @@ class RemoteLookup:
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
-        return self._init_type.decode(opened(await self.init_raw(path)))
+        return decode_init(self._init_type, opened(await self.init_raw(path)))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""
@@ -68,7 +69,7 @@ class TableLookup:
 
     async def init_data(self, path: str) -> object:
         """Return the input of the workflow in which the node stands, decoded as its declared type."""
-        return self._init_type.decode(opened(await self.init_raw(path)))
+        return decode_init(self._init_type, opened(await self.init_raw(path)))
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""
