@@ -43,7 +43,7 @@ from outlast.scheduler import Scheduler
 from outlast.schedules import Schedules
 from outlast.sealing import disclosed
 from outlast.sensitivity import sealers_of
-from outlast.starting import check_text, make_requests
+from outlast.starting import check_run_id, check_text, make_requests
 from outlast.storage.base import Store
 from outlast.telemetry.choice import TracingChoice, find_tracer
 from outlast.telemetry.metering import Metering, MetricsChoice
@@ -444,10 +444,12 @@ class Outlast(Findable):
             mark: Where another handle on it was (`RunHandle.mark`): rests that this one had seen do not count.
 
         Raises:
+            InputError: `run_id` is no text.
             ForkedAppError: The app was opened in the parent of this process.
             UnattachedWorkflowError: The app is not open.
         """
         self._check_open()
+        check_run_id(run_id)
         known = mark or Mark()
         return RunHandle(self._engine, run_id, JSON, self._declared, after=known.after, answered=known.answered)
 

@@ -22,7 +22,7 @@ from outlast.results import RunResult
 from outlast.run import StartedRun
 from outlast.sealing import disclosed, keys_of
 from outlast.signature import Options, parameters_of
-from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request
+from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request, shows_state
 from outlast.stream import RunStream, View
 from outlast.tracing import TracingOptions
 
@@ -158,7 +158,7 @@ class Run(PointsElsewhere, Generic[In, Out_co]):
                 self._workflow,
                 run_id=self.run_id,
                 resource_id=self.resource_id,
-                include_state=output_options is not None and output_options.include_state,
+                include_state=shows_state(output_options),
                 unstored=self._engine.unstored_context,
                 **options,
             )

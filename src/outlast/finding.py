@@ -12,10 +12,11 @@ from outlast.core.status import RunStatus
 from outlast.engines.base import Engine
 from outlast.errors import RunNotFoundError
 from outlast.graph.committed import CommittedWorkflow
-from outlast.known import known_workflow
+from outlast.known import id_of, known_workflow
 from outlast.reading import Field, RunDetails, RunPage, StatusFilter, find_details, list_runs, make_query
 from outlast.results import RunResult, read_result
 from outlast.sealing import disclosure_for
+from outlast.starting import check_run_id
 
 __all__ = ["Findable"]
 
@@ -39,10 +40,12 @@ class Findable(ABC):
         Raises:
             ForkedAppError: The app was opened in the parent of this process.
             UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            InputError: `run_id` is no text.
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
         known_workflow(workflow, self._workflows)
+        check_run_id(run_id)
         history = await self._engine.load_history(run_id)
         if history is None or history.workflow_id != workflow.id:
             return None
@@ -57,11 +60,12 @@ class Findable(ABC):
         Raises:
             ForkedAppError: The app was opened in the parent of this process.
             UnattachedWorkflowError: The app does not know this workflow, or is not open.
-            InputError: `fields` names something that is not there.
+            InputError: `fields` names something that is not there, or `run_id` is no text.
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
         known_workflow(workflow, self._workflows)
+        check_run_id(run_id)
         return await find_details(self._engine, workflow.id, run_id, workflow.output, fields)
 
     async def delete_found(self, workflow: CommittedWorkflow[Any, Any], run_id: str) -> None:
@@ -72,10 +76,12 @@ class Findable(ABC):
             RunStateError: The run has not ended; cancel it first.
             ForkedAppError: The app was opened in the parent of this process.
             UnattachedWorkflowError: The app does not know this workflow, or is not open.
+            InputError: `run_id` is no text.
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
         known_workflow(workflow, self._workflows)
+        check_run_id(run_id)
         summary = await self._engine.summarize_run(run_id)
         if summary is None or summary.workflow_id != workflow.id:
             raise RunNotFoundError(run_id)
@@ -110,12 +116,12 @@ class Findable(ABC):
         Raises:
             InputError: A condition cannot be meant; names it.
             ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app is not open.
+            UnattachedWorkflowError: The app is not open, or `workflow` is none.
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
         query = make_query(
-            workflow_id=workflow.id if isinstance(workflow, CommittedWorkflow) else workflow,
+            workflow_id=id_of(workflow),
             status=status,
             resource_id=resource_id,
             from_date=from_date,
@@ -136,13 +142,12 @@ class Findable(ABC):
 
         Raises:
             ForkedAppError: The app was opened in the parent of this process.
-            UnattachedWorkflowError: The app is not open.
+            UnattachedWorkflowError: The app is not open, or `workflow` is none.
             StoreUnavailableError: The store did not answer; try again.
         """
         self._check_open()
-        workflow_id = workflow.id if isinstance(workflow, CommittedWorkflow) else workflow
         counts: dict[str, dict[RunStatus, int]] = {}
-        for each in await self._engine.count_runs(workflow_id):
+        for each in await self._engine.count_runs(id_of(workflow)):
             counts.setdefault(each.workflow_id, {})[each.status] = each.count
         return counts
 

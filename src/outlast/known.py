@@ -11,7 +11,7 @@ from outlast.graph.scheduled import declared_id
 from outlast.graph.workflow import Workflow
 from outlast.shown import listed, shown
 
-__all__ = ["known_workflow", "known_workflows"]
+__all__ = ["id_of", "known_workflow", "known_workflows"]
 
 
 def known_workflows(workflows: object) -> dict[str, CommittedWorkflow[Any, Any]]:
@@ -53,6 +53,18 @@ def known_workflow(
         message = f"workflow '{shown(workflow_id)}' is not one of this app's ({names}); {remedy}"
         raise UnattachedWorkflowError(message)
     return found
+
+
+def id_of(workflow: CommittedWorkflow[Any, Any] | str | None) -> str | None:
+    """Return the id of the workflow whose runs or schedules are looked for; None for those of all.
+
+    Raises:
+        UnattachedWorkflowError: It is neither a committed workflow nor an id.
+    """
+    if workflow is None or isinstance(workflow, str):
+        return workflow
+    _check_committed(workflow)
+    return workflow.id
 
 
 def _check_schedule_ids(known: Mapping[str, CommittedWorkflow[Any, Any]]) -> None:

@@ -138,7 +138,9 @@ def make_query(  # noqa: PLR0913 - the conditions of a list, all by name
     for name, text in (("resource_id", resource_id), ("search", search)):
         if text is not None:
             check_text(text, name)
-    if isinstance(per_page, bool) or not 1 <= per_page <= _LARGEST_PAGE:
+    if after is not None and not isinstance(cast("object", after), str):
+        raise _wrong("after", f"a text is needed, as `page.after` holds it, not {after!r:.60}")
+    if type(per_page) is not int or not 1 <= per_page <= _LARGEST_PAGE:
         raise _wrong("per_page", f"a number from 1 to {_LARGEST_PAGE:,} is needed, not {per_page!r:.60}")
     return RunQuery(
         workflow_id=workflow_id,

@@ -260,7 +260,7 @@ def at_execution(history: History, execution: int) -> History:
         InputError: The run has no such execution.
         UnreadableRunError: A newer version of Outlast wrote a part of it.
     """
-    if not 0 <= execution <= history.execution:
+    if type(execution) is not int or not 0 <= execution <= history.execution:
         reason = f"the run has the executions 0 to {history.execution}, not {execution!r:.20}"
         raise InputError("execution", (Problem("", reason),))
     if execution == history.execution:

@@ -21,6 +21,8 @@ from outlast.core.why import explain
 from outlast.declared import Declared
 from outlast.engines.base import Engine, History
 from outlast.errors import (
+    InputError,
+    Problem,
     ResumeConflictError,
     ResumeTargetError,
     RunNotFoundError,
@@ -102,8 +104,10 @@ class RunHandle(Repairable[Out_co]):
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
             UnreadableRunError: A newer version of Outlast wrote a part of it.
-            InputError: The run has no such execution.
+            InputError: The run has no such execution, or `until` is something else.
         """
+        if until not in ("rest", "end"):
+            raise InputError("until", (Problem("", f"{until!r:.60} is none of rest, end"),))
         if execution is not None:
             history = at_execution(await self._load(), execution)
             if not history.is_latest:

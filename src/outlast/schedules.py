@@ -23,7 +23,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.scheduled import DECLARED
 from outlast.ids import run_ids
 from outlast.instant import to_ms
-from outlast.known import known_workflow
+from outlast.known import id_of, known_workflow
 from outlast.schedule_info import ScheduleInfo, SchedulePage, Trigger, info_of, trigger_of
 from outlast.scheduling.cron import CronError
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus, plan_of
@@ -116,7 +116,7 @@ class Schedules:
                 "status", (Problem("", f"{status!r:.60} is none of {', '.join(get_args(ScheduleStatus))}"),)
             )
         limit = _checked_limit(per_page, "per_page")
-        workflow_id = workflow.id if isinstance(workflow, CommittedWorkflow) else workflow
+        workflow_id = id_of(workflow)
         found: builtins.list[ScheduleInfo] = []
         query = ScheduleQuery(workflow_id=workflow_id, status=status, after=after, limit=limit + 1)
         while len(found) <= limit:

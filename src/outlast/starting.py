@@ -211,8 +211,7 @@ def _request_of(
     for name in ("run_id", "resource_id"):
         if options.get(name) is not None:
             check_text(options[name], name)
-    output_options = options.pop("output_options", None)
-    options["include_state"] = output_options is not None and output_options.include_state
+    options["include_state"] = shows_state(options.pop("output_options", None))
     options["run_id"] = options.get("run_id") or new_id()
     options.setdefault("resource_id", None)
     return make_request(workflow, unstored=unstored, **options)
@@ -268,6 +267,31 @@ def check_text(value: object, name: str) -> None:
     if not _is_text(value):
         reason = f"needs 1 to {_LONGEST_TEXT} printable characters, not {value!r:.60}"
         raise InputError(name, (Problem("", reason),))
+
+
+def check_run_id(value: object) -> None:
+    """Refuse what cannot be the id of any run, however it was started.
+
+    Raises:
+        InputError: It is not a text, or none that can be written as UTF-8.
+    """
+    if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
+        raise InputError("run_id", (Problem("", f"needs a text, not {value!r:.60}"),))
+
+
+def shows_state(options: object) -> bool:
+    """Return whether results of a run show its state.
+
+    Raises:
+        InputError: These are no `OutputOptions`.
+    """
+    if options is None:
+        return False
+    shows = getattr(options, "include_state", None)
+    if not isinstance(shows, bool):
+        reason = f"needs OutputOptions(include_state=True) or none, not {options!r:.60}"
+        raise InputError("output_options", (Problem("", reason),))
+    return shows
 
 
 def check_tags(tags: object) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ Out_co = TypeVar("Out_co", covariant=True)
 _PAGE: Final = 256
 _PAGE_BYTES: Final = 1024 * 1024
 _KEPT_BYTES: Final = 1024 * 1024
+_LAST: Final = 2**63 - 1
+"""No event has a larger number."""
 
 
 @frozen
@@ -355,6 +357,6 @@ def show_run(
 
 
 def _check_after(after: object) -> int:
-    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= _LAST:
         raise InputError("after", (Problem("", f"give the `seq` of an event, or 0 for all, not {after!r:.60}"),))
     return after

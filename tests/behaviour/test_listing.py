@@ -165,6 +165,9 @@ async def test_pages_follow_each_other(bench: Bench) -> None:
         ({"to_date": "2030-01-01"}, "to_date is not valid"),
         ({"per_page": 0}, "per_page is not valid: a number from 1 to 1,000 is needed, not 0"),
         ({"per_page": 1_001}, "per_page is not valid"),
+        ({"per_page": 2.5}, "per_page is not valid: a number from 1 to 1,000 is needed, not 2.5"),
+        ({"per_page": "5"}, "per_page is not valid"),
+        ({"after": 5}, "after is not valid: a text is needed"),
         ({"after": "second"}, "after is not valid: not a place that a page"),
         ({"tags": "red"}, "tags is not valid: a list of texts"),
         ({"search": ""}, "search is not valid: needs 1 to 200"),
@@ -181,6 +184,28 @@ async def test_conditions_that_cannot_be_meant_are_refused(
             await app.list_runs(**conditions)
 
     assert reason in str(caught.value)
+
+
+async def test_only_runs_of_workflows_are_listed_and_counted(bench: Bench) -> None:
+    """17: what is neither a workflow nor the id of one has no runs, and is no condition either."""
+    unfinished: Any = Workflow("unfinished", input=int).then(check)
+    async with bench.app(COUNT) as app:
+        for find in (app.list_runs, app.counts, app.schedules.list):
+            with pytest.raises(UnattachedWorkflowError, match=r"'unfinished' is not committed; call \.commit\(\)"):
+                await find(unfinished)
+
+
+@pytest.mark.parametrize("run_id", [5, None, b"r1", "r\udcff"])
+async def test_what_cannot_be_an_id_is_refused(bench: Bench, run_id: Any) -> None:
+    """17: `None` for an id that is unknown; what no run can have, as bytes that are no text, is named."""
+    async with bench.app(COUNT) as app:
+        for find in (COUNT.get_workflow_run_by_id, COUNT.get_workflow_run_execution_result):
+            with pytest.raises(InputError, match="run_id is not valid: needs a text"):
+                await find(run_id)
+        with pytest.raises(InputError, match="run_id is not valid: needs a text"):
+            await COUNT.delete_workflow_run_by_id(run_id)
+        with pytest.raises(InputError, match="run_id is not valid: needs a text"):
+            app.run(run_id)
 
 
 async def test_counts_are_by_workflow_and_status(bench: Bench) -> None:

@@ -104,6 +104,16 @@ async def test_unknown_execution_is_refused(bench: Bench) -> None:
         await started.result()
         with pytest.raises(InputError, match="executions 0 to 0, not 1"):
             await started.result(execution=1)
+        for wrong in ("0", 0.0, True):
+            with pytest.raises(InputError, match="executions 0 to 0, not"):
+                await started.result(execution=wrong)  # type: ignore[arg-type]
+
+
+async def test_result_is_waited_for_until_a_rest_or_the_end(bench: Bench) -> None:
+    """17: a word that means neither is refused, not taken for one of them."""
+    async with bench.app() as app:
+        with pytest.raises(InputError, match="until is not valid: 'finished' is none of rest, end"):
+            await app.run("run").result(until="finished")  # type: ignore[arg-type]
 
 
 async def test_canceled_run_goes_on_with_the_body_that_was_canceled(bench: Bench) -> None:

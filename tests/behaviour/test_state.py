@@ -487,6 +487,18 @@ async def test_state_is_not_returned_unless_asked_for(bench: Bench) -> None:
     assert (await bench.run(workflow)).state is None
 
 
+async def test_output_options_of_another_kind_are_refused(bench: Bench) -> None:
+    """2.3: what to do instead is said, and nothing is recorded."""
+    workflow = Workflow("w").then(patching("a", {"x": 1})).commit()
+    options: Any = {"include_state": True}
+    async with bench.app(workflow) as app:
+        with pytest.raises(InputError, match=r"output_options is not valid: needs OutputOptions\(include_state=True\)"):
+            await begin(app, workflow, output_options=options)
+        with pytest.raises(InputError, match=r"output_options"):
+            await app.start_many(workflow, [{"output_options": options}])
+        assert (await app.list_runs()).total == 0
+
+
 async def test_include_state_is_kept_with_the_run(bench: Bench) -> None:
     """8.3: at start, kept with the run."""
     workflow = Workflow("w").then(patching("a", {"x": 1})).commit()

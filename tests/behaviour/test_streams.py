@@ -331,7 +331,7 @@ async def test_unknown_run_is_refused_with_the_first_event(bench: Bench) -> None
             await read(app.run("nobody").events())
 
 
-@pytest.mark.parametrize("after", [-1, 1.5, "3", None, True])
+@pytest.mark.parametrize("after", [-1, 1.5, "3", None, True, 2**63])
 async def test_place_that_is_no_number_is_refused(bench: Bench, after: Any) -> None:
     """2.3: names the option."""
     async with bench.app(CHAIN) as app:

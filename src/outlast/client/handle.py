@@ -210,7 +210,7 @@ class RemoteRunHandle(RemoteRepairable[Out_co]):
         return RemoteStartedRun(self._transport, run_id, self._output, mark=mark)
 
     def _from(self, after: int) -> Callable[[], Awaitable[RemoteView[Out_co]]]:
-        if isinstance(cast("object", after), bool) or after < 0:
+        if type(after) is not int or after < 0:
             raise InputError("after", (Problem("", f"the seq of an event is needed, or 0, not {after!r:.60}"),))
 
         async def begin() -> RemoteView[Out_co]:
