@@ -26,7 +26,7 @@ help:
 	@echo "make bench-versions BASE=REVISION  measure beside an earlier version"
 	@echo "make bench-peers  measure beside DBOS, LangGraph and Temporal"
 	@echo "make bench-temporal  measure beside hand-written Temporal workflows"
-	@echo "make crash   every kind of workflow with a crash at each of its commits, simulated and by SIGKILL (SHORT=1: a part)"
+	@echo "make crash   every kind of workflow with a crash at each of its commits, simulated and by SIGKILL: five minutes (SHORT=1: a part)"
 	@echo "make soak    kill and stop processes at random for ten minutes, and count what is lost"
 
 demo: $(CORE)

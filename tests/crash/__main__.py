@@ -3,6 +3,8 @@
 First the deaths are simulated at the commit, in one process, for every scenario and every store. Then a sample is done
 again with real processes that the kernel kills (`kill -9`). Each time the run must end as it did undisturbed, with no
 outcome recorded twice, and no body called more often than there were crashes.
+
+All of it takes some five minutes of one processor, `--short` one and a half.
 """
 
 # ruff: noqa: T201 - it talks to a person

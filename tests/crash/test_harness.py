@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from outlast import RunHandle, StepContext, Workflow, step
+from outlast import ReadContext, RunHandle, StepContext, Workflow, step
 from outlast.testing.clock import VirtualClock
-from outlast.testing.crash import CrashTestError, Scenario, crash_at_every_commit
+from outlast.testing.crash import CrashReport, CrashTestError, Scenario, crash_at_every_commit
 from outlast.testing.plugin import OutlastRun, outlast_run, virtual_clock
 
 __all__ = ["outlast_run", "virtual_clock"]  # the fixtures, as a `conftest.py` that names the plugin would bring it
@@ -46,6 +46,38 @@ def test_a_workflow_whose_result_depends_on_how_often_its_body_was_called_is_fou
         CrashTestError, match=r"KillAt\(\d+, '\w+'\): the run ended success with \d+, and without the crash"
     ):
         crash_at_every_commit(Scenario(workflow=counting, input_data=1), tmp_path)
+
+
+def commits_less_often(directory: Path, *, first: int, later: int) -> CrashReport:
+    """Crash a workflow whose loop makes fewer passes in each life after the first."""
+    lives: list[int] = []
+
+    @step
+    async def be_born(n: int) -> int:
+        lives.append(n)
+        return n
+
+    async def is_enough(ctx: ReadContext[int]) -> bool:
+        return ctx.iteration_count >= (first if len(lives) == 1 else later)
+
+    @step
+    async def stay(n: int) -> int:
+        return n
+
+    restless = Workflow("restless", input=int).then(be_born).dountil(stay, is_enough).commit()
+    return crash_at_every_commit(Scenario(workflow=restless, input_data=1), directory, store="memory", modes=["before"])
+
+
+def test_some_commits_may_be_missing_the_next_time(tmp_path: Path) -> None:
+    """What ends side by side is recorded together or one by one, as it happens."""
+    report = commits_less_often(tmp_path, first=20, later=15)
+
+    assert report.commits * 2 / 3 <= report.points <= report.commits - 5
+
+
+def test_a_workflow_most_of_whose_commits_do_not_come_again_is_found_out(tmp_path: Path) -> None:
+    with pytest.raises(CrashTestError, match=r"only \d+ of \d+ commits came again"):
+        commits_less_often(tmp_path, first=20, later=2)
 
 
 def test_a_failure_of_the_authors_own_check_is_raised(tmp_path: Path) -> None:
