@@ -317,6 +317,26 @@ async def test_sync_steps_that_keep_their_threads_are_complained_of(
     assert caplog.text.count("all 2 threads are in sync bodies") == 1
 
 
+async def test_sync_step_that_returns_late_makes_its_replacement_superfluous(place: Place) -> None:
+    """9.3: replaced boundedly, and for as long as it keeps its thread; `max_threads` holds again after that."""
+    gate, before = Gate(), set(threading.enumerate())
+    late = one_step(step(id="body", timeout=timedelta(seconds=0.05))(gate.pass_through), input=int)
+    quick = Workflow("quick", input=int).then(step(id="body")(lambda: None)).commit()
+    async with with_options(place.app(late, quick, drain=SHORT), max_threads=1) as app:
+        result = await (await app.create_run(late)).start(input_data=1)
+        await (await app.create_run(quick)).start(input_data=1)
+        threads = _body_threads_beside(before)
+        gate.open()
+        await eventually(lambda: _body_threads_beside(before) == 1)
+
+    assert result.status == "failed"
+    assert threads == 2
+
+
+def _body_threads_beside(before: set[threading.Thread]) -> int:
+    return sum(each.name.startswith("outlast-body") for each in threading.enumerate() if each not in before)
+
+
 async def test_sync_step_waits_while_the_system_gives_no_thread(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

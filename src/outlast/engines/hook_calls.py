@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from outlast.engines.perform import Call, Outcome, Raised, is_done, perform_async, perform_sync
-from outlast.engines.threads import BodyThreads
+from outlast.engines.threads import BodyThreads, ThreadCall
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 from outlast.graph.function import Function
@@ -33,14 +33,17 @@ class HookCalls:
     ) -> FailureInfo | None:
         """Call a hook; return why it failed, or None if it did not. One that takes too long is left to itself."""
         call = Call(function, b"null", f"hook '{kind}'", b"{}", lambda _: told, is_done, disclosure=disclosure)
-        performed = self._in_task(call) if function.is_async else self._in_thread(call)
+        performed: asyncio.Future[Outcome] = self._in_task(call) if function.is_async else self._loop.create_future()
+        thread_call = None if function.is_async else self._in_thread(call, performed)
         is_late = True
         try:
             done, _ = await asyncio.wait([performed], timeout=self._timeout.total_seconds())
             is_late = not done
         finally:
             if is_late:
-                self._abandon(performed)
+                performed.cancel()
+                if thread_call is not None:
+                    self._threads.give_up(thread_call)
         if is_late:
             return FailureInfo(type="HookTimeoutError", message=f"'{kind}' took longer than {self._timeout}")
         if performed.cancelled():
@@ -66,10 +69,8 @@ class HookCalls:
         task.add_done_callback(self._left.discard)
         return task
 
-    def _in_thread(self, call: Call) -> asyncio.Future[Outcome]:
-        performed: asyncio.Future[Outcome] = self._loop.create_future()
-        self._threads.submit(partial(self._perform, call, performed), self._context.copy())
-        return performed
+    def _in_thread(self, call: Call, performed: asyncio.Future[Outcome]) -> ThreadCall:
+        return self._threads.submit(partial(self._perform, call, performed), self._context.copy())
 
     def _perform(self, call: Call, performed: asyncio.Future[Outcome]) -> None:
         try:
@@ -78,11 +79,6 @@ class HookCalls:
             outcome = Raised(describe_exception(error))
         with suppress(RuntimeError):  # the loop was closed while the hook ran: what it says belongs to nobody
             self._loop.call_soon_threadsafe(_deliver, performed, outcome)
-
-    def _abandon(self, performed: asyncio.Future[Outcome]) -> None:
-        performed.cancel()
-        if not isinstance(performed, asyncio.Task):
-            self._threads.replace_one()
 
 
 def _watch_nothing(context: StepContext) -> None:

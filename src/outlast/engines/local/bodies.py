@@ -114,7 +114,7 @@ class Bodies:
         if body.is_over:
             return
         try:
-            self._threads.submit(work, context)
+            body.thread_call = self._threads.submit(work, context)
         except RuntimeError as error:
             if not self._is_short_of_threads:
                 _log.warning("sync bodies wait until the system gives a thread: %s", error)
@@ -138,8 +138,8 @@ class Bodies:
         if body.task is not None:
             body.task.cancel()
             body.task.add_done_callback(lambda _: self._tasks.discard(body))  # it may end before it began
-        elif body.has_begun:
-            self._threads.replace_one()
+        elif body.has_begun and body.thread_call is not None:
+            self._threads.give_up(body.thread_call)
 
     def withdraw(self, body: Body) -> bool:
         """Take a body back that waits for a thread; False if it is called by now."""

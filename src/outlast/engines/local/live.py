@@ -22,6 +22,7 @@ from outlast.engines.local.program import Program
 from outlast.engines.local.trail import MakeTrail
 from outlast.engines.outcomes import Calling
 from outlast.engines.perform import Call, check_value, decode_init
+from outlast.engines.threads import ThreadCall
 from outlast.engines.values import RunValues
 from outlast.engines.voice import Voice
 from outlast.failures import FailureInfo
@@ -54,6 +55,8 @@ class Body:
     """How long it may take."""
     task: asyncio.Task[None] | None = None
     """Its task; None for one that runs in a thread."""
+    thread_call: ThreadCall | None = None
+    """Its call in a thread; None for one that is a task, and while the system gives no thread."""
     timer: Timer | None = None
     """Ends it when it takes too long."""
     insistence: Timer | None = None

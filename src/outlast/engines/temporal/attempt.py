@@ -21,7 +21,7 @@ from outlast.engines.perform import (
     took_too_long,
 )
 from outlast.engines.temporal.mouth import Speaker
-from outlast.engines.threads import BodyThreads
+from outlast.engines.threads import BodyThreads, ThreadCall
 from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import StepContext
 
@@ -60,6 +60,7 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Outcome | None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
+        self._thread_call: ThreadCall | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self.canceled = asyncio.Event()
         """Set when the run is to end; the body can see it."""
@@ -72,7 +73,7 @@ class Attempt:
         if call.function.is_async:
             self._task = self._loop.create_task(self._perform(call), name=f"outlast {self.path}", context=context)
         else:
-            self._threads.submit(partial(self._perform_in_thread, call), context)
+            self._thread_call = self._threads.submit(partial(self._perform_in_thread, call), context)
         if self._timeout_ms is not None:
             self._after(self._timeout_ms / 1000, self._took_too_long)
 
@@ -159,8 +160,8 @@ class Attempt:
             self.speaker.is_over = True
         if self._task is not None:
             self._task.cancel()
-        else:
-            self._threads.replace_one()
+        elif self._thread_call is not None:
+            self._threads.give_up(self._thread_call)
 
     def _ended(self, outcome: Outcome) -> None:
         if not self._outcome.done():
