@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from eventually import eventually
+from outlast import Outlast
 from outlast.core.status import RunStatus
 from outlast.errors import OutlastError, RunExistsError, StaleRunError, StoreError, StoreUnavailableError
 from outlast.storage.base import CommitSeam, Receipt, RunKey
@@ -52,6 +53,21 @@ class Statements:
     def taken(self) -> list[str]:
         seen, self.seen[:] = list(self.seen), []
         return seen
+
+
+@pytest.mark.parametrize(("durability", "level"), [(None, 2), ("full", 2), ("normal", 1)])
+async def test_commits_wait_for_what_their_class_promises(
+    tmp_path: Path, durability: Synchronous | None, level: int
+) -> None:
+    """3.5: `full`, the default, for the disk (2), `normal` for the system (1); also on a connection opened again."""
+    app = Outlast([], store=tmp_path / "store.db", durability=durability).with_options(worker=False)
+    async with app:
+        committer = app._store._machinery.writer._committer  # type: ignore[union-attr] # noqa: SLF001
+        first = committer._connection.execute("PRAGMA synchronous").fetchone()  # noqa: SLF001
+        committer._is_lost = True  # noqa: SLF001
+        again = committer._usable().execute("PRAGMA synchronous").fetchone()  # noqa: SLF001
+
+    assert (first, again) == ((level,), (level,))
 
 
 @both
