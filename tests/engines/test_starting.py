@@ -13,6 +13,7 @@ from engines.place import Place, one_step
 from eventually import eventually
 from outlast import (
     InputError,
+    Outlast,
     PayloadTooLargeError,
     RunExistsError,
     RunNotFoundError,
@@ -21,6 +22,8 @@ from outlast import (
     Workflow,
     step,
 )
+from outlast.storage.base import NewRun, Settle
+from outlast.storage.memory import MemoryDatabase, MemoryStore
 
 
 @step
@@ -388,3 +391,73 @@ async def test_waiter_is_told_when_the_app_closes(place: Place) -> None:
     await asyncio.wait([waiter], timeout=5)
 
     assert "not affected" in str(waiter.exception())
+
+
+class Stopped(MemoryStore):
+    """Records nothing that begins a run until a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDatabase())
+        self.held: list[tuple[NewRun, Settle]] | None = []
+
+    def insert(self, run: NewRun, settle: Settle) -> None:
+        if self.held is None:
+            super().insert(run, settle)
+        else:
+            self.held.append((run, settle))
+
+    def go_on(self) -> None:
+        held, self.held = self.held or [], None
+        for run, settle in held:
+            super().insert(run, settle)
+
+
+@pytest.mark.parametrize("is_worker", [True, False])
+@pytest.mark.parametrize("verb", ["start_async", "start_many", "record_run"])
+async def test_start_waits_when_the_queue_of_the_writer_is_over_its_bound(
+    monkeypatch: pytest.MonkeyPatch, verb: str, *, is_worker: bool
+) -> None:
+    """19: nothing grows without bound; whoever starts faster than the disk takes it is slowed down."""
+    monkeypatch.setattr("outlast.engines.local.engine._MAX_UNSETTLED_STARTS", 5)
+    store = Stopped()
+    async with Outlast([COUNT], store=store, worker=is_worker) as app:
+        begin = {
+            "start_async": lambda: _start(app),
+            "start_many": lambda: app.start_many(COUNT, [{"input_data": 1}]),
+            "record_run": lambda: app.record_run(COUNT),
+        }[verb]
+        starts = [asyncio.create_task(begin()) for _ in range(20)]
+        await eventually(lambda: store.held)
+        for _ in range(50):  # the others have every chance to be handed over
+            await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
+        handed_over = len(store.held or [])
+        is_any_done = any(start.done() for start in starts)
+        store.go_on()
+        await asyncio.wait_for(asyncio.gather(*starts), timeout=10)
+        runs = await app.list_runs(per_page=100)
+
+    assert handed_over == 5
+    assert not is_any_done
+    assert len(runs.runs) == 20
+
+
+async def test_start_that_is_canceled_while_it_waits_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """19: else the bound would shrink with everybody who will not wait."""
+    monkeypatch.setattr("outlast.engines.local.engine._MAX_UNSETTLED_STARTS", 2)
+    store = Stopped()
+    async with Outlast([COUNT], store=store, worker=False) as app:
+        for _ in range(3):
+            starts = [asyncio.create_task(_start(app)) for _ in range(4)]
+            await eventually(lambda: len(store.held or []) == 2)
+            for start in starts:
+                start.cancel()
+            await asyncio.wait(starts)
+            store.go_on()
+            store.held = []
+        store.go_on()
+
+        await asyncio.wait_for(_start(app), timeout=10)
+
+
+async def _start(app: Outlast) -> None:
+    await (await app.create_run(COUNT)).start_async(input_data=1)
