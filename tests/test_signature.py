@@ -51,8 +51,8 @@ async def _call(verb: Callable[..., Any], name: str) -> None:
 @pytest.mark.parametrize("is_remote", [False, True])
 @pytest.mark.parametrize("name", VERBS)
 async def test_unknown_option_is_refused_by_its_name(name: str, is_remote: bool):
-    async with Outlast([ECHO], store="memory") as app, Client("http://localhost:1") as client:
-        place: Any = client if is_remote else app
+    opened: Any = Client("http://localhost:1") if is_remote else Outlast([ECHO], store="memory")
+    async with opened as place:
         for subject in (await place.create_run(ECHO), place.run("r")):
             if (verb := getattr(subject, name, None)) is not None:
                 with pytest.raises(TypeError, match="unexpected keyword argument 'labels'"):

@@ -63,7 +63,8 @@ def status(terminal: Terminal, run_id: str) -> str:
     return terminal.type("run", "show", run_id, "--store", "shop.db", "--json").json["status"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_first_signal_lets_the_steps_in_flight_end(terminal: Terminal, number: signal.Signals):
     begun = start_slow(terminal, "s1")
     with working(terminal) as process:

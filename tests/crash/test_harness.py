@@ -10,7 +10,7 @@ import pytest
 
 from outlast import ReadContext, RunHandle, StepContext, Workflow, step
 from outlast.testing.clock import VirtualClock
-from outlast.testing.crash import CrashReport, CrashTestError, Scenario, crash_at_every_commit
+from outlast.testing.crash import CrashReport, CrashTestError, Scenario, StoreKind, crash_at_every_commit
 from outlast.testing.plugin import OutlastRun, outlast_run, virtual_clock
 
 __all__ = ["outlast_run", "virtual_clock"]  # the fixtures, as a `conftest.py` that names the plugin would bring it
@@ -24,8 +24,9 @@ async def add(n: int) -> int:
 steady = Workflow("steady", input=int, output=int).then(add).then(add, id="again").commit()
 
 
-def test_a_workflow_that_survives_gives_its_result_and_the_number_of_crashes(tmp_path: Path) -> None:
-    report = crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path)
+@pytest.mark.parametrize("store", ["memory", pytest.param("normal", marks=pytest.mark.slow)])
+def test_a_workflow_that_survives_gives_its_result_and_the_number_of_crashes(tmp_path: Path, store: StoreKind) -> None:
+    report = crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path, store=store)
 
     assert report.result.result == 3
     assert report.points == sum(report.struck.values()) > report.commits > 3

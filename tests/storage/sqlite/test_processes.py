@@ -159,6 +159,7 @@ async def store_integrity(path: Path) -> str:
     return output.decode().strip()
 
 
+@pytest.mark.slow
 async def test_change_by_another_process_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with opened(path) as store, child("own", path) as owner:
