@@ -123,7 +123,7 @@ class RunResult(Generic[Out_co]):
     """With status `failed`: why."""
     error_path: str = field(default="")
     """With status `failed`: the path of the node whose failure it is; empty if it is the run's own."""
-    suspended: Sequence[str] = ()
+    suspended: Sequence[str] = field(default_factory=list[str])
     """Paths of the nodes that wait to be resumed."""
     suspend_payload: Mapping[str, JsonValue] = field(default_factory=new_dict)
     """What these tell those who ask, by path."""

@@ -108,6 +108,17 @@ async def test_result_of_a_suspension_names_paths_and_payloads(bench: Bench) -> 
     assert statuses(result)["other"] == "success"
 
 
+@pytest.mark.parametrize("include_state", [False, True])
+async def test_suspended_of_a_run_that_has_ended_is_an_empty_list(bench: Bench, include_state: bool) -> None:
+    """21: `suspended` is a list, whether the result is read from the ends of the journal or from all of it."""
+    workflow = Workflow("w", input=int).then(plain).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow, 1, output_options=OutputOptions(include_state=include_state))
+        result = await started.result()
+
+    assert (result.status, result.suspended) == ("success", [])
+
+
 async def test_steps_carry_the_metadata_of_their_authors(bench: Bench) -> None:
     """17: `metadata`, of steps wherever they stand: alone, nested, as items and as passes."""
     workflow = (

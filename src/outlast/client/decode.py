@@ -26,7 +26,7 @@ def decode_result(wire: Mapping[str, JsonValue], output: Schema[Any]) -> RunResu
     """
     status = RunStatus(str(wire["status"]))
     is_success = status is RunStatus.SUCCESS
-    suspended = cast("Sequence[str]", wire.get("suspended", ()))
+    suspended = cast("Sequence[str]", wire.get("suspended", []))
     return RunResult(
         run_id=str(wire["runId"]),
         workflow_id=str(wire["workflowId"]),
