@@ -276,6 +276,8 @@ async def test_step_that_fails_while_it_is_canceled_is_not_retried(bench: Bench)
         result = await started.result()
 
     assert (result.status, calls) == ("canceled", [0])
+    assert result.steps["fails"].status == "failed"
+    assert result.steps["fails"].error is not None
 
 
 async def test_step_that_suspends_while_it_is_canceled(bench: Bench) -> None:

@@ -412,3 +412,39 @@ async def test_restarted_run_has_its_whole_time_again(bench: Bench) -> None:
     assert late.error is not None
     assert late.error.type == "RunTimedOutError"
     assert (result.status, result.result) == ("success", 1)
+
+
+@step
+async def ask(x: Any, ctx: StepContext) -> Any:
+    return ctx.resume_data if ctx.resumed else ctx.suspend()
+
+
+async def test_run_that_was_canceled_and_restarted_can_be_canceled_again(bench: Bench) -> None:
+    """10, 12.3: a cancel is one of its execution; that of the one before does not stand in its way."""
+    workflow = Workflow("w").then(ask).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        await started.result()
+        await started.cancel("first")
+        await started.result(until="end")
+        waiting = await started.restart()
+        outcome = await started.cancel("second")
+        result = await started.result(until="end")
+        earlier = await started.snapshot(execution=0)
+
+    assert (waiting.status, str(outcome)) == ("suspended", "requested")
+    assert (result.status, result.execution, result.cancel_reason) == ("canceled", 1, "second")
+    assert (earlier.status, earlier.cancel_reason) == ("canceled", "first")
+
+
+async def test_step_that_is_suspended_in_each_execution_is_resumed_in_each(bench: Bench) -> None:
+    """7.2, 12.3: one suspension is resumed once, and that of another execution is another one."""
+    workflow = Workflow("w").then(ask).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        await started.result()
+        first = await started.resume("first")
+        waiting = await started.time_travel(ask)
+        second = await started.resume("second")
+
+    assert (first.result, waiting.status, second.result) == ("first", "suspended", "second")
