@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from outlast.errors import InputError, Problem
@@ -13,7 +13,7 @@ from outlast.sealing import needed_disclosure
 from outlast.starting import encode_value, without
 from outlast.values import JsonValue, decode
 
-__all__ = ["Target", "check_target", "check_words", "path_of", "plain_context"]
+__all__ = ["Target", "check_target", "check_words", "outputs_of", "path_of", "plain_context"]
 
 _Part: TypeAlias = "Step[Any, Any] | CommittedWorkflow[Any, Any] | str"
 Target: TypeAlias = "_Part | Sequence[_Part]"
@@ -74,3 +74,18 @@ def check_words(value: object, subject: str) -> None:
     """
     if value is not None and not isinstance(value, str):
         raise InputError(subject, (Problem("", f"a text is needed, not {value!r:.60}"),))
+
+
+def outputs_of(context: object) -> Mapping[str, object]:
+    """Return the outputs that a caller gives for nodes, by path.
+
+    Raises:
+        InputError: It is no dict of paths.
+    """
+    if context is None:
+        return {}
+    paths = list(cast("Mapping[object, object]", context)) if isinstance(context, Mapping) else None
+    if paths is None or not all(isinstance(path, str) for path in paths):
+        reason = f"outputs by path are needed, as {{'fetch': 3}}, not {context!r:.60}"
+        raise InputError("context", (Problem("", reason),))
+    return cast("Mapping[str, object]", context)

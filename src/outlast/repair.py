@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from outlast.addressing import plain_context
+from outlast.addressing import outputs_of, plain_context
 from outlast.core.codec import UnknownEventError
 from outlast.core.events import Fact, RunRewound, RunStarted
 from outlast.core.past import fold_past
@@ -209,7 +209,7 @@ class _Given:
 
     def _context(self) -> dict[str, Ref]:
         context: dict[str, Ref] = {}
-        for path, value in (self._wish.context or {}).items():
+        for path, value in outputs_of(self._wish.context).items():
             node = find_node(self._root, path)
             schema: Schema[Any] = JSON if node is None else self._declared.output_of(node)
             context[path] = self._put(schema, value, f"context of '{path}'")

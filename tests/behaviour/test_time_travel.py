@@ -333,6 +333,14 @@ class Order(BaseModel):
     number: int
 
 
+@pytest.mark.parametrize("context", [[1], "add", {5: 1}])
+async def test_outputs_that_are_not_given_by_path_are_refused(bench: Bench, context: Any) -> None:
+    """12.3: earlier results are given by the paths of their nodes."""
+    async with bench.app(CHAIN) as app:
+        with pytest.raises(InputError, match="context is not valid: outputs by path are needed"):
+            await (await app.create_run(CHAIN)).time_travel(double, input_data=1, context=context)
+
+
 async def test_everything_that_is_given_is_checked_first(bench: Bench) -> None:
     """2.3, 12.3: names each path; nothing is recorded."""
 

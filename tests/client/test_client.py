@@ -30,6 +30,7 @@ from outlast import (
     RunStateError,
     StepFailedError,
     TracingOptions,
+    UnattachedWorkflowError,
     Workflow,
     step,
 )
@@ -301,3 +302,29 @@ def test_handles_have_the_verbs_of_those_in_process(remote: type, local: type):
     assert {name: there.get(name) for name in here if name not in INTERNAL} == {
         name: verb for name, verb in here.items() if name not in INTERNAL
     }
+
+
+@pytest.mark.parametrize("run_id", [".", "..", "..."])
+async def test_ids_of_dots_mean_no_other_place(run_id: str):
+    """17: whatever id a run has, it is read by it."""
+    async with connected() as (client, _):
+        await (await client.create_run(GREET, run_id=run_id)).start(input_data="ada")
+
+        assert (await client.run(run_id).snapshot()).result == "hello ada"
+
+
+async def test_what_means_no_run_and_no_workflow_is_refused_as_in_process():
+    """17: before anything is asked of the server."""
+    unfinished: Any = Workflow("unfinished", input=int).then(fail)
+    conditions: list[dict[str, Any]] = [{"per_page": 2.5}, {"after": 5}, {"tags": "red"}, {"search": "\udcff"}]
+    ids: list[Any] = [5, "r\udcff"]
+    async with connected() as (client, _):
+        for run_id in ids:
+            with pytest.raises(InputError, match="run_id is not valid: needs a text"):
+                client.run(run_id)
+        for each in conditions:
+            with pytest.raises(InputError, match=next(iter(each))):
+                await client.list_runs(**each)
+        for find in (client.list_runs, client.counts):
+            with pytest.raises(UnattachedWorkflowError, match="is not committed"):
+                await find(unfinished)

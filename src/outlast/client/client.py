@@ -21,9 +21,10 @@ from outlast.errors import ConfigurationError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON
 from outlast.ids import RunIds
+from outlast.known import id_of
 from outlast.mark import Mark
-from outlast.reading import RunPage, StatusFilter
-from outlast.starting import check_text
+from outlast.reading import RunPage, StatusFilter, make_query
+from outlast.starting import check_run_id, check_text
 from outlast.values import JsonValue
 
 __all__ = ["Client"]
@@ -109,7 +110,12 @@ class Client:
         return RemoteSchedules(self._transport)
 
     def run(self, run_id: str, *, mark: Mark | None = None) -> RemoteRunHandle[Any]:
-        """Return a handle on a known run, without I/O. Its result is decoded as plain JSON."""
+        """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.
+
+        Raises:
+            InputError: `run_id` is no text.
+        """
+        check_run_id(run_id)
         return RemoteRunHandle(self._transport, run_id, JSON, mark=mark)
 
     async def workflows(self) -> Mapping[str, Mapping[str, JsonValue]]:
@@ -148,15 +154,27 @@ class Client:
 
         Raises:
             InputError: A condition cannot be meant; names it.
+            UnattachedWorkflowError: `workflow` is none.
             ServerUnavailableError: The server did not answer.
         """
-        query = query_of(
-            workflowId=workflow.id if isinstance(workflow, CommittedWorkflow) else workflow,
+        wanted = make_query(
+            workflow_id=id_of(workflow),
             status=status,
+            resource_id=resource_id,
+            from_date=from_date,
+            to_date=to_date,
+            tags=tags,
+            search=search,
+            after=after,
+            per_page=per_page,
+        )
+        query = query_of(
+            workflowId=wanted.workflow_id,
+            status=wanted.statuses,
             resourceId=resource_id,
             fromDate=from_date,
             toDate=to_date,
-            tags=tags,
+            tags=wanted.tags,
             search=search,
             after=after,
             perPage=per_page,
@@ -169,9 +187,10 @@ class Client:
         """Return how many runs of which workflow have which status; see `Outlast.counts`.
 
         Raises:
+            UnattachedWorkflowError: `workflow` is none.
             ServerUnavailableError: The server did not answer.
         """
-        query = query_of(workflowId=workflow.id if isinstance(workflow, CommittedWorkflow) else workflow)
+        query = query_of(workflowId=id_of(workflow))
         answer = await self._transport.request("GET", "/stats", query=query, is_repeatable=True)
         counts = cast("Mapping[str, Mapping[str, int]]", answer)
         return {name: {RunStatus(status): number for status, number in each.items()} for name, each in counts.items()}

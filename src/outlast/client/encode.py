@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, cast
 
-from outlast.addressing import path_of
+from outlast.addressing import outputs_of, path_of
 from outlast.beginning import OutputOptions
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
@@ -146,8 +146,8 @@ def travel_body(
         given["initialState"] = _as_json(JSON, initial_state, "initial_state")
     if request_context is not None:
         given["requestContext"] = _as_json(JSON, request_context, "request_context")
-    if context:
-        given["context"] = {path: {"output": _as_json(JSON, value, path)} for path, value in context.items()}
+    if outputs := outputs_of(context):
+        given["context"] = {path: {"output": _as_json(JSON, value, path)} for path, value in outputs.items()}
     return given
 
 

@@ -238,4 +238,4 @@ class RemoteStartedRun(RemoteRunHandle[Out_co]):
 
 def segment(text: str) -> str:
     """Return an id as a part of a path."""
-    return quote(text, safe="")
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")  # a path of dots means another place
