@@ -254,41 +254,36 @@ NATURES = st.builds(
     suspending=st.sampled_from([0.1, 0.3]),
 )
 SOME_RUNS = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def pair_of(graph: Graph, seed: int, nature: Nature, value: JsonValue) -> Pair:
+    return Pair(graph, World(seed, nature), Random(seed), value)
+
+
 RUNS = given(
-    graph=graphs(),
-    seed=st.integers(0, 2**32),
-    nature=NATURES,
-    value=st.lists(st.integers(0, 9), max_size=4),
+    pair=st.builds(pair_of, graphs(), st.integers(0, 2**32), NATURES, st.lists(st.integers(0, 9), max_size=4)),
     most_calls=st.sampled_from([1, 3, 500]),
 )
 
 
 @SOME_RUNS
 @RUNS
-def test_workflows_in_which_a_run_goes_on_and_readers_come_to_one_journal(
-    graph: Graph, seed: int, nature: Nature, value: JsonValue, most_calls: int
-) -> None:
+def test_workflows_in_which_a_run_goes_on_and_readers_come_to_one_journal(pair: Pair, most_calls: int) -> None:
     """14.3, 20: whoever folds what reached the run is where its workflow is, and says the same to activities."""
-    pair = Pair(graph, World(seed, nature), Random(seed), value)
-
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ledger_module, "MOST_CALLS", most_calls)
         pair.run()
 
     event(f"moves: {min(pair.moves, 5)}, {pair.driving.status}")
-    folded = fold_state(graph, [record for record in pair.reading.records if record.is_fact])
+    folded = fold_state(pair.graph, [record for record in pair.reading.records if record.is_fact])
     assert (folded.finished, folded.data) == (pair.driving.state.finished, pair.driving.state.data)
     assert [record.seq for record in pair.reading.records] == list(range(1, pair.driving.head + 1))
 
 
 @SOME_RUNS
 @RUNS
-def test_next_execution_is_for_its_workflow_what_it_is_for_readers(
-    graph: Graph, seed: int, nature: Nature, value: JsonValue, most_calls: int
-) -> None:
+def test_next_execution_is_for_its_workflow_what_it_is_for_readers(pair: Pair, most_calls: int) -> None:
     """12.3: it begins with one message, from whoever has read the run; nothing of before is folded again."""
-    pair = Pair(graph, World(seed, nature), Random(seed), value)
-
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ledger_module, "MOST_CALLS", most_calls)
         pair.run()
