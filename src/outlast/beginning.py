@@ -17,6 +17,7 @@ from outlast.engines.base import Engine, History, SeededStart, StartRequest
 from outlast.errors import RunExistsError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.immutable import frozen
+from outlast.loops import refuse_other_loop
 from outlast.repair import Wish, make_draft
 from outlast.results import RunResult
 from outlast.run import StartedRun
@@ -41,7 +42,10 @@ class OutputOptions:
 
 
 class Run(PointsElsewhere, Generic[In, Out_co]):
-    """A run that may be started once. Nothing of it is recorded before that."""
+    """A run that may be started once. Nothing of it is recorded before that.
+
+    It is awaited on the event loop of its app: on any other one, every verb raises `UnattachedWorkflowError`.
+    """
 
     def __init__(
         self, engine: Engine, workflow: CommittedWorkflow[In, Out_co], *, run_id: str, resource_id: str | None
@@ -164,6 +168,7 @@ class Run(PointsElsewhere, Generic[In, Out_co]):
             )
 
     async def _start(self, request: StartRequest) -> StartedRun[Out_co]:
+        refuse_other_loop(self._engine.loop)
         run_id = self.run_id
         if request.identity is None:
             await self._engine.start(request)
@@ -261,6 +266,7 @@ async def _begin_elsewhere(
         InputError: There is no such node, its input is not known, or something that was given does not fit.
         RunExistsError: A run of another workflow has this id, or somebody started the run at this moment.
     """
+    refuse_other_loop(engine.loop)
     recorded = await engine.load_history(run_id)
     if recorded is not None and recorded.workflow_id != workflow.id:
         raise RunExistsError(run_id)

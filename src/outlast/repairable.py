@@ -16,6 +16,7 @@ from outlast.declared import Declared
 from outlast.engines.base import Engine, History, SeededStart
 from outlast.errors import RunNotFoundError
 from outlast.ids import run_ids
+from outlast.loops import refuse_other_loop
 from outlast.repair import Draft, Wish, make_draft
 from outlast.results import fold_history
 from outlast.sealing import disclosed
@@ -307,6 +308,7 @@ class Repairable(ABC, Generic[Out_co]):
         return disclosed(sealer, make_draft, history, wish, self._declared, unstored=unstored)
 
     async def _load(self) -> History:
+        refuse_other_loop(self._engine.loop)
         history = await self._engine.load_history(self.run_id)
         if history is None:
             raise RunNotFoundError(self.run_id)

@@ -32,6 +32,7 @@ from outlast.failures import failure_from_json
 from outlast.graph.nodes import Node
 from outlast.graph.schema import JSON, Schema
 from outlast.instant import from_ms
+from outlast.loops import refuse_other_loop
 from outlast.mark import Mark
 from outlast.repairable import Repairable
 from outlast.results import CancelOutcome, HookDelivery, RunResult, at_execution, fold_history, read_result
@@ -51,7 +52,10 @@ _JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 
 class RunHandle(Repairable[Out_co]):
-    """A handle on a known run, from any process that has the store. Making one does no I/O."""
+    """A handle on a known run, from any process that has the store. Making one does no I/O.
+
+    It is awaited on the event loop of its app: on any other one, every verb raises `UnattachedWorkflowError`.
+    """
 
     def __init__(
         self,
@@ -229,6 +233,7 @@ class RunHandle(Repairable[Out_co]):
             RunStateError: The run has not ended, so cancel it first; or its hooks are not done, so wait for them.
             StoreUnavailableError: The store did not answer; try again.
         """
+        refuse_other_loop(self._engine.loop)
         await self._engine.delete_run(self.run_id)
 
     async def snapshot(self, *, execution: int | None = None) -> RunResult[Out_co]:
@@ -248,6 +253,7 @@ class RunHandle(Repairable[Out_co]):
         Raises:
             RunNotFoundError: No kept run has this id.
         """
+        refuse_other_loop(self._engine.loop)
         summary = await self._engine.summarize_run(self.run_id)
         if summary is None:
             raise RunNotFoundError(self.run_id)
@@ -262,6 +268,7 @@ class RunHandle(Repairable[Out_co]):
         Raises:
             RunNotFoundError: No kept run has this id.
         """
+        refuse_other_loop(self._engine.loop)
         return [
             HookDelivery(
                 hook=each.kind,
@@ -298,6 +305,7 @@ class RunHandle(Repairable[Out_co]):
         until: Literal["rest", "end"],
         after: int,
     ) -> RunResult[Out_co]:
+        refuse_other_loop(self._engine.loop)
         if timeout is None:
             return self._read(await self._rest(until, after))
         async with asyncio.timeout(timeout.total_seconds() if isinstance(timeout, timedelta) else timeout):

@@ -19,6 +19,7 @@ from outlast.engines.values import RunValues
 from outlast.errors import InputError, Problem, RunNotFoundError, UnreadableRunError
 from outlast.immutable import frozen, immutable
 from outlast.instant import from_ms, to_ms
+from outlast.loops import refuse_other_loop
 from outlast.results import RunResult
 from outlast.sealing import masked
 from outlast.values import JsonValue, decode
@@ -193,6 +194,7 @@ class RunStream(Generic[Out_co]):
         return await view.run.result(timeout=timeout, until=until)
 
     async def _ensure_begun(self) -> View[Out_co]:
+        refuse_other_loop(self._engine.loop)
         async with self._lock:
             if self._view is None:
                 self._view = await self._begin()

@@ -409,6 +409,55 @@ async def test_app_on_another_event_loop_says_where_it_can_be_used(place: Place,
             await asyncio.to_thread(asyncio.run, on_another_loop())
 
 
+AWAITED: dict[str, Callable[[Any, Any], Any]] = {
+    "start_async": lambda new, _: new.start_async(input_data=1),
+    "start": lambda new, _: new.start(input_data=1),
+    "start with a key": lambda new, _: new.start_async(input_data=1, idempotency_key="k"),
+    "stream": lambda new, _: _first_of(new.stream(input_data=1)),
+    "time_travel of a new run": lambda new, _: new.time_travel("add_one", input_data=1),
+    "result": lambda _, known: known.result(),
+    "result of a stream": lambda _, known: known.observe_stream().result(),
+    "observe_stream": lambda _, known: _first_of(known.observe_stream()),
+    "events": lambda _, known: _first_of(known.events()),
+    "resume": lambda _, known: known.resume(1),
+    "cancel": lambda _, known: known.cancel(),
+    "snapshot": lambda _, known: known.snapshot(),
+    "status": lambda _, known: known.status(),
+    "why": lambda _, known: known.why(),
+    "deliveries": lambda _, known: known.deliveries(),
+    "delete": lambda _, known: known.delete(),
+    "restart": lambda _, known: known.restart(),
+    "time_travel": lambda _, known: known.time_travel("add_one", input_data=2),
+    "fork": lambda _, known: known.fork("add_one", input_data=2),
+    "step": lambda _, known: known.step(),
+}
+"""What can be awaited of a new run and of a known one."""
+
+
+async def _first_of(stream: Any) -> Any:
+    return await anext(aiter(stream))
+
+
+@pytest.mark.parametrize("verb", AWAITED)
+async def test_handle_on_another_event_loop_says_where_it_can_be_used(place: Place, verb: str) -> None:
+    """2.1: the same as of the app itself, and nothing is written."""
+
+    async def on_another_loop() -> Any:
+        return await AWAITED[verb](new, known)
+
+    async with place.app(COUNT) as app:
+        known = await (await app.create_run(COUNT, run_id="known")).start_async(input_data=1)
+        await known.result()
+        new = await app.create_run(COUNT, run_id="new")
+        before = await place.row("known")
+        with pytest.raises(UnattachedWorkflowError, match=r"open on another event loop.*with_options.*Door"):
+            await asyncio.to_thread(asyncio.run, on_another_loop())
+
+        assert await place.row("new") is None
+        assert await place.row("known") == before
+        assert (await new.start(input_data=1)).result == (await known.result()).result
+
+
 def test_app_without_the_event_loop_of_asyncio_says_so() -> None:
     """2.1: trio and others drive coroutines, too, but not what an app awaits."""
     entering = Outlast([COUNT], store="memory").__aenter__()

@@ -15,6 +15,7 @@ from outlast.engines.scheduling import ScheduleDesk
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.nodes import Graph
 from outlast.immutable import immutable
+from outlast.loops import Loop
 from outlast.sealing import Sealer
 from outlast.storage.flow import Flow
 from outlast.storage.identity import Identity
@@ -219,6 +220,11 @@ class GraphInFlight:
 
 class Engine(Protocol):
     """Drives runs. An app has one."""
+
+    @property
+    def loop(self) -> Loop | None:
+        """The event loop on which it was opened, and only there it can be awaited; None before that."""
+        ...
 
     @property
     def sealers(self) -> Mapping[str, Sealer]:

@@ -46,6 +46,7 @@ from outlast.errors import (
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.document import UnknownGraphError
 from outlast.graph.nodes import Graph
+from outlast.loops import Loop
 from outlast.sealing import Sealer
 from outlast.storage.base import GraphKey, NewRun, Receipt, RunRow, Store
 from outlast.storage.flow import Flow
@@ -73,6 +74,12 @@ class LocalEngine:
         self._workflows = workflows
         self._options = options or DriveOptions()
         self._now_ms = self._options.now_ms
+        self.loop: Loop | None = None
+        """The event loop on which it was opened."""
+        self.sealers: Mapping[str, Sealer] = self._options.sealers
+        """What seals the values of the workflows that have sensitive types, by their ids."""
+        self.unstored_context: frozenset[str] = self._options.unstored_context
+        """Keys of request contexts that must not be recorded."""
         self._shelf = ProgramShelf(store, workflows, self._options.sealers)
         self._bystander = Bystander(store, self._shelf, self._now_ms)
         self._limits = AppLimits(workflows, self._options.concurrency)
@@ -113,19 +120,9 @@ class LocalEngine:
             jumped=self._time_jumped,
         )
 
-    @property
-    def sealers(self) -> Mapping[str, Sealer]:
-        """What seals the values of the workflows that have sensitive types, by their ids."""
-        return self._options.sealers
-
-    @property
-    def unstored_context(self) -> frozenset[str]:
-        """Keys of request contexts that must not be recorded."""
-        return self._options.unstored_context
-
     async def open(self) -> None:
         """Open the store, register as a worker unless told otherwise, and take over what is claimable."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._tracer = self._bystander.tracer = self._options.find_tracer()
         self._meter = self._bystander.meter = self._desk.meter = self._options.find_meter()

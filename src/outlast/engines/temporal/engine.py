@@ -55,6 +55,7 @@ from outlast.errors import (
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.document import graph_to_json
 from outlast.graph.nodes import Graph
+from outlast.loops import Loop
 from outlast.sealing import Sealer
 from outlast.storage.identity import request_to_cancel
 from outlast.storage.listing import RunCount, RunListing, RunQuery, RunSummary
@@ -80,6 +81,8 @@ class BoundEngine:
         self._place = place
         self._workflows = workflows
         self._options = options
+        self.loop: Loop | None = None
+        """The event loop on which it was opened."""
         self._client: Client | None = None
         self._worker: TemporalWorker | None = None
         self._found: Lists | None = None
@@ -100,6 +103,7 @@ class BoundEngine:
 
     async def open(self) -> None:
         """Connect, and begin to work unless told otherwise."""
+        self.loop = asyncio.get_running_loop()
         self._tracer, self._meter = self._options.find_tracer(), self._options.find_meter()
         self._client = await self._place.connect()
         self._found = Lists(self._client, self._place.prefix)
