@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 from outlast.errors import Problem
 
 __all__ = [
+    "LARGEST_VALUE",
     "MAX_DEPTH",
     "MAX_PROBLEMS",
     "InvalidValueError",
@@ -39,6 +40,9 @@ else:
     # A recursive alias cannot be resolved by get_type_hints in modules that do not import its name. Nothing is lost:
     # every recorded value is checked anyway.
     JsonValue = Any
+
+LARGEST_VALUE: Final = 4 * 1024 * 1024
+"""How large one recorded value may be, in bytes of JSON (rule 9.7)."""
 
 MAX_DEPTH: Final = 128
 """How deep lists and objects may nest. Below the limit of every decoder in use, with room for joined blocks."""

@@ -106,6 +106,13 @@ def test_wait_has_its_payload_its_timeout_and_its_default():
     assert (node.id, node.payload, node.timeout_ms, node.default) == ("approve", {"ask": 1}, 60_000, (False,))
 
 
+@pytest.mark.parametrize("options", [{"payload": "x" * 5_000_000}, {"timeout": 60, "default": "x" * 5_000_000}])
+def test_constant_of_a_wait_is_limited_like_every_recorded_value(options):
+    """9.7: refused where it is written, before a run records it."""
+    with pytest.raises(DefinitionError, match=r"'approve' has 5,000,002 bytes as JSON, over the limit of 4,194,304"):
+        start().wait_for("approve", **options)
+
+
 def test_default_of_null_is_a_default():
     node = node_of(start().wait_for("approve", timeout=60, default=None))
 

@@ -25,7 +25,7 @@ from outlast.graph.schema import JSON, Schema
 from outlast.graph.signals import AbortCall, BailCall, SuspendCall
 from outlast.immutable import immutable
 from outlast.sealing import Disclosure, Sealer, disclose, disclosing
-from outlast.values import InvalidValueError, encode
+from outlast.values import LARGEST_VALUE, InvalidValueError, encode
 
 __all__ = [
     "DEFAULT_PAYLOAD_LIMIT",
@@ -46,7 +46,7 @@ __all__ = [
     "took_too_long",
 ]
 
-DEFAULT_PAYLOAD_LIMIT = 4 * 1024 * 1024
+DEFAULT_PAYLOAD_LIMIT = LARGEST_VALUE
 """How large one recorded value may be, in bytes of JSON (rule 9.7)."""
 
 _LONGEST_LABEL = 200

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from outlast.errors import DefinitionError
 from outlast.instant import to_ms
-from outlast.values import InvalidValueError, JsonValue, decode, encode
+from outlast.values import LARGEST_VALUE, InvalidValueError, JsonValue, decode, encode
 
-__all__ = ["at_least_one", "instant_ms", "listed", "plain_json"]
+__all__ = ["at_least_one", "instant_ms", "listed", "plain_json", "within_limit"]
 
 
 def at_least_one(value: object, name: str, owner: str) -> int | None:
@@ -53,10 +53,24 @@ def plain_json(value: object, owner: str) -> JsonValue:
     """Return a copy of a value that JSON can hold.
 
     Raises:
-        DefinitionError: JSON cannot hold it.
+        DefinitionError: JSON cannot hold it, or it is too large to be recorded.
     """
     try:
-        return decode(encode(value))
+        raw = encode(value)
     except InvalidValueError as error:
         message = f"{owner} must be JSON: {error}"
         raise DefinitionError(message) from error
+    return decode(within_limit(raw, owner))
+
+
+def within_limit(raw: bytes, owner: str) -> bytes:
+    """Return a constant that becomes a recorded value, as JSON, unless it is larger than these may be (rule 9.7).
+
+    Raises:
+        DefinitionError: It is.
+    """
+    if len(raw) > LARGEST_VALUE:
+        size = f"{len(raw):,} bytes as JSON, over the limit of {LARGEST_VALUE:,}"
+        message = f"{owner} has {size}; store it elsewhere and give a reference"
+        raise DefinitionError(message)
+    return raw

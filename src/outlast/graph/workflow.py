@@ -9,7 +9,7 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast, overload
 
 from outlast.errors import DefinitionError
-from outlast.graph.arguments import at_least_one, instant_ms, listed, plain_json
+from outlast.graph.arguments import at_least_one, instant_ms, listed, plain_json, within_limit
 from outlast.graph.committed import CommittedWorkflow, Unfinished
 from outlast.graph.compose import Placement, compose
 from outlast.graph.context import ReadContext
@@ -481,7 +481,7 @@ class Workflow(Unfinished, Generic[In, Out, Cur_co]):
             message = f"{subject} would never count; give timeout= as well"
             raise DefinitionError(message)
         try:
-            return (decode(function.resume.encode(default)),)
+            return (decode(within_limit(function.resume.encode(default), subject)),)
         except InvalidValueError as error:
             message = f"{subject} does not fit resume={function.resume.name}: {error}"
             raise DefinitionError(message) from error
