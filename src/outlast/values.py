@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 from outlast.errors import Problem
 
 __all__ = [
+    "LARGEST_JOINED",
     "LARGEST_VALUE",
     "MAX_DEPTH",
     "MAX_PROBLEMS",
@@ -41,6 +42,7 @@ else:
     # every recorded value is checked anyway.
     JsonValue = Any
 
+LARGEST_JOINED: Final = 64 * 1024 * 1024
 LARGEST_VALUE: Final = 4 * 1024 * 1024
 """How large one recorded value may be, in bytes of JSON (rule 9.7)."""
 

@@ -82,6 +82,15 @@ def test_list_put_together_splits_into_its_items(splits):
     assert splits == []
 
 
+@pytest.mark.parametrize(
+    "ref", [Recorded(2), Item(Recorded(1), 2), ListOf(()), DictOf(()), NESTED, DictOf((('ä"', ListOf((NESTED,))),))]
+)
+def test_size_is_that_of_the_value_put_together(ref):
+    resolver = Resolver(PAYLOADS)
+
+    assert resolver.size(ref) == len(resolver.resolve(ref))
+
+
 def test_recorded_list_is_split_once_for_all_its_items(splits):
     resolver = Resolver({1: b"[" + b",".join(b"%d" % n for n in range(2_000)) + b"]"})
 

@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from engines.place import Place, one_step
-from outlast import NonRetryableError, Retry, RunResult, StepContext, Workflow, step
+from outlast import CommittedWorkflow, NonRetryableError, Retry, RunResult, StepContext, Workflow, step
+from outlast.engines import values
 
 TOO_MUCH = "x" * (4 * 1024 * 1024 + 1)
 
@@ -374,3 +375,58 @@ async def test_joined_value_may_be_larger_than_one_payload(place: Place) -> None
     workflow = Workflow("w", input=list[int]).foreach(three_mib, concurrency=2).then(measure).commit()
 
     assert (await place.run(workflow, [1, 2, 3, 4])).result == 12 * 1024 * 1024
+
+
+@step
+async def thousand(x: int) -> str:
+    return "x" * 1_000
+
+
+@step
+async def count(x: Any) -> int:
+    return len(x)
+
+
+FAN = Workflow("fan", input=list[int]).foreach(thousand)
+JOINED: dict[str, tuple[CommittedWorkflow[Any, Any], str]] = {
+    "input of a step": (FAN.then(count).commit(), "input of step 'count'"),
+    "input of a map": (FAN.map(lambda ctx: len(ctx.input_data), id="shorten").commit(), "input of map 'shorten'"),
+    "input of a condition": (
+        FAN.branch([(lambda ctx: len(ctx.input_data) > 2, Workflow("inside").then(count).commit())]).commit(),
+        "input of 'branch?inside'",
+    ),
+    "result": (FAN.commit(), "result of the workflow"),
+    "result of a declared type": (
+        Workflow("fan", input=list[int], output=list[str]).foreach(thousand).commit(),
+        "result of the workflow",
+    ),
+}
+
+
+@pytest.mark.parametrize(("workflow", "subject"), JOINED.values(), ids=JOINED.keys())
+async def test_joined_value_over_its_limit_fails_what_needs_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, workflow: CommittedWorkflow[Any, Any], subject: str
+) -> None:
+    """9.7: 64 MiB is the limit of what is put together; here it is 4 kB."""
+    monkeypatch.setattr(values, "LARGEST_JOINED", 4_000)
+
+    fits = await place.run(workflow, [1, 2, 3])
+    fails = await place.run(workflow, [1, 2, 3, 4])
+
+    assert fits.status == "success"
+    assert fails.status == "failed"
+    assert fails.error is not None
+    assert fails.error.type == "PayloadTooLargeError"
+    assert fails.error.message.startswith(f"{subject} is not valid: 4,013 bytes as JSON, over the limit of 4,000")
+
+
+async def test_joined_value_over_its_limit_may_be_taken_item_by_item(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9.7: it is limited only when it is put together."""
+    monkeypatch.setattr(values, "LARGEST_JOINED", 4_000)
+    workflow = FAN.foreach(count, id="lengths").commit()
+
+    result = await place.run(workflow, [1, 2, 3, 4])
+
+    assert result.result == [1_000] * 4

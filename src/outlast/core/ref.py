@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias, assert_never
 
 from outlast.immutable import immutable
-from outlast.values import join_dict, join_list, split_list
+from outlast.values import encode, join_dict, join_list, split_list
 
 __all__ = ["Constant", "DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
 
@@ -89,6 +89,22 @@ class Resolver:
                 return raw
             case _:
                 assert_never(ref)
+
+    def size(self, ref: Ref) -> int:
+        """Return how many bytes `resolve` gives, without putting the value together.
+
+        Raises:
+            KeyError: A payload that belongs to it is not there.
+            InvalidValueError: An item of something that is not a list was asked for.
+        """
+        match ref:
+            case ListOf(items=items):
+                return sum(map(self.size, items)) + max(len(items) + 1, 2)
+            case DictOf(items=pairs):
+                own = sum(len(encode(key)) + 1 for key, _ in pairs) + max(len(pairs) + 1, 2)
+                return own + sum(self.size(each) for _, each in pairs)
+            case _:
+                return len(self.resolve(ref))
 
     def split(self, ref: Ref) -> list[bytes]:
         """Return the items of a list, each as JSON; kept until `forget`, so that n items cost O(n).

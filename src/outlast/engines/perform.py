@@ -134,6 +134,8 @@ class Call:
     disclosure: Disclosure | None = None
     """Opens what is sealed, for this call; None if the workflow has no sensitive types. It is called in a context of
     its own, where it stays disclosed."""
+    refusal: PayloadTooLargeError | None = None
+    """Why it fails without being called: its input is too large to be put together, and is not in `raw`."""
 
 
 def check_size(raw: bytes, subject: str, limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
@@ -265,6 +267,8 @@ def perform_sync(call: Call, watch: Callable[[StepContext], None] | None = None)
 
 def _arguments(call: Call) -> tuple[object, list[object], dict[str, object]]:
     function, raw, request_context = call.function, call.raw, call.request_context
+    if call.refusal is not None:
+        raise call.refusal
     if call.disclosure is not None:
         disclose(call.disclosure)
         request_context = call.disclosure.open(request_context)

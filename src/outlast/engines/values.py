@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from outlast.core.record import Record
-from outlast.core.ref import Ref, Resolver, seqs_of
+from outlast.core.ref import DictOf, ListOf, Ref, Resolver, seqs_of
+from outlast.errors import PayloadTooLargeError
+from outlast.values import LARGEST_JOINED
 
 __all__ = ["LoadFacts", "RunValues"]
 
@@ -59,6 +61,24 @@ class RunValues:
     def resolve(self, ref: Ref) -> bytes:
         """Return a value as JSON. Everything it needs is in memory: see `missing`."""
         return self._resolver.resolve(ref)
+
+    def materialize(self, ref: Ref, subject: str) -> bytes:
+        """Return a value as JSON unless it is too large to be put together.
+
+        Raises:
+            PayloadTooLargeError: It is, and names the subject.
+        """
+        self.check_size(ref, subject)
+        return self._resolver.resolve(ref)
+
+    def check_size(self, ref: Ref, subject: str) -> None:
+        """Refuse a value that was recorded in parts and is too large to be put together (rule 9.7).
+
+        Raises:
+            PayloadTooLargeError: It is, and names the subject.
+        """
+        if isinstance(ref, ListOf | DictOf) and (size := self._resolver.size(ref)) > LARGEST_JOINED:
+            raise PayloadTooLargeError(subject, size, LARGEST_JOINED)
 
     def split(self, ref: Ref) -> list[bytes]:
         """Return the items of a list, each as JSON; kept until `forget`.

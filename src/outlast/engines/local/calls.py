@@ -29,7 +29,8 @@ from outlast.core.ref import Ref
 from outlast.engines.answers import converter
 from outlast.engines.local.live import LiveRun, Lookup
 from outlast.engines.outcomes import Calling
-from outlast.engines.perform import Call, is_done
+from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT, Call, is_done
+from outlast.errors import PayloadTooLargeError
 from outlast.graph.context import ReadContext
 from outlast.graph.nodes import StepNode
 from outlast.sealing import Disclosure
@@ -53,14 +54,22 @@ def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now
             make_context = partial(run.step_context, command.path, function, facts, lookup)
         else:
             make_context = partial(run.context, command, lookup)
-    raw = run.values.resolve(command.input)
+    subject, convert = _subject_of(command), None
     if isinstance(command, Evaluate):
         convert = converter(command.purpose, now_ms())
-        subject, context = f"'{command.path}'", run.raw_request_context
-        return Call(function, raw, subject, context, make_context, convert, disclosure=disclosure)
-    kind = "step" if isinstance(command, RunStep) else "map"
-    subject = f"{kind} '{command.path}'"
-    return Call(function, raw, subject, run.raw_request_context, make_context, disclosure=disclosure)
+    refusal = None
+    try:
+        raw = run.values.materialize(command.input, f"input of {subject}")
+    except PayloadTooLargeError as error:
+        raw, refusal = b"", error
+    limit = DEFAULT_PAYLOAD_LIMIT
+    return Call(function, raw, subject, run.raw_request_context, make_context, convert, limit, disclosure, refusal)
+
+
+def _subject_of(command: RunStep | RunMap | Evaluate) -> str:
+    if isinstance(command, Evaluate):
+        return f"'{command.path}'"
+    return f"{'step' if isinstance(command, RunStep) else 'map'} '{command.path}'"
 
 
 def timeout_of(run: LiveRun, command: Calling) -> int | None:

@@ -25,7 +25,8 @@ from outlast.engines.perform import Call, check_value, decode_init
 from outlast.engines.threads import ThreadCall
 from outlast.engines.values import RunValues
 from outlast.engines.voice import Voice
-from outlast.failures import FailureInfo
+from outlast.errors import PayloadTooLargeError
+from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
 from outlast.graph.hook import StartInfo
@@ -298,9 +299,15 @@ class LiveRun:
         """Return why a recorded value does not fit a declared type of a workflow; None if it does."""
         types = self.program.types[workflow_id]
         schema = types.input if side == "input" else types.output
-        if schema.is_json:
-            return None
-        return check_value(self.values.resolve(value), subject, schema.decode, self.program.sealer)
+        try:
+            if not schema.is_json:
+                raw = self.values.materialize(value, subject)
+                return check_value(raw, subject, schema.decode, self.program.sealer)
+            if side == "output" and workflow_id == self.workflow_id:  # of any type: its readers put it together
+                self.values.check_size(value, subject)
+        except PayloadTooLargeError as error:
+            return describe_exception(error, is_retryable=False)
+        return None
 
     def start_info(self, raw: bytes) -> StartInfo:
         """Make what the hook `on_start` is told, from the input of the run."""
@@ -359,19 +366,19 @@ class Lookup:
 
     async def init_raw(self, path: str) -> bytes:
         """Return the input of the workflow in which the node stands, as JSON."""
-        return await self._resolve(self._run.state.scope_of(path).input)
+        return await self._resolve(self._run.state.scope_of(path).input, "input of the workflow")
 
     async def step_result(self, path: str, step_id: str) -> bytes | None:
         """Return the recorded output of a step of that workflow as JSON, or None unless it succeeded."""
         ref = self._run.state.scope_of(path).outputs.get(step_id)
-        return None if ref is None else await self._resolve(ref)
+        return None if ref is None else await self._resolve(ref, f"output of '{step_id}'")
 
-    async def _resolve(self, ref: Ref) -> bytes:
+    async def _resolve(self, ref: Ref, subject: str) -> bytes:
         run = self._run
         await run.until_durable(max(seqs_of(ref), default=0))
         while missing := run.values.missing(ref):  # what was read again may be evicted while the rest is read
             await run.values.load(missing, run.load_facts)
-        return run.values.resolve(ref)
+        return run.values.materialize(ref, subject)
 
     def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the engine's loop from the thread of a sync body, and wait for it."""
