@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
+from engines.held import HeldStore
 from eventually import eventually
 from outlast import Outlast, RunStatus, StepContext, Workflow, step
-from outlast.storage.base import Append, Settle
-from outlast.storage.memory import MemoryStore
-
-
-class HeldStore(MemoryStore):
-    """Takes what is appended to journals when the test lets it, one piece at a time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_holding = False
-        self.held: deque[tuple[Append, Settle]] = deque()
-
-    def append(self, write: Append, settle: Settle) -> None:
-        if self.is_holding:
-            self.held.append((write, settle))
-        else:
-            super().append(write, settle)
-
-    async def let_one_through(self) -> None:
-        """Record the oldest piece, and let everybody do what follows from that."""
-        super().append(*self.held.popleft())
-        for _ in range(20):
-            await asyncio.sleep(0)  # noqa: TID251 - turns of the loop, not time
 
 
 async def test_end_is_not_told_because_an_earlier_write_is_durable() -> None:

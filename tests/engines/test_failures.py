@@ -390,9 +390,9 @@ async def count(x: Any) -> int:
 FAN = Workflow("fan", input=list[int]).foreach(thousand)
 JOINED: dict[str, tuple[CommittedWorkflow[Any, Any], str]] = {
     "input of a step": (FAN.then(count).commit(), "input of step 'count'"),
-    "input of a map": (FAN.map(lambda ctx: len(ctx.input_data), id="shorten").commit(), "input of map 'shorten'"),
+    "input of a map": (FAN.map(lambda ctx: len(ctx.input), id="shorten").commit(), "input of map 'shorten'"),
     "input of a condition": (
-        FAN.branch([(lambda ctx: len(ctx.input_data) > 2, Workflow("inside").then(count).commit())]).commit(),
+        FAN.branch([(lambda ctx: len(ctx.input) > 2, Workflow("inside").then(count).commit())]).commit(),
         "input of 'branch?inside'",
     ),
     "result": (FAN.commit(), "result of the workflow"),

@@ -25,7 +25,7 @@ from outlast.engines.local.program import ProgramShelf
 from outlast.engines.local.suspects import Suspects
 from outlast.engines.local.trail import MakeTrail
 from outlast.engines.options import DriveOptions
-from outlast.errors import OutlastError, StaleRunError, StoreError, StoreUnavailableError
+from outlast.errors import OutlastError, StoreError, StoreUnavailableError
 from outlast.storage.base import Append, ClaimedRun, InboxKey, InboxRow, NewRun, Receipt, RunKey, Store, WorkerKey
 
 __all__ = ["Worker"]
@@ -354,13 +354,13 @@ class Worker:
             self._wake()
 
     def _refused(self, run: LiveRun, error: OutlastError) -> None:
-        """A write was refused: never go on with what is in memory."""
+        """A write was refused: never go on with what is in memory.
+
+        That somebody else wrote before need not be another worker: it may be a write of ours that came late.
+        """
         self.driver.discard(run)
         self._forget(run)
-        if isinstance(error, StaleRunError):
-            _log.warning("run %s was taken over by another worker; this one lets go of it", run.run_id)
-        else:
-            self._read_again(run, str(error))
+        self._read_again(run, str(error))
 
     def look_for_lost_bodies(self) -> None:
         """Drive runs anew of which other code ended the task of a body. It counts like a crash, so not for ever."""
@@ -404,8 +404,8 @@ class Worker:
         self._store.append(write, partial(self._parked, run))
 
     def _parked(self, run: LiveRun, result: Receipt | OutlastError) -> None:
-        """A run was given back, was not ours any more, or is still ours: then nobody else can take it."""
-        if isinstance(result, OutlastError) and not isinstance(result, StaleRunError):
+        """A run was given back, or may still be ours: then nobody else can take it."""
+        if isinstance(result, OutlastError):
             self._read_again(run, str(result))
         else:
             self._wake()
@@ -423,7 +423,11 @@ class Worker:
         except StoreError:
             return  # the next look tries again; the first failure is logged
         has_crashed = self._lost_runs.take(run_id)
-        if row is not None and row.owner == self.key and not row.status.is_terminal and run_id not in self.live:
+        if row is None or row.owner is None or row.status.is_terminal or run_id in self.live:
+            return
+        if row.owner != self.key:
+            _log.warning("run %s was taken over by another worker; this one lets go of it", run_id)
+        else:
             claimed = ClaimedRun(
                 key=row.key,
                 run_id=row.run_id,
