@@ -16,6 +16,7 @@ LoadFacts: TypeAlias = Callable[[int, int], Awaitable[Sequence[Record]]]
 """Reads the facts of the run after one `seq` up to another."""
 
 _LARGEST_GAP = 64
+_JOINED = (ListOf, DictOf)
 
 
 class RunValues:
@@ -77,8 +78,12 @@ class RunValues:
         Raises:
             PayloadTooLargeError: It is, and names the subject.
         """
-        if isinstance(ref, ListOf | DictOf) and (size := self._resolver.size(ref)) > LARGEST_JOINED:
+        if self.is_joined(ref) and (size := self._resolver.size(ref)) > LARGEST_JOINED:
             raise PayloadTooLargeError(subject, size, LARGEST_JOINED)
+
+    def is_joined(self, ref: Ref) -> bool:
+        """Say whether a value was recorded in parts."""
+        return isinstance(ref, _JOINED)
 
     def split(self, ref: Ref) -> list[bytes]:
         """Return the items of a list, each as JSON; kept until `forget`.

@@ -54,22 +54,21 @@ def call_of(run: LiveRun, command: Calling, loop: asyncio.AbstractEventLoop, now
             make_context = partial(run.step_context, command.path, function, facts, lookup)
         else:
             make_context = partial(run.context, command, lookup)
-    subject, convert = _subject_of(command), None
-    if isinstance(command, Evaluate):
-        convert = converter(command.purpose, now_ms())
-    refusal = None
-    try:
-        raw = run.values.materialize(command.input, f"input of {subject}")
-    except PayloadTooLargeError as error:
-        raw, refusal = b"", error
+    convert = refusal = None
+    if isinstance(command, RunStep):
+        subject = f"step '{command.path}'"
+    elif isinstance(command, Evaluate):
+        subject, convert = f"'{command.path}'", converter(command.purpose, now_ms())
+    else:
+        subject = f"map '{command.path}'"
+    if run.values.is_joined(command.input):
+        try:
+            run.values.check_size(command.input, f"input of {subject}")
+        except PayloadTooLargeError as error:
+            refusal = error
+    raw = run.values.resolve(command.input) if refusal is None else b""
     limit = DEFAULT_PAYLOAD_LIMIT
     return Call(function, raw, subject, run.raw_request_context, make_context, convert, limit, disclosure, refusal)
-
-
-def _subject_of(command: RunStep | RunMap | Evaluate) -> str:
-    if isinstance(command, Evaluate):
-        return f"'{command.path}'"
-    return f"{'step' if isinstance(command, RunStep) else 'map'} '{command.path}'"
 
 
 def timeout_of(run: LiveRun, command: Calling) -> int | None:

@@ -467,10 +467,10 @@ class Driver:
         if is_released:  # not by a later write: nobody is told of an end that is not durable yet
             self._timers.cancel_all(run)
             self._on_released(run)
-        if run.is_gone:
-            self._give_slots_back(command for command, _ in starting)
-        else:
+        if not run.is_gone:
             self._call_started(run, starting)
+        elif starting:
+            self._give_slots_back(command for command, _ in starting)
 
     def _call_started(self, run: LiveRun, starting: Sequence[tuple[Calling, Call]]) -> None:
         """Make the calls whose start is durable, except those that nobody waits for any more."""

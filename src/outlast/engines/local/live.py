@@ -299,6 +299,8 @@ class LiveRun:
         """Return why a recorded value does not fit a declared type of a workflow; None if it does."""
         types = self.program.types[workflow_id]
         schema = types.input if side == "input" else types.output
+        if schema.is_json and not self.values.is_joined(value):
+            return None
         try:
             if not schema.is_json:
                 raw = self.values.materialize(value, subject)
