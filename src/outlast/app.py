@@ -364,7 +364,7 @@ class Outlast(Findable):
             check_text(run_id, "run_id")
         if resource_id is not None:
             check_text(resource_id, "resource_id")
-        return Run(self._engine, workflow, run_id=run_id or run_ids.next(), resource_id=resource_id)
+        return Run(self._engine, workflow, run_id or run_ids.next(), resource_id)
 
     async def record_run(
         self,

@@ -12,7 +12,7 @@ from outlast.core.codec import encode_event
 from outlast.core.events import Fact, RunStarted
 from outlast.core.status import RunStatus
 from outlast.declared import Declared
-from outlast.elsewhere import PointsElsewhere
+from outlast.elsewhere import point_elsewhere
 from outlast.engines.base import Engine, History, SeededStart, StartRequest
 from outlast.errors import RunExistsError
 from outlast.graph.committed import CommittedWorkflow
@@ -41,14 +41,14 @@ class OutputOptions:
     """Whether `RunResult.state` is there."""
 
 
-class Run(PointsElsewhere, Generic[In, Out_co]):
+class Run(Generic[In, Out_co]):
     """A run that may be started once. Nothing of it is recorded before that.
 
     It is awaited on the event loop of its app: on any other one, every verb raises `UnattachedWorkflowError`.
     """
 
     def __init__(
-        self, engine: Engine, workflow: CommittedWorkflow[In, Out_co], *, run_id: str, resource_id: str | None
+        self, engine: Engine, workflow: CommittedWorkflow[In, Out_co], run_id: str, resource_id: str | None
     ) -> None:
         self._engine = engine
         self._workflow = workflow
@@ -56,11 +56,6 @@ class Run(PointsElsewhere, Generic[In, Out_co]):
         """Id of the run."""
         self.resource_id = resource_id
         """Whose run it is."""
-
-    def _where(self, name: str) -> str:
-        if name == "result" or hasattr(StartedRun, name):
-            return f"what is started has it: started = await run.start_async(...); elsewhere app.run(run_id).{name}"
-        return ""
 
     async def start_async(  # noqa: PLR0913 - the options of a start, all by name
         self,
@@ -108,20 +103,27 @@ class Run(PointsElsewhere, Generic[In, Out_co]):
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
-        request = self._request(
-            input_data=input_data,
-            initial_state=initial_state,
-            request_context=request_context,
-            output_options=output_options,
-            tags=tags,
-            delay=delay,
-            start_at=start_at,
-            start_within=start_within,
-            priority=priority,
-            idempotency_key=idempotency_key,
-            per_step=per_step,
-            tracing_options=tracing_options,
-        )
+        engine = self._engine
+        # Not by `_request`: what is handed on as a dict is packed and unpacked at each call, and starts are many.
+        with keys_of(engine.sealers.get(self._workflow.id)):
+            request = make_request(
+                self._workflow,
+                run_id=self.run_id,
+                resource_id=self.resource_id,
+                include_state=shows_state(output_options),
+                unstored=engine.unstored_context,
+                input_data=input_data,
+                initial_state=initial_state,
+                request_context=request_context,
+                tags=tags,
+                delay=delay,
+                start_at=start_at,
+                start_within=start_within,
+                priority=priority,
+                idempotency_key=idempotency_key,
+                per_step=per_step,
+                tracing_options=tracing_options,
+            )
         return await self._start(request)
 
     @parameters_of(start_async)
@@ -255,6 +257,13 @@ class Run(PointsElsewhere, Generic[In, Out_co]):
     def __repr__(self) -> str:
         """Show the workflow and the id."""
         return f"Run({self._workflow.id!r}, {self.run_id!r})"
+
+
+point_elsewhere(
+    Run,
+    dir(StartedRun),
+    "what is started has it: started = await run.start_async(...); elsewhere app.run(run_id).{name}",
+)
 
 
 async def _begin_elsewhere(

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import NoReturn
 
-__all__ = ["PointsElsewhere"]
+__all__ = ["point_elsewhere"]
 
 
-class PointsElsewhere:
-    """Base of what lies on the way to a verb: an attribute that it lacks is answered with where it is.
+class _Elsewhere:
+    """Stands in a class for a verb that its objects lack: whoever reads it is told where it is."""
 
-    Only at run time: type checkers are to refuse what is not there.
+    __slots__ = ("_name", "_where")
+
+    def __init__(self, name: str, where: str) -> None:
+        self._name = name
+        self._where = where
+
+    def __get__(self, instance: object, owner: type[object]) -> NoReturn:
+        message = f"'{owner.__name__}' object has no attribute '{self._name}': {self._where}"
+        raise AttributeError(message, name=self._name, obj=instance)
+
+
+def point_elsewhere(cls: type[object], names: Iterable[str], where: str) -> None:
+    """Let a class answer for public names that its objects lack with where they are.
+
+    Not by `__getattr__`: in a class that has one, the interpreter finds every attribute the long way, and a start looks
+    at two dozen of them. Nor for type checkers: they are to refuse what is not there.
+
+    Args:
+        cls: The class.
+        names: What is looked for on its objects; what they have is left alone.
+        where: Where it is; `{name}` stands for the name.
     """
-
-    __slots__ = ()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> object:
-            advice = "" if name.startswith("_") else self._where(name)
-            message = f"'{type(self).__name__}' object has no attribute '{name}'" + (f": {advice}" if advice else "")
-            raise AttributeError(message, name=name, obj=self)
-
-    def _where(self, name: str) -> str:
-        """Return where an attribute is that this object lacks; empty if nowhere."""
-        raise NotImplementedError
+    for name in names:
+        if not name.startswith("_") and not hasattr(cls, name):
+            setattr(cls, name, _Elsewhere(name, where.format(name=name)))

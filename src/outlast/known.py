@@ -42,17 +42,18 @@ def known_workflow(
         UnattachedWorkflowError: The app does not know it; or it is not committed.
     """
     if isinstance(workflow, str):
+        if (found := known.get(workflow)) is not None:
+            return found
         workflow_id, remedy = workflow, "add it: Outlast([...])"
     else:
         _check_committed(workflow)
         workflow_id = workflow.id
+        if known.get(workflow_id) is workflow:
+            return workflow
         remedy = f"add it: Outlast([..., {workflow_id}]), and use the committed object itself"
-    found = known.get(workflow_id)
-    if found is None or not (isinstance(workflow, str) or found is workflow):
-        names = listed([f"'{each}'" for each in known]) or "none"
-        message = f"workflow '{shown(workflow_id)}' is not one of this app's ({names}); {remedy}"
-        raise UnattachedWorkflowError(message)
-    return found
+    names = listed([f"'{each}'" for each in known]) or "none"
+    message = f"workflow '{shown(workflow_id)}' is not one of this app's ({names}); {remedy}"
+    raise UnattachedWorkflowError(message)
 
 
 def id_of(workflow: CommittedWorkflow[Any, Any] | str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias
 
 from outlast.core.commands import Cause, Resumption
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Frame:
     """What all frames have besides their node and their parent, whose types differ."""
 
@@ -42,6 +42,7 @@ class _Frame:
     slot: int
     """Which child of its parent it is."""
     input: Ref
+    _: KW_ONLY
     output: Ref | None = None
     """What it gave, once it ended well."""
     cause: Cause | None = None
@@ -52,12 +53,12 @@ class _Frame:
     """`seq` of the event that ended it."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class LeafFrame(_Frame):
     """A step or map."""
 
-    node: StepNode | MapNode
     parent: Parent
+    node: StepNode | MapNode
     attempt: int = 0
     """The attempt that runs, or comes next."""
     due_at_ms: int | None = None
@@ -70,22 +71,22 @@ class LeafFrame(_Frame):
     """Why it is called once more after a suspension."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PauseFrame(_Frame):
     """A sleep or a wait."""
 
-    node: SleepNode | WaitNode
     parent: Parent
+    node: SleepNode | WaitNode
     due_at_ms: int | None = None
     """When a sleep ends, once that is known."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ScopeFrame(_Frame):
     """A workflow: the root, or one used as a step. Names are looked up in the nearest one."""
 
-    node: WorkflowNode
     parent: Parent | None
+    node: WorkflowNode
     position: int = 0
     """Index of the node that runs."""
     outputs: dict[str, Ref] = field(default_factory=new_dict)
@@ -96,11 +97,12 @@ class ScopeFrame(_Frame):
         return f"{self.path}.{node_id}" if self.path else node_id
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Block(_Frame):
     """What those have that run several children at a time, in a workflow."""
 
     parent: ScopeFrame
+    _: KW_ONLY
     running: int = 0
     """How many children have begun and not ended."""
     blocked: int = 0
@@ -111,7 +113,7 @@ class _Block(_Frame):
     """Lowest slot of a child that failed, or that bailed out of a foreach: it decides how the block ends. -1: none."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ForeachFrame(_Block):
     """A foreach."""
 
@@ -126,7 +128,7 @@ class ForeachFrame(_Block):
     """The value with which an item ends the workflow."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class GroupFrame(_Block):
     """A parallel or a branch."""
 
@@ -143,12 +145,12 @@ class GroupFrame(_Block):
     """Index in `chosen` of the next child to start."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class LoopFrame(_Frame):
     """A dowhile or dountil."""
 
-    node: LoopNode
     parent: ScopeFrame
+    node: LoopNode
     passes: int = 0
     """How many passes have begun."""
     last: Ref | None = None

@@ -98,7 +98,7 @@ def finish(run: Answering, command: FinishRun, now_ms: int) -> Event:
     if failed is not None:
         return RunFinished(now_ms, RunStatus.FAILED, None, failed)
     output_seq = command.output.seq if isinstance(command.output, Recorded) else None
-    return RunFinished(now_ms, RunStatus.SUCCESS, output_seq=output_seq)
+    return RunFinished(now_ms, RunStatus.SUCCESS, None, None, output_seq)
 
 
 def converter(purpose: Purpose, now_ms: int) -> Callable[[object], int]:

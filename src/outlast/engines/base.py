@@ -104,8 +104,10 @@ class StartRequest:
                 self.request_context,
                 self.state,
                 self.include_state,
-                per_step=self.per_step,
-                tracing=self.tracing,
+                None,
+                self.per_step,
+                None,
+                self.tracing,
             )
         starts_at_ms = max(now_ms, self.ready_at_ms(now_ms) or 0)  # both times count from when it may start
         return RunStarted(

@@ -51,7 +51,7 @@ def fact_of(run: Driven, command: Calling, outcome: Outcome, now: int) -> Fact:
     attempt = command.attempt if isinstance(command, RunStep) else 0
     match outcome:
         case Returned(payload=payload, patch=patch):
-            return StepSucceeded(now, path, attempt, patch=patch), payload
+            return StepSucceeded(now, path, attempt, False, patch), payload  # noqa: FBT003 - by position, as `Append`
         case Bailed(payload=payload, patch=patch):
             return StepSucceeded(now, path, attempt, is_bail=True, patch=patch), payload
         case Suspended(payload=payload, label=label, timeout=timeout, patch=patch):

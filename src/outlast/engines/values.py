@@ -25,7 +25,7 @@ class RunValues:
     It does not know where they are read again: what belongs to a run and leads back to it would be a cycle for each.
     """
 
-    def __init__(self, *, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._payloads: dict[int, bytes] = {}
         self._bytes = 0

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
-from outlast.elsewhere import PointsElsewhere
+from outlast.elsewhere import point_elsewhere
 from outlast.errors import UnattachedWorkflowError
 from outlast.graph.compose import Composition
 from outlast.graph.document import fingerprint_of, graph_to_json
@@ -115,7 +115,7 @@ def open_hosts() -> list[Host]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CommittedWorkflow(PointsElsewhere, Generic[In_contra, Out_co]):
+class CommittedWorkflow(Generic[In_contra, Out_co]):
     """An immutable, runnable workflow, made by `Workflow.commit()`: a graph as data, and the functions it refers to."""
 
     composition: Composition
@@ -294,18 +294,19 @@ class CommittedWorkflow(PointsElsewhere, Generic[In_contra, Out_co]):
         """Show id and types."""
         return f"CommittedWorkflow({self.id!r}: {self.input.name} -> {self.output.name})"
 
-    def _where(self, name: str) -> str:
-        if name in ("start", "start_async", "stream"):
-            return f"runs are started: run = await workflow.create_run(), and then run.{name}(...)"
-        return ""
 
-
-class Unfinished(PointsElsewhere):
+class Unfinished:
     """What is not committed yet."""
 
     __slots__ = ()
 
-    def _where(self, name: str) -> str:
-        if hasattr(CommittedWorkflow, name) or name in ("start", "start_async", "stream"):
-            return "the workflow is not committed; call .commit() and use what it returns"
-        return ""
+
+_STARTS = ("start", "start_async", "stream")
+point_elsewhere(
+    Unfinished,
+    (*dir(CommittedWorkflow), *_STARTS),
+    "the workflow is not committed; call .commit() and use what it returns",
+)
+point_elsewhere(
+    CommittedWorkflow, _STARTS, "runs are started: run = await workflow.create_run(), and then run.{name}(...)"
+)

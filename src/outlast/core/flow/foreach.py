@@ -20,7 +20,7 @@ __all__ = ["answered", "child_done", "evaluation_failed", "opened", "proceed", "
 
 def start(state: RunState, node: ForeachNode, *, parent: ScopeFrame, slot: int, path: str, value: Ref) -> None:
     """Begin: how long the list is, is a fact that only the engine can find out."""
-    frame = ForeachFrame(node=node, path=path, parent=parent, slot=slot, input=value)
+    frame = ForeachFrame(path, slot, value, parent, node)
     state.frames[path] = frame
     if isinstance(node.concurrency, str):
         state.issue(Evaluate(f"{path}?concurrency", path, node.concurrency, value, "concurrency"))

@@ -22,7 +22,7 @@ def start(
 ) -> None:
     """Begin. The children are addressed without the block, as nodes of the workflow in which it stands."""
     size = len(node.children)
-    frame = GroupFrame(node=node, path=path, parent=parent, slot=slot, input=value, outputs=[None] * size)
+    frame = GroupFrame(path, slot, value, parent, node, outputs=[None] * size)
     state.frames[path] = frame
     if isinstance(node, BranchNode):
         frame.verdicts = [None] * size

@@ -73,16 +73,16 @@ def _show(scope: ScopeFrame, node: Node, seed: Seed) -> None:
 def _frame(node: Node, parent: Parent, slot: int, path: str, value: Ref) -> Frame:
     match node:
         case StepNode() | MapNode():
-            return LeafFrame(node=node, parent=parent, slot=slot, path=path, input=value)
+            return LeafFrame(path, slot, value, parent, node)
         case SleepNode() | WaitNode():
-            return PauseFrame(node=node, parent=parent, slot=slot, path=path, input=value)
+            return PauseFrame(path, slot, value, parent, node)
         case WorkflowNode():
-            return ScopeFrame(node=node, parent=parent, slot=slot, path=path, input=value)
+            return ScopeFrame(path, slot, value, parent, node)
         case ForeachNode():
-            return ForeachFrame(node=node, parent=as_scope(parent), slot=slot, path=path, input=value)
+            return ForeachFrame(path, slot, value, as_scope(parent), node)
         case ParallelNode() | BranchNode():
-            return GroupFrame(node=node, parent=as_scope(parent), slot=slot, path=path, input=value)
+            return GroupFrame(path, slot, value, as_scope(parent), node)
         case LoopNode():
-            return LoopFrame(node=node, parent=as_scope(parent), slot=slot, path=path, input=value)
+            return LoopFrame(path, slot, value, as_scope(parent), node)
         case _:
             assert_never(node)

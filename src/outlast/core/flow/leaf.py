@@ -17,7 +17,7 @@ __all__ = ["failed", "proceed", "resumed", "start", "suspended", "timer_fired"]
 
 def start(state: RunState, node: StepNode | MapNode, *, parent: Parent, slot: int, path: str, value: Ref) -> None:
     """Begin a step or map with its first attempt."""
-    frame = LeafFrame(node=node, path=path, parent=parent, slot=slot, input=value)
+    frame = LeafFrame(path, slot, value, parent, node)
     if state.seed is not None:
         frame.resumption = state.seed.resumptions.get(path)
     state.frames[path] = frame
@@ -31,7 +31,7 @@ def proceed(state: RunState, frame: LeafFrame) -> None:
         return
     match frame.node:
         case StepNode(function=function):
-            state.issue(RunStep(frame.path, function, frame.attempt, frame.input, resumption=frame.resumption))
+            state.issue(RunStep(frame.path, function, frame.attempt, frame.input, frame.resumption))
         case MapNode(function=function):
             state.issue(RunMap(frame.path, function, frame.input))
         case _:

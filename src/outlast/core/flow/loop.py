@@ -19,7 +19,7 @@ __all__ = ["answered", "child_done", "evaluation_failed", "proceed", "start"]
 
 def start(state: RunState, node: LoopNode, *, parent: ScopeFrame, slot: int, path: str, value: Ref) -> None:
     """Begin; the first pass follows whatever the condition would say."""
-    state.frames[path] = LoopFrame(node=node, path=path, parent=parent, slot=slot, input=value)
+    state.frames[path] = LoopFrame(path, slot, value, parent, node)
     state.issue(OpenBlock(path, value, None, None))
 
 

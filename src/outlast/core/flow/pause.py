@@ -20,7 +20,7 @@ __all__ = ["answered", "proceed", "resumed", "start", "suspended", "timed_out", 
 
 def start(state: RunState, node: SleepNode | WaitNode, *, parent: Parent, slot: int, path: str, value: Ref) -> None:
     """Begin a sleep or a wait."""
-    frame = PauseFrame(node=node, path=path, parent=parent, slot=slot, input=value)
+    frame = PauseFrame(path, slot, value, parent, node)
     state.frames[path] = frame
     match node:
         case WaitNode():

@@ -25,7 +25,7 @@ def start(
     state: RunState, node: WorkflowNode, *, parent: Parent | None, slot: int, path: str, value: Ref
 ) -> ScopeFrame:
     """Begin a workflow. A nested one is opened only if its input fits; the root's was checked before."""
-    frame = ScopeFrame(node=node, path=path, parent=parent, slot=slot, input=value)
+    frame = ScopeFrame(path, slot, value, parent, node)
     state.frames[path] = frame
     seed = state.seed
     if seed is not None:

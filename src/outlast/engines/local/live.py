@@ -132,7 +132,7 @@ class LiveRun:
         self.raw_request_context = b"{}"
         """The same as JSON."""
         self._store = store
-        self.values = RunValues(most_bytes=_MOST_BYTES)
+        self.values = RunValues(_MOST_BYTES)
         """The recorded values."""
         self.records: list[Record] | None = []
         """All facts while they are few, so that their readers need no store; None once they are not."""

@@ -98,21 +98,17 @@ class MemoryDatabase:
             return RunExistsError(new.run_id)
         self._last_run += 1
         key = RunKey(self._last_run)
-        run = Run(
-            key=key,
-            run_id=new.run_id,
-            workflow_id=new.workflow_id,
-            graph=new.graph,
-            resource_id=new.resource_id,
-            created_at_ms=new.created_at_ms,
-            status=new.status,
-            facts=[],
-            head=0,
-            updated_at_ms=0,
-            receipt=Receipt(key, 0, is_owned=False),
-            tags=tuple(new.tags),
-            flow=new.flow,
-            needs_worker_only=new.flow is None,
+        run = Run(  # by position: a class that is called by name is called through a dict
+            key,
+            new.run_id,
+            new.workflow_id,
+            new.graph,
+            new.resource_id,
+            new.created_at_ms,
+            new.status,
+            tuple(new.tags),
+            new.flow,
+            new.flow is None,
         )
         run.add(new.records)
         self.runs[key] = run
@@ -277,7 +273,7 @@ class MemoryDatabase:
         self.waiting.remove(run)
         run.owner = life.key
         run.epoch += 1
-        run.receipt = Receipt(run.key, run.epoch, is_owned=True)
+        run.renew_receipt()
         life.runs.add(run.key)
 
     def _release(self, run: Run, ready_at_ms: int | None, seen: Sequence[InboxKey]) -> None:
@@ -292,7 +288,7 @@ class MemoryDatabase:
 
     def _set_free(self, run: Run, ready_at_ms: int | None) -> None:
         run.owner = None
-        run.receipt = Receipt(run.key, run.epoch, is_owned=False)
+        run.renew_receipt()
         self.waiting.put(run, ready_at_ms)
 
     def would_post(
@@ -300,7 +296,7 @@ class MemoryDatabase:
     ) -> bool:
         """Say whether `post` would change something."""
         run = self.run_ids.get(run_id)
-        return run is not None and topic not in run.topics
+        return run is not None and not run.has_topic(topic)
 
     def post(
         self, run_id: str, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
@@ -309,11 +305,11 @@ class MemoryDatabase:
         run = self.run_ids.get(run_id)
         if run is None:
             return RunNotFoundError(run_id)
-        if topic in run.topics:
+        if run.has_topic(topic):
             return False
         self._last_inbox += 1
         key = InboxKey(self._last_inbox)
-        run.topics.add(topic)
+        run.add_topic(topic)
         run.inbox[key] = InboxRow(key=key, run=run.key, kind=kind, topic=topic, at_ms=at_ms, body=body)
         self._asked.add(run.key)
         is_earlier = run.ready_at_ms is None or run.ready_at_ms > at_ms

@@ -28,7 +28,7 @@ _SLACK = 64
 """Outdated entries that a queue may hold whatever its size."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Run:
     """A run, its journal and its inbox."""
 
@@ -46,18 +46,22 @@ class Run:
     """When it was started."""
     status: RunStatus
     """Its status."""
-    facts: list[Row]
-    """The facts of its journal."""
-    head: int
-    """`seq` of its latest event."""
-    updated_at_ms: int
-    """When its latest event was recorded."""
-    receipt: Receipt
-    """What a write that leaves the owner alone is answered with; made once per owner, not once per write."""
-    said: list[Row] = field(default_factory=new_list)
-    """The other events of its journal, which only streams read."""
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...]
     """Words to find it by."""
+    flow: Flow | None
+    """Its priority and limits."""
+    needs_worker_only: bool
+    """Whether it needs nothing but a worker to go on: it has no limits, holds its gates, or has ended."""
+    receipt: Receipt = field(init=False)
+    """What a write that leaves the owner alone is answered with; made once per owner, not once per write."""
+    facts: list[Row] = field(default_factory=new_list)
+    """The facts of its journal."""
+    said: list[Row] | None = None
+    """The other events of its journal, which only streams read; None if there never was one."""
+    head: int = 0
+    """`seq` of its latest event."""
+    updated_at_ms: int = 0
+    """When its latest event was recorded."""
     execution: int = 0
     """Its latest execution."""
     epoch: int = 0
@@ -70,15 +74,10 @@ class Run:
     """When it may be claimed, if it has no owner."""
     inbox: dict[InboxKey, InboxRow] = field(default_factory=new_dict)
     """Requests not taken yet, oldest first."""
-    topics: set[str] = field(default_factory=new_set)
-    """Topics of all requests there ever were."""
-
-    flow: Flow | None = None
-    """Its priority and limits."""
+    topics: set[str] | None = None
+    """Topics of all requests there ever were; None if there never was one."""
     has_begun: bool = False
     """With a flow: whether it ever went on, so that rates do not count it again."""
-    needs_worker_only: bool = True
-    """Whether it needs nothing but a worker to go on: it has no limits, holds its gates, or has ended."""
     lane: int | None = None
     """The lane in which it waits."""
     hold: tuple[int, int, str] | None = None
@@ -88,12 +87,31 @@ class Run:
         """Return why nothing is done about it, if it is still as it was then."""
         return self.hold[2] if self.hold is not None and self.hold[:2] == (self.epoch, self.head) else None
 
+    def renew_receipt(self) -> None:
+        """Make the receipt anew: its owner has changed."""
+        self.receipt = Receipt(self.key, self.epoch, self.owner is not None)
+
     def add(self, records: Sequence[Record]) -> None:
         """Add events that follow the head."""
         for record in records:
-            (self.facts if record.is_fact else self.said).append(tuple(record))
+            if record.is_fact:
+                self.facts.append(tuple(record))
+            elif self.said is None:
+                self.said = [tuple(record)]
+            else:
+                self.said.append(tuple(record))
         if records:
             self.head, self.updated_at_ms = records[-1].seq, records[-1].at_ms
+
+    def add_topic(self, topic: str) -> None:
+        """Remember the topic of a request."""
+        if self.topics is None:
+            self.topics = set()
+        self.topics.add(topic)
+
+    def has_topic(self, topic: str) -> bool:
+        """Say whether there ever was a request on a topic."""
+        return self.topics is not None and topic in self.topics
 
     def silence(self) -> int:
         """Remove what its bodies said, but for a notice; return how many events that were."""
@@ -106,7 +124,7 @@ class Run:
     @property
     def is_silent(self) -> bool:
         """Whether there is nothing that `silence` would remove."""
-        return all(row[3] == ENTRIES_REMOVED for row in self.said)
+        return self.said is None or all(row[3] == ENTRIES_REMOVED for row in self.said)
 
     def load(self, *, after: int, until: int | None, limit: int | None, facts_only: bool) -> list[Record]:
         """Return events with `after < seq <= until`, in order, at most `limit`."""

@@ -35,7 +35,8 @@ class Waiting:
 
     def remove(self, run: Run) -> None:
         """Let a run wait no longer."""
-        self.limited.leave(run)
+        if run.lane is not None:
+            self.limited.leave(run)
         if run.ready_at_ms is not None and run.graph in self._queues:
             self._queues[run.graph].discard(run.key)
         run.ready_at_ms = None
