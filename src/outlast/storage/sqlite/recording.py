@@ -138,8 +138,9 @@ def _record_appends(
             connection.execute(one("hold_run"), (write.hold, write.run))
         if write.is_limited:
             _rest(connection, write)
-    for start, size in chunks(len(taken)):
-        connection.execute(many("take_inbox", size), taken[start : start + size])
+    if taken:
+        for start, size in chunks(len(taken)):
+            connection.execute(many("take_inbox", size), taken[start : start + size])
     if asking:
         insert_deliveries(connection, asking)
     for index, write in appends:
@@ -208,6 +209,8 @@ def _judge(
 
 def _merge(writes: list[Append]) -> list[Append] | None:
     """Make one write of all to the same run; None if some do not follow from the ones before them."""
+    if len(writes) == 1:
+        return writes
     groups: dict[RunKey, list[Append]] = {}
     for write in writes:
         group = groups.get(write.run)
