@@ -139,12 +139,16 @@ def _record_appends(
         if write.is_limited:
             _rest(connection, write)
     if taken:
-        for start, size in chunks(len(taken)):
-            connection.execute(many("take_inbox", size), taken[start : start + size])
+        _take_requests(connection, taken)
     if asking:
         insert_deliveries(connection, asking)
     for index, write in appends:
         outcomes[index] = Receipt(write.run, write.epoch, not write.is_released)
+
+
+def _take_requests(connection: sqlite3.Connection, taken: list[SqlValue]) -> None:
+    for start, size in chunks(len(taken)):
+        connection.execute(many("take_inbox", size), taken[start : start + size])
 
 
 def _rest(connection: sqlite3.Connection, write: Append) -> None:
