@@ -240,8 +240,8 @@ def _apply_started(state: RunState, path: str) -> None:
                 command.function,
                 command.attempt,
                 command.input,
-                command.resumption,
                 True,  # noqa: FBT003 - by position: a class that is called by name is called through a dict
+                command.resumption,
             )
         case RunMap(was_started=False):
             state.open[path] = replace(command, was_started=True)

@@ -73,10 +73,10 @@ class RunStep:
     """0 for the first try."""
     input: Ref
     """Its input."""
-    resumption: Resumption | None = None
-    """Why it is called once more after a suspension; None if it is not."""
     was_started: bool = False
     """Whether this attempt is recorded as started: then calling it again is a recovery."""
+    resumption: Resumption | None = None
+    """Why it is called once more after a suspension; None if it is not."""
 
 
 @immutable

@@ -1,7 +1,8 @@
 """The state of a run as JSON and back: where another process, or another workflow of Temporal, goes on.
 
 A snapshot is not the truth, and not kept: it spares whoever goes on the journal before it. It holds no user's values,
-only references; `seqs_in` tells which events must come along.
+only references; `seqs_in` tells which events must come along. Fields are stored in the order of their declaration, so
+that of a frame or command stays as it is: snapshots are recorded in the histories of Temporal.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def proceed(state: RunState, frame: LeafFrame) -> None:
         return
     match frame.node:
         case StepNode(function=function):
-            state.issue(RunStep(frame.path, function, frame.attempt, frame.input, frame.resumption))
+            state.issue(RunStep(frame.path, function, frame.attempt, frame.input, resumption=frame.resumption))
         case MapNode(function=function):
             state.issue(RunMap(frame.path, function, frame.input))
         case _:
