@@ -58,7 +58,7 @@ from outlast.engines.local.loading import Loading
 from outlast.engines.local.requests import Requests
 from outlast.engines.local.stopping import Stopping
 from outlast.engines.local.suspects import suspicion
-from outlast.engines.local.timers import DueEvent, Timers
+from outlast.engines.local.timers import DueEvent, Timers, deadline_event
 from outlast.engines.options import DriveOptions
 from outlast.engines.outcomes import Calling, collected, fact_of
 from outlast.engines.perform import Aborted, Call, Outcome
@@ -107,7 +107,7 @@ class Driver:
             slot_came_free=self._slot_came_free,
         )
         self._requests = Requests(options.now_ms, timers=self._timers, stopping=self._stopping)
-        self._loading = Loading(take=self._take_loaded, on_refused=on_refused, on_broken=on_broken)
+        self._loading = Loading(take=self._take_all, on_refused=on_refused, on_broken=on_broken)
         self.worker = WorkerKey(0)
         """The worker in whose name is written."""
         self.is_draining = False
@@ -118,15 +118,19 @@ class Driver:
 
         A first step starts within the same commit. Anything else that comes first may take long and waits.
         """
-        run.began(event)
         facts: deque[Fact] = deque()
-        for command in self._fold(run, event, payload):
-            if isinstance(command, RunStep) and not self.is_draining and self.bodies.take_slot():
-                self._announce(run, command, facts)
-            elif isinstance(command, RunHook):
-                self._take_hook(run, command, facts)
-        while facts:
-            self._fold(run, *facts.popleft())
+        try:
+            run.began(event)
+            for command in self._fold(run, event, payload):
+                if isinstance(command, RunStep) and not self.is_draining and self.bodies.take_slot():
+                    self._announce(run, command, facts)
+                elif isinstance(command, RunHook):
+                    self._take_hook(run, command, facts)
+            while facts:
+                self._fold(run, *facts.popleft())
+        except Exception:
+            self.discard(run)
+            raise
         records, run.fresh = run.fresh, []
         return records
 
@@ -176,7 +180,7 @@ class Driver:
             command = run.state.open.get(path)
             if isinstance(command, AwaitDeadline) and command.due_at_ms <= now:
                 self._stopping.begin(run)
-                self._advance(run, deque([(_deadline_event(path)(now, path), None)]))
+                self._advance(run, deque([(deadline_event(path)(now, path), None)]))
 
     def hold(
         self, run: LiveRun, crash: RunCrashed | None, *, ready_at_ms: int | None = None, seen: Sequence[InboxKey] = ()
@@ -241,9 +245,6 @@ class Driver:
             self._on_broken(run, error)
         else:
             self._absorb(run, facts)
-
-    def _take_loaded(self, run: LiveRun, command: Command) -> None:
-        self._take_all(run, [command])
 
     def _absorb(self, run: LiveRun, facts: deque[Fact], requests: Sequence[InboxRow] = ()) -> None:
         try:
@@ -321,7 +322,7 @@ class Driver:
                 if command.due_at_ms is not None:
                     self._timers.arm(run, command.path, command.due_at_ms, SuspensionTimedOut)
             case AwaitDeadline():
-                self._timers.arm(run, command.path, command.due_at_ms, _deadline_event(command.path))
+                self._timers.arm(run, command.path, command.due_at_ms, deadline_event(command.path))
             case _:
                 assert_never(command)
 
@@ -336,8 +337,14 @@ class Driver:
             self.bodies.queue(run, command)
 
     def _announce(self, run: LiveRun, command: RunStep, facts: deque[Fact]) -> None:
+        """Announce a step that has a slot. One that cannot be called breaks its run, and its slot is free again."""
+        try:
+            call = call_of(run, command, self._loop, self._now_ms)
+        except Exception:
+            self._loop.call_soon(self._slot_came_free)  # not within this: the next in line may be as broken
+            raise
         facts.append((StepStarted(self._now_ms(), command.path, command.attempt, command.was_started), None))
-        run.starting.append((command, call_of(run, command, self._loop, self._now_ms)))
+        run.starting.append((command, call))
 
     def _take_map(self, run: LiveRun, command: RunMap, facts: deque[Fact]) -> None:
         if run.state.is_canceling:
@@ -391,8 +398,12 @@ class Driver:
             missing = run.values.missing(*refs_of(command))
             if not missing:
                 facts: deque[Fact] = deque()
-                self._announce(run, command, facts)
-                self._absorb(run, facts)
+                try:
+                    self._announce(run, command, facts)
+                except Exception as error:  # noqa: BLE001 - another run than the one whose body has just ended
+                    self._on_broken(run, error)
+                else:
+                    self._absorb(run, facts)
                 return
             self._loading.begin(run, command, missing)  # evicted while it was queued; the slot goes to the next one
 
@@ -487,7 +498,3 @@ class Driver:
                 self._slot_came_free()
         if not_called:
             self.absorb(run, *not_called)
-
-
-def _deadline_event(path: str) -> type[StartTimedOut | RunTimedOut]:
-    return StartTimedOut if path == START_PATH else RunTimedOut

@@ -217,7 +217,11 @@ class LocalEngine:
         """Record a run; this process drives it at once if it is a worker with a free slot, else whoever claims it."""
         request = self._placed(request)
         await self._start_places.acquire()
-        settled = self._start_new(request)
+        try:
+            settled = self._start_new(request)
+        except Exception:
+            self._start_places.release()
+            raise
         try:
             with self._timing.asking:
                 await settled
@@ -331,8 +335,7 @@ class LocalEngine:
 
     async def start_seeded(self, request: SeededStart) -> None:
         """Record a run that begins at another place than the start, for whoever claims it."""
-        new = await seeded_run(self._store, request, self._now_ms(), self._limits)
-        await self._record(new)
+        await self._record(await seeded_run(self._store, request, self._now_ms(), self._limits))
 
     async def wait_for_rest(self, run_id: str, *, after: int = 0) -> History:
         """Return the history of a run once nothing happens until somebody from outside acts."""

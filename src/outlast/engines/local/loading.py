@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from outlast.core.commands import Command
@@ -19,7 +19,7 @@ class Loading:
     def __init__(
         self,
         *,
-        take: Callable[[LiveRun, Command], None],
+        take: Callable[[LiveRun, Sequence[Command]], None],
         on_refused: Callable[[LiveRun, OutlastError], None],
         on_broken: Callable[[LiveRun, Exception], None],
     ) -> None:
@@ -49,7 +49,7 @@ class Loading:
         else:
             run.loading.discard(command.path)
             if run.state.open.get(command.path) is command:
-                self._take(run, command)
+                self._take(run, [command])
 
 
 def _why_failed(task: asyncio.Task[None]) -> Exception | None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from outlast.core.events import RunTimedOut, StartTimedOut, SuspensionTimedOut, TimerFired
+from outlast.core.flow.ending import START_PATH
 from outlast.engines.clock import Clock
 from outlast.engines.local.live import LiveRun
 
-__all__ = ["DueEvent", "Timers"]
+__all__ = ["DueEvent", "Timers", "deadline_event"]
 
 DueEvent: TypeAlias = TimerFired | SuspensionTimedOut | RunTimedOut | StartTimedOut
 """What is recorded when a due time has come."""
@@ -42,3 +43,8 @@ class Timers:
     def _fired(self, run: LiveRun, path: str, due_at_ms: int, event: type[DueEvent]) -> None:
         run.timers.pop(path, None)
         self._on_due(run, event(max(self._now_ms(), due_at_ms), path))
+
+
+def deadline_event(path: str) -> type[StartTimedOut | RunTimedOut]:
+    """Return what is recorded when this deadline of a run has come."""
+    return StartTimedOut if path == START_PATH else RunTimedOut
