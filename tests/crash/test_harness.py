@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from crash.struck import check_struck
 from outlast import ReadContext, RunHandle, StepContext, Workflow, step
 from outlast.testing.clock import VirtualClock
 from outlast.testing.crash import CrashReport, CrashTestError, Scenario, StoreKind, crash_at_every_commit
+from outlast.testing.faults import KillAt
 from outlast.testing.plugin import OutlastRun, outlast_run, virtual_clock
 
 __all__ = ["outlast_run", "virtual_clock"]  # the fixtures, as a `conftest.py` that names the plugin would bring it
@@ -79,6 +81,20 @@ def test_some_commits_may_be_missing_the_next_time(tmp_path: Path) -> None:
 def test_a_workflow_most_of_whose_commits_do_not_come_again_is_found_out(tmp_path: Path) -> None:
     with pytest.raises(CrashTestError, match=r"only \d+ of \d+ commits came again"):
         commits_less_often(tmp_path, first=20, later=2)
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3, 4, 10, 40])
+def test_a_third_of_the_commits_may_be_missing_but_never_all(commits: int) -> None:
+    check_struck(max(1, commits - commits // 3), commits)
+    with pytest.raises(AssertionError, match="struck at only 0 of"):
+        check_struck(0, commits)
+
+
+def test_a_fault_that_never_strikes_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KillAt, "_is_due", lambda self: False)
+
+    with pytest.raises(CrashTestError, match=r"only 0 of \d+ commits came again"):
+        crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path, store="memory")
 
 
 def test_a_failure_of_the_authors_own_check_is_raised(tmp_path: Path) -> None:

@@ -197,14 +197,17 @@ async def _crash_at_every_commit(
             fault = KillAt(commit, mode)
             await _crash_once(scenario, ground.fresh(), fault, undisturbed, check)
             struck[mode] = struck.get(mode, 0) + fault.struck
-        if struck[mode] < seam.commits - _most_missed(seam.commits):
+        if struck[mode] < seam.commits - most_missed(seam.commits):
             raise CrashTestError(f"only {struck[mode]} of {seam.commits} commits came again: make the workflow steady")
     return CrashReport(result=undisturbed, commits=seam.commits, struck=struck)
 
 
-def _most_missed(commits: int) -> int:
-    """Commits form by timing, as what ends side by side is recorded together or one by one: some may not come again."""
-    return max(3, commits // 3)
+def most_missed(commits: int) -> int:
+    """Return how many of the counted commits may not come again: a third, or three if they are few, but never all.
+
+    Commits form by timing, as what ends side by side is recorded together or one by one.
+    """
+    return min(max(3, commits // 3), commits - 1)
 
 
 async def _crash_once(
