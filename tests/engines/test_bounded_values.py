@@ -235,7 +235,7 @@ class Slow(MemoryStore):
         return await super().load_facts(run, **options)
 
 
-@pytest.mark.parametrize("turns", [3], ids=["while it reads"])
+@pytest.mark.parametrize("turns", [0, 3], ids=["before its first turn", "while it reads"])
 async def test_run_whose_read_of_values_other_code_cancels_goes_on(turns: int) -> None:
     """3.1: as code that cancels all tasks of a loop; the run must not wait for its values for ever."""
     store = Slow(MemoryDatabase())
