@@ -224,6 +224,44 @@ async def test_change_is_looked_at_although_other_code_cancels_the_look(database
         await eventually(lambda: _has_succeeded(store, run_id))  # not through the app: whoever asks it wakes it
 
 
+class CanceledAtClaim(MemoryStore):
+    """Has the first look that claims something canceled by other code, some turns of the loop after it asked."""
+
+    turns = 0
+    has_canceled = False
+
+    async def claim(self, *args: Any, **options: Any) -> Any:
+        claiming = super().claim(*args, **options)
+        if not self.has_canceled and await self.find_run("run-0") is not None:
+            self.has_canceled = True
+            task = asyncio.current_task()
+            assert task is not None
+            _cancel_in(self.turns, task)
+        return await claiming
+
+
+def _cancel_in(turns: int, task: asyncio.Task[Any]) -> None:
+    loop = asyncio.get_running_loop()
+    if turns:
+        loop.call_soon(_cancel_in, turns - 1, task)
+    else:
+        loop.call_soon(task.cancel)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_run_is_driven_although_other_code_cancels_the_look_that_claims_it(
+    database: MemoryDatabase, turns: int
+) -> None:
+    """3.1, 12.1: a claim is a commit; whoever asked for it may not be there any more when it is told."""
+    store = CanceledAtClaim(database)
+    store.turns = turns
+    async with Outlast([COUNT], store=store):
+        (run_id,) = await leave_runs(database, 1)
+
+        await eventually(lambda: _has_succeeded(store, run_id))
+        assert store.has_canceled
+
+
 async def _has_succeeded(store: MemoryStore, run_id: str) -> bool:
     row = await store.find_run(run_id)
     return row is not None and row.status == "success"

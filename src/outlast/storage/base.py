@@ -320,7 +320,8 @@ class WorkerStore(Protocol):
 
         Guarantees:
             A run is given to one worker only, also when processes race. Its epoch is one higher than before. Durable
-            when it returns. An empty list if the worker's life is over.
+            when it returns. An empty list if the worker's life is over. If the call is canceled, whatever it took is
+            free again: nobody else would know whose it is.
 
             A run under flow control is given only while its gates are open, and holds those that count running runs
             from the same commit on: until its owner releases it at rest or somebody ends it, whatever becomes of the

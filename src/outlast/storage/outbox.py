@@ -90,7 +90,8 @@ class OutboxStore(Protocol):
         Guarantees:
             A delivery is given to one worker only, also when processes race, and counts as tried from then on. Of a run
             only the first one that is due is given out. Durable when it returns. An empty list if the worker's life is
-            over. When the life of a worker ends, its deliveries may be claimed at once.
+            over. When the life of a worker ends, its deliveries may be claimed at once, and so may those that a call
+            took that was canceled.
         """
         ...
 

@@ -11,7 +11,7 @@ from outlast.errors import OutlastError, StoreUnavailableError
 from outlast.storage.base import Append, CommitSeam, Receipt, Settle
 from outlast.storage.memory.database import MemoryDatabase
 
-__all__ = ["Committer", "QueuedAppend", "QueuedWrite"]
+__all__ = ["Committer", "QueuedAppend", "QueuedWrite", "unwrap"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -115,6 +115,42 @@ class Committer:
             loop.call_soon(self._flush)
         self._waiting.append(write)
 
+    async def ask(
+        self,
+        changes: Callable[[*Ts], bool],
+        apply: Callable[[*Ts], T | OutlastError],
+        *args: *Ts,
+        undo: Callable[[T], object] | None = None,
+    ) -> T:
+        """Queue a write and wait for its answer.
+
+        Args:
+            changes: Whether it would change anything.
+            apply: Does it.
+            args: What both are given.
+            undo: Takes it back, given its answer, if whoever asked is canceled meanwhile.
+        """
+        answer: asyncio.Future[T | OutlastError] = asyncio.get_running_loop().create_future()
+
+        def take_back(outcome: T | OutlastError) -> None:
+            if undo is not None and not isinstance(outcome, OutlastError):
+                self.put(QueuedWrite(_always, undo, _ignore, outcome))
+
+        def settle(outcome: T | OutlastError) -> None:
+            if answer.done():  # whoever asked was canceled
+                take_back(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self.put(QueuedWrite(changes, apply, settle, *args))
+        try:
+            outcome = await answer
+        except asyncio.CancelledError:
+            if not answer.cancelled():  # between the answer and the turn in which to take it
+                take_back(answer.result())
+            raise
+        return unwrap(outcome)
+
     def commit(self, writes: Sequence[_Queued]) -> None:
         """Apply writes in one transaction; all of them are refused if it fails, and nothing is recorded.
 
@@ -178,6 +214,21 @@ class Committer:
         finally:
             if answered:
                 asyncio.get_running_loop().call_soon(self._settle)
+
+
+def unwrap(outcome: T | OutlastError) -> T:
+    """Return an answer, or raise what it was refused with."""
+    if isinstance(outcome, OutlastError):
+        raise outcome
+    return outcome
+
+
+def _always(_answer: object) -> bool:
+    return True
+
+
+def _ignore(_outcome: object) -> None:
+    pass
 
 
 def _refuse(writes: Sequence[_Queued], error: StoreUnavailableError) -> None:

@@ -269,6 +269,15 @@ class MemoryDatabase:
         run.has_crashed = False
         return claimed
 
+    def unclaim(self, worker: WorkerKey, claimed: Sequence[ClaimedRun]) -> None:
+        """Set runs free that were claimed for somebody who does not wait for them any more."""
+        for each in claimed:
+            run = self.find_key(each.key)
+            if run is not None and (run.owner, run.epoch) == (worker, each.epoch):
+                run.has_crashed = each.has_crashed
+                self.lives[worker].runs.discard(run.key)
+                self._set_free(run, run.updated_at_ms)
+
     def _give(self, run: Run, life: Life) -> None:
         self.waiting.remove(run)
         run.owner = life.key

@@ -63,6 +63,13 @@ class Outbox:
             )
         return claimed
 
+    def unclaim(self, worker: WorkerKey, claimed: Sequence[Delivery]) -> None:
+        """Give back what was claimed for somebody who does not wait for it any more."""
+        for each in claimed:
+            if self.is_owned(worker, each.key):
+                entry = self._entries[each.key]
+                entry.row = replace(entry.row, owner=None)
+
     def is_owned(self, worker: WorkerKey, delivery: DeliveryKey) -> bool:
         """Say whether the worker makes this delivery."""
         entry = self._entries.get(delivery)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 from outlast.core.record import Record
@@ -35,7 +36,7 @@ from outlast.storage.keeping import Sweep
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.listing import QueueLength, RunCount, RunListing, RunQuery, RunSummary
 from outlast.storage.memory import listing
-from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite
+from outlast.storage.memory.commit import Committer, QueuedAppend, QueuedWrite, unwrap
 from outlast.storage.memory.database import MemoryDatabase
 from outlast.storage.memory.scheduling import MemorySchedules
 from outlast.storage.memory.table import Life, cut
@@ -98,7 +99,7 @@ class MemoryStore:
             return
         self._is_open = False
         with suppress(StoreUnavailableError):  # a dead store has no more to wait for
-            await self._hand_over(_never, _nothing)
+            await self._committer.ask(_never, _nothing)
         with self._database.lock:
             self._let_go()
 
@@ -313,7 +314,9 @@ class MemoryStore:
         self, *, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey] = ()
     ) -> WorkerKey:
         """Begin a life of a worker, which ends with this store at the latest."""
-        return await self._write(_always, self._register, workflows, lease, graphs)
+        self._check_open()
+        undo = self._database.retire
+        return await self._committer.ask(_always, self._register, workflows, lease, graphs, undo=undo)
 
     def renew_lease(self, worker: WorkerKey, lease: timedelta) -> bool:
         """Prolong the lease from now on; from any thread, ahead of queued writes. False if this life is over."""
@@ -323,7 +326,7 @@ class MemoryStore:
         write = QueuedWrite(database.would_renew, database.renew, answers.append, worker, lease)
         self._committer.commit([write])
         write.settle()
-        return _unwrap(answers[0])
+        return unwrap(answers[0])
 
     async def retire_worker(self, worker: WorkerKey) -> int:
         """End the life in good order and return how many runs were set free. Idempotent."""
@@ -371,8 +374,10 @@ class MemoryStore:
         self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
     ) -> list[ClaimedRun]:
         """Take claimable runs of the given graphs, those that are ready for the longest time first."""
+        self._check_open()
         database = self._database
-        return await self._write(database.would_claim, database.claim, worker, graphs, now_ms, limit)
+        undo = partial(database.unclaim, worker)
+        return await self._committer.ask(database.would_claim, database.claim, worker, graphs, now_ms, limit, undo=undo)
 
     async def next_ready_at(self, graphs: Sequence[GraphKey]) -> int | None:
         """Return the earliest `ready_at_ms` among the runs of these graphs without owner; None if there is none."""
@@ -400,11 +405,11 @@ class MemoryStore:
         self, worker: WorkerKey, *, graphs: Sequence[GraphKey], now_ms: int, limit: int
     ) -> list[Delivery]:
         """Take due deliveries of runs of the given graphs that nobody makes now."""
-        database = self._database
-        write = self._write(
-            database.would_claim_deliveries, database.claim_deliveries, worker, graphs, now_ms, max(0, limit)
-        )
-        return await write
+        self._check_open()
+        database, most = self._database, max(0, limit)
+        undo = partial(database.outbox.unclaim, worker)
+        would, claim = database.would_claim_deliveries, database.claim_deliveries
+        return await self._committer.ask(would, claim, worker, graphs, now_ms, most, undo=undo)
 
     async def end_delivery(
         self, worker: WorkerKey, delivery: DeliveryKey, *, failure: bytes | None, due_at_ms: int | None
@@ -433,19 +438,7 @@ class MemoryStore:
 
     async def _write(self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts) -> T:
         self._check_open()
-        return await self._hand_over(changes, apply, *args)
-
-    async def _hand_over(
-        self, changes: Callable[[*Ts], bool], apply: Callable[[*Ts], T | OutlastError], *args: *Ts
-    ) -> T:
-        answer: asyncio.Future[T | OutlastError] = asyncio.get_running_loop().create_future()
-
-        def settle(outcome: T | OutlastError) -> None:
-            if not answer.done():  # whoever asked was canceled
-                answer.set_result(outcome)
-
-        self._committer.put(QueuedWrite(changes, apply, settle, *args))
-        return _unwrap(await answer)
+        return await self._committer.ask(changes, apply, *args)
 
     def _register(self, workflows: Sequence[str], lease: timedelta, graphs: Sequence[GraphKey]) -> WorkerKey:
         life = self._database.register(workflows, lease, graphs)
@@ -482,12 +475,6 @@ def _never() -> bool:
 
 def _nothing() -> None:
     pass
-
-
-def _unwrap(outcome: T | OutlastError) -> T:
-    if isinstance(outcome, OutlastError):
-        raise outcome
-    return outcome
 
 
 def _closed() -> StoreUnavailableError:

@@ -144,17 +144,26 @@ class StoreAccess:
         writer = self._usable().writer
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
+        def take_back(outcome: T) -> None:  # whoever asked does not wait any more
+            if (undo := operation.undo(outcome)) is not None:
+                writer.submit(undo, _ignore)
+
         def settle(outcome: T | OutlastError) -> None:
             if isinstance(outcome, OutlastError):
                 if not future.done():
                     future.set_exception(outcome)
             elif not future.done():
                 future.set_result(outcome)
-            elif (undo := operation.undo(outcome)) is not None:  # whoever asked does not wait any more
-                writer.submit(undo, _ignore)
+            else:
+                take_back(outcome)
 
         writer.submit(operation, settle)
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and future.exception() is None:  # between the answer and the turn to take it in
+                take_back(future.result())
+            raise
 
 
 def _ignore(outcome: object) -> None:

@@ -334,7 +334,7 @@ WHERE owner IS NULL AND key IN ({keys})
 SELECT 1 FROM runs WHERE key = ? AND owner = ? AND epoch = ?
 
 -- name: unclaim_runs
-UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms WHERE owner = ? AND key IN ({keys})
+UPDATE runs SET owner = NULL, ready_at_ms = updated_at_ms, crashed = ? WHERE owner = ? AND key IN ({keys})
 
 -- name: next_ready_at
 SELECT min((

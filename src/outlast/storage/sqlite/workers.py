@@ -242,17 +242,20 @@ class Claim(Operation[list[ClaimedRun]]):
 
     def undo(self, answer: list[ClaimedRun]) -> Operation[Any] | None:
         """Set the runs free again that nobody knows of."""
-        return Unclaim(self._worker, [run.key for run in answer]) if answer else None
+        return Unclaim(self._worker, answer) if answer else None
 
 
 class Unclaim(Operation[None]):
     """Gives back runs that were claimed for somebody who does not wait for them any more."""
 
-    def __init__(self, worker: WorkerKey, runs: Sequence[RunKey]) -> None:
+    def __init__(self, worker: WorkerKey, runs: Sequence[ClaimedRun]) -> None:
         self._worker = worker
-        self._runs = list(runs)
+        self._runs = runs
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        """Set the runs free, claimable since their latest event."""
-        for start, size in chunks(len(self._runs)):
-            connection.execute(many("unclaim_runs", size), (self._worker, *self._runs[start : start + size]))
+        """Set the runs free, claimable since their latest event; whoever takes them learns of the crash of an owner."""
+        for has_crashed in (False, True):
+            keys = [run.key for run in self._runs if run.has_crashed is has_crashed]
+            for start, size in chunks(len(keys)):
+                values = (has_crashed, self._worker, *keys[start : start + size])
+                connection.execute(many("unclaim_runs", size), values)

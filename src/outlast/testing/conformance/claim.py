@@ -53,6 +53,26 @@ class ClaimContract(StoreScenario):
             assert await store.claim(worker, graphs=[graph], now_ms=NOW, limit=5) == []
             assert await other.next_ready_at([graph]) is None
 
+    async def test_runs_of_a_claim_that_is_canceled_are_free_again(self) -> None:
+        """If the call is canceled, what it took is free again: before the commit, or with the answer on its way."""
+        async with self.process() as store:
+            graph = await store.ensure_graph("orders", "v1", b"{}")
+            await insert(store, new_run(graph))
+
+            async def is_free() -> bool:
+                return await store.next_ready_at([graph]) is not None
+
+            for turns in range(1, 8):
+                worker = await store.register_worker(workflows=["orders"], lease=LEASE)
+                claiming = asyncio.create_task(store.claim(worker, graphs=[graph], now_ms=NOW, limit=5))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                claiming.cancel()
+                await asyncio.wait([claiming])
+                if claiming.cancelled():
+                    await until(is_free)
+                await store.retire_worker(worker)
+
     async def test_those_ready_for_the_longest_time_come_first(self) -> None:
         """Take claimable runs, those that are ready for the longest time first."""
         async with self.process() as store:

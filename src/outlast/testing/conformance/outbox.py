@@ -25,6 +25,7 @@ from outlast.testing.conformance.scenario import (
     insert,
     new_run,
     records,
+    until,
 )
 from outlast.testing.faults import KillAt
 
@@ -108,6 +109,27 @@ class OutboxContract(StoreScenario):
             assert await store.end_run(Ending(epoch=row.epoch, head=row.head, outbox=[told()], **fields))
 
             assert [each.kind for each in await store.list_deliveries(row.key)] == ["on_finish"]
+
+    async def test_deliveries_of_a_claim_that_is_canceled_are_free_again(self) -> None:
+        """So may those that a call took that was canceled: before the commit, and with the answer on its way."""
+        async with self.process() as store:
+            held = await hold(store)
+            await end(held, told())
+
+            async def is_free() -> bool:
+                return await store.next_delivery_at([held.graph]) is not None
+
+            for turns in range(1, 8):
+                worker = await store.register_worker(workflows=["orders"], lease=LEASE)
+                asking = store.claim_deliveries(worker, graphs=[held.graph], now_ms=NOW, limit=5)
+                claiming = asyncio.create_task(asking)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                claiming.cancel()
+                await asyncio.wait([claiming])
+                if claiming.cancelled():
+                    await until(is_free)
+                await store.retire_worker(worker)
 
     async def test_claim_gives_the_delivery_to_the_worker(self) -> None:
         """Take due deliveries; counts as tried from then on. Durable when it returns."""
