@@ -120,11 +120,14 @@ def test_attribute_is_kept_as_it_was_when_the_exception_was_raised() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: _with(**{f"field{number}": "x" * 10_000 for number in range(1_000)}),
-        lambda: _with(**{"k" * 1_000_000: 1}),
-        type("N" * 1_000_000, (Exception,), {}),
+        pytest.param(
+            lambda: _with(**{f"field{number}": "x" * 10_000 for number in range(1_000)}),
+            id="many-attributes",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(lambda: _with(**{"k" * 1_000_000: 1}), id="long-key"),
+        pytest.param(type("N" * 1_000_000, (Exception,), {}), id="long-name"),
     ],
-    ids=["many-attributes", "long-key", "long-name"],
 )
 def test_failure_always_fits_into_the_journal(make: Callable[[], Exception]) -> None:
     """9.4: also with all its causes."""

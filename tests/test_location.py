@@ -38,6 +38,7 @@ def test_url_of_sqlite_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert Outlast([], store="sqlite:////var/runs.db").location == "/var/runs.db"
 
 
+@pytest.mark.slow
 def test_system_without_the_locks_of_unix_is_told_so():
     code = (
         "import sys; sys.modules['fcntl'] = None\n"

@@ -59,6 +59,7 @@ def python(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_script_of_fifteen_lines_starts_waits_and_prints(tmp_path: Path) -> None:
     """2.7: without an event loop in sight."""
     code = SCRIPT.read_text()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
@@ -20,12 +21,14 @@ print(*(set(sys.modules) - before))
 """
 
 
-def loaded_by_import() -> set[str]:
+@functools.cache
+def loaded_by_import() -> frozenset[str]:
     run = subprocess.run([sys.executable, "-I", "-c", LIST_NEW_MODULES], check=True, capture_output=True, text=True)
-    return set(run.stdout.split())
+    return frozenset(run.stdout.split())
 
 
 def test_import_outlast_loads_nothing_beyond_its_core_dependencies():
+    """Those who do not run on Temporal, serve or type commands need not have installed what that takes."""
     # The interpreter's build settings are the one stdlib module whose name depends on the machine.
     loaded = {name.partition(".")[0] for name in loaded_by_import() if not name.startswith("_sysconfigdata")}
 

@@ -12,9 +12,11 @@ from behaviour.temporal_bench import TemporalBench
 
 # Both stores keep one contract, which the conformance suite holds each of them to: quick tests need only one here.
 @pytest.fixture(params=["memory", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sqlite", "temporal"))])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    if request.param != "temporal":
-        return Bench(request.param, tmp_path)
+def bench(request: pytest.FixtureRequest) -> Bench:
+    if request.param == "memory":
+        return Bench("memory", Path())  # what has no file needs no directory
+    if request.param == "sqlite":
+        return Bench("sqlite", request.getfixturevalue("tmp_path"))
     bench = TemporalBench(request.getfixturevalue("temporal_server"))
     for marker in request.node.iter_markers("requires"):
         for capability in marker.args:

@@ -34,6 +34,7 @@ async def test_ids_come_in_the_order_of_the_items_and_all_of_them_run(bench: Ben
         assert {uuid.UUID(each).version for each in ids} == {7}
 
 
+@pytest.mark.slow
 async def test_thousands_of_runs_take_few_transactions(bench: Bench) -> None:
     """2.7: in few transactions."""
     seam = CountCommits()

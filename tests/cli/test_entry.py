@@ -31,6 +31,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_missing_extra_is_one_sentence_that_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TYPER], capture_output=True, text=True, check=False)
 
@@ -90,6 +91,7 @@ def test_reader_that_goes_away_ends_the_program_quietly(terminal: Terminal):
     assert (done.returncode, done.stderr) == (Exit.BROKEN_PIPE, "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_waiting_leaves_the_run_and_says_so(terminal: Terminal):
     with terminal.spawn("run", "start", "order", "--id", "o1", "-i", '{"n": 1}', "--wait", "-a", "shop") as process:
         assert process.stderr is not None

@@ -129,6 +129,7 @@ def test_run_of_a_killed_process_goes_on_in_the_next_one(terminal: Terminal, kil
     assert status(terminal, "s1") == "success"
 
 
+@pytest.mark.slow
 def test_until_idle_ends_when_nothing_is_left_that_could_run(terminal: Terminal):
     Path(f"{start_slow(terminal, 's1')}.go").touch()
     terminal.type("run", "start", "approval", "--id", "a1", "--input", '"a"', "--app", "shop:app")

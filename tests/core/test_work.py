@@ -56,6 +56,7 @@ class Driven:
         self.fold(StepSucceeded(T0, path, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 100, LENGTH])
 def test_last_thousand_items_cost_what_the_first_thousand_cost(concurrency):
     run = Driven(a_graph(a_foreach(a_step("each"), concurrency=concurrency), a_step("after")), concurrency=concurrency)

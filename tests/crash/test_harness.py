@@ -48,7 +48,7 @@ def test_a_workflow_whose_result_depends_on_how_often_its_body_was_called_is_fou
     with pytest.raises(
         CrashTestError, match=r"KillAt\(\d+, '\w+'\): the run ended success with \d+, and without the crash"
     ):
-        crash_at_every_commit(Scenario(workflow=counting, input_data=1), tmp_path)
+        crash_at_every_commit(Scenario(workflow=counting, input_data=1), tmp_path, store="memory")
 
 
 def commits_less_often(directory: Path, *, first: int, later: int) -> CrashReport:
@@ -102,7 +102,7 @@ def test_a_failure_of_the_authors_own_check_is_raised(tmp_path: Path) -> None:
         assert not crashes, "no crash is good enough"
 
     with pytest.raises(AssertionError, match="no crash is good enough"):
-        crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path, check=check)
+        crash_at_every_commit(Scenario(workflow=steady, input_data=1), tmp_path, check=check, store="memory")
 
 
 def test_the_fixture_runs_a_workflow(outlast_run: OutlastRun) -> None:

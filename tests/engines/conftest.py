@@ -10,5 +10,7 @@ from engines.place import Place
 
 
 @pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, tmp_path)
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "memory":
+        return Place("memory", Path())  # what has no file needs no directory
+    return Place("sqlite", request.getfixturevalue("tmp_path"))

@@ -394,6 +394,7 @@ async def test_suspension_with_a_short_timeout_is_seen_by_who_waits_for_the_run(
     assert last.result == -1
 
 
+@pytest.mark.slow
 def test_interrupt_in_a_body_leaves_the_app_at_once(tmp_path: Any) -> None:
     """3.6: the drain waits for bodies in flight, and this one has ended."""
     program = dedent(

@@ -58,7 +58,10 @@ WORKFLOWS = [
 ]
 
 
-@pytest.mark.parametrize("workflow_id", ["asks", "asks-in-thread", "waits", "sleeps"])
+@pytest.mark.parametrize(
+    "workflow_id",
+    ["asks", *(pytest.param(each, marks=pytest.mark.slow) for each in ("asks-in-thread", "waits", "sleeps"))],
+)
 async def test_run_at_rest_is_not_held_in_memory(place: Place, workflow_id: str) -> None:
     """7.1, 11: suspended or asleep, a run holds no memory, task or thread, and at once."""
     async with place.app(*WORKFLOWS) as app:

@@ -372,6 +372,7 @@ async def test_starter_only_starts_and_reads(place: Place) -> None:
         assert await started.status() == "pending"
 
 
+@pytest.mark.slow
 async def test_thousand_starts_at_once_all_end(place: Place) -> None:
     """3.1, 19: whatever the number of starts, each is recorded and run."""
     async with place.app(COUNT, max_runs=50) as app:

@@ -17,8 +17,9 @@ from scheduling.scheduler_process import HOURLY, MIDNIGHT, Standing, app_on
 SCRIPT = Path(__file__).with_name("scheduler_process.py")
 
 
-@pytest.mark.parametrize("mode", ["before", pytest.param("after", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("commit", [1, *(pytest.param(each, marks=pytest.mark.slow) for each in range(2, 6))])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("commit", range(1, 6))
 async def test_firing_survives_sigkill_at_each_commit(commit: int, mode: str, tmp_path: Path) -> None:
     """16.2: the commits are those of the life of the worker, of the firing, and of the run that it starts."""
     path = tmp_path / "store.db"

@@ -128,7 +128,7 @@ async def all_runs(app: Outlast) -> list[str]:
 
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("mode", ["before", "after"])
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("kind", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 async def test_each_firing_of_a_day_happens_once(kind: str, mode: FaultMode, tmp_path: Path) -> None:
     """16.2: with three schedulers, one of which dies at a commit, while another stalls for hours before one."""
     bench, clock = Bench(kind, tmp_path), Day()

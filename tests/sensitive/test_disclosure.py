@@ -68,6 +68,7 @@ def test_value_of_another_workflow_does_not_open():
         Disclosure(ring["b"]).open(sealed)
 
 
+@pytest.mark.slow
 def test_many_values_with_one_beginning_are_looked_for_in_one_pass():
     disclosure = knowing([f"card-{number:06}" for number in range(20_000)])
     rows: list[JsonValue] = [{"name": f"card {number}"} for number in range(20_000)]

@@ -155,6 +155,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTLAST_KEYS", f"k:{KEY}")
 
 
+@pytest.mark.slow
 def test_neither_the_files_nor_the_output_of_a_killed_process_hold_a_sensitive_value(tmp_path: Path, keys: None):
     program = tmp_path / "pay.py"
     program.write_text(PROGRAM)

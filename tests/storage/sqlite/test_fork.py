@@ -93,6 +93,7 @@ async def test_child_may_open_a_file_that_its_parent_had_closed(tmp_path: Path) 
     assert in_child(work) == 0
 
 
+@pytest.mark.slow
 async def test_child_does_not_keep_the_life_of_a_dead_parent(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = SqliteStore(path, allow_network_filesystem=True)

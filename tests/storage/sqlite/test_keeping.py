@@ -42,6 +42,7 @@ async def fill(store: SqliteStore, runs: int, *, payload: bytes) -> None:
         assert isinstance(await append(store, write), Receipt)
 
 
+@pytest.mark.slow
 async def test_file_becomes_smaller_and_keeps_nothing_but_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """17: gives disk back; a deleted run leaves a tombstone."""
     monkeypatch.setattr(keeping, "STEP_S", 60.0)  # else the number of steps is that of a busy machine
