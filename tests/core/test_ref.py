@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast.core import ref as ref_module
-from outlast.core.ref import Constant, DictOf, Item, ListOf, Recorded, Resolver, item_of, seqs_of
+from outlast.core.ref import Constant, DictOf, Item, ListOf, Recorded, Resolver, Sizes, item_of, seqs_of
 from outlast.values import InvalidValueError, decode
 
 PAYLOADS = {1: b"[10,20,[30]]", 2: b'"text"', 3: b"null"}
@@ -89,6 +89,42 @@ def test_size_is_that_of_the_value_put_together(ref):
     resolver = Resolver(PAYLOADS)
 
     assert resolver.size(ref) == len(resolver.resolve(ref))
+
+
+def test_size_needs_no_payload_whose_size_was_noted():
+    """9.7: what is too large to be put together is known before it is read."""
+    ref = ListOf((Recorded(2), Recorded(3), Recorded(700)))
+    sizes = Sizes()
+    sizes.note(700, 3_000_000)
+    sizes.note(2, len(PAYLOADS[2]))
+
+    assert Resolver({3: PAYLOADS[3]}, sizes).size(ref) == len('["text",null,]') + 3_000_000
+
+
+def test_item_of_a_list_that_is_not_at_hand_counts_as_nothing():
+    sizes = Sizes()
+    sizes.note(1, len(PAYLOADS[1]))
+
+    assert Resolver({2: PAYLOADS[2]}, sizes).size(ListOf((Recorded(2), Item(Recorded(1), 0)))) == len('["text",]')
+
+
+@pytest.mark.parametrize("ref", [Recorded(9), Item(Recorded(9), 0), ListOf((Recorded(9),))])
+def test_size_of_what_nobody_noted_is_a_key_error(ref):
+    sizes = Sizes()
+    sizes.note(12, 5)
+
+    with pytest.raises(KeyError):
+        Resolver(PAYLOADS, sizes).size(ref)
+
+
+@pytest.mark.parametrize(("ref", "length"), [(Recorded(1), 3), (ListOf((Recorded(9), Recorded(10))), 2)])
+def test_list_put_together_is_counted_without_its_values(ref, length):
+    assert Resolver(PAYLOADS).length(ref) == length
+
+
+def test_object_put_together_is_no_list_whatever_it_holds():
+    with pytest.raises(InvalidValueError, match="a list is needed, this is an object"):
+        Resolver({}).length(DictOf((("a", Recorded(9)),)))
 
 
 def test_recorded_list_is_split_once_for_all_its_items(splits):

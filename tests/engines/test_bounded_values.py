@@ -10,11 +10,13 @@ import pytest
 
 from engines.place import Place
 from eventually import eventually
-from outlast import Outlast, ReadContext, StepContext, Workflow, step
+from outlast import CommittedWorkflow, Outlast, ReadContext, StepContext, Workflow, step
 from outlast.core.record import Record
+from outlast.engines.values import RunValues
 from outlast.errors import StoreUnavailableError
 from outlast.storage.base import RunKey
 from outlast.storage.memory import MemoryDatabase, MemoryStore
+from outlast.values import encode
 
 SIZE = 300
 AT_ONCE = timedelta()
@@ -196,6 +198,105 @@ async def test_recovered_run_goes_on_with_evicted_values(place: Place) -> None:
         result = await app.run("run").result(timeout=10)
 
     assert result.result == [text(number) for number in range(50)]
+
+
+@step
+async def count(x: Any) -> int:
+    return len(x)
+
+
+@step
+async def ask_for_the_list(x: str, ctx: StepContext) -> int:
+    return len(await ctx.get_step_result("widen"))
+
+
+@pytest.fixture
+def read_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many values were asked for at a time that were not in memory any more."""
+    seen, load = list[int](), RunValues.load
+
+    async def counted(values: RunValues, seqs: list[int], load_facts: Any) -> None:
+        seen.append(len(seqs))
+        await load(values, seqs, load_facts)
+
+    monkeypatch.setattr(RunValues, "load", counted)
+    return seen
+
+
+WIDE = Workflow("wide", input=list[int]).foreach(widen)
+TOO_LARGE: dict[str, tuple[CommittedWorkflow[Any, Any], str]] = {
+    "step": (WIDE.then(count).commit(), "input of step 'count'"),
+    "map": (WIDE.map(lambda ctx: len(ctx.input), id="shorten").commit(), "input of map 'shorten'"),
+    "condition": (WIDE.branch([(lambda ctx: True, count)]).commit(), "input of 'branch?count'"),
+    "nested workflow": (
+        WIDE.then(Workflow("inside", input=list[str]).then(count).commit()).commit(),
+        "input of workflow 'inside'",
+    ),
+    "result": (WIDE.commit(), "result of the workflow"),
+    "result of a declared type": (
+        Workflow("wide", input=list[int], output=list[str]).foreach(widen).commit(),
+        "result of the workflow",
+    ),
+    "getter": (WIDE.foreach(ask_for_the_list).commit(), "output of 'widen'"),
+}
+
+
+@pytest.mark.parametrize(("workflow", "subject"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
+async def test_value_too_large_to_be_put_together_is_not_read_again(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    read_again: list[int],
+    workflow: CommittedWorkflow[Any, Any],
+    subject: str,
+) -> None:
+    """9.7: a joined value over its limit fails what needs it, and does not fill the memory before that."""
+    monkeypatch.setattr("outlast.engines.values.LARGEST_JOINED", 10_000)
+    size = len(encode([text(number) for number in range(50)]))
+
+    result = await place.run(workflow, list(range(50)))
+
+    assert result.error is not None
+    assert result.error.type == "PayloadTooLargeError"
+    assert result.error.message.startswith(f"{subject} is not valid: {size:,} bytes as JSON, over the limit of 10,000")
+    assert max(read_again) == 1  # the list of numbers: never the list that is too large
+
+
+async def test_list_too_large_to_be_put_together_is_read_again_item_by_item(
+    place: Place, monkeypatch: pytest.MonkeyPatch, read_again: list[int]
+) -> None:
+    """9.7: it is limited only when it is put together; how many items it has is known without them."""
+    monkeypatch.setattr("outlast.engines.values.LARGEST_JOINED", 10_000)
+    workflow = WIDE.foreach(count, id="lengths").commit()
+
+    result = await place.run(workflow, list(range(50)))
+
+    assert result.result == [len(text(number)) for number in range(50)]
+    assert set(read_again) == {1}
+
+
+async def test_result_of_any_type_is_not_read_again_to_end_the_run(place: Place, read_again: list[int]) -> None:
+    """9.7: nobody puts it together, and how large it would be is known."""
+    result = await place.run(WIDE.commit(), list(range(50)))
+
+    assert result.result == [text(number) for number in range(50)]
+    assert max(read_again) == 1
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["once", "after a restart"])
+async def test_result_shows_a_value_that_was_too_large_for_the_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, is_restarted: bool
+) -> None:
+    """9.7: the limit is that of what a run needs: whoever reads the run sees all of it, however large."""
+    monkeypatch.setattr("outlast.engines.values.LARGEST_JOINED", 10_000)
+    workflow = WIDE.then(count).commit()
+    await place.run(workflow, list(range(50)), run_id="run")
+    async with place.app(workflow) as app:
+        if is_restarted:
+            await app.run("run").restart()
+        result = await app.run("run").result()
+
+    assert result.status == "failed"
+    assert result.steps["widen"].output == [text(number) for number in range(50)]
 
 
 def cancel_first_load(turns: int) -> list[str]:

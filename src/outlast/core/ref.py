@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias, assert_never
 
 from outlast.immutable import immutable
 from outlast.values import encode, join_dict, join_list, split_list
 
-__all__ = ["Constant", "DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "item_of", "seqs_of"]
+__all__ = ["Constant", "DictOf", "Item", "ListOf", "Recorded", "Ref", "Resolver", "Sizes", "item_of", "seqs_of"]
 
 
 @immutable
@@ -62,11 +63,30 @@ def item_of(of: Ref, index: int) -> Ref:
     return of.items[index] if isinstance(of, ListOf) else Item(of, index)
 
 
+class Sizes:
+    """How large the payloads of a journal are, at a few bytes for each event: there may be millions."""
+
+    def __init__(self) -> None:
+        self._sizes = array("I")
+
+    def note(self, seq: int, size: int) -> None:
+        """Remember how large the payload of an event is; no payload is empty."""
+        if seq >= len(self._sizes):
+            self._sizes.frombytes(bytes(self._sizes.itemsize * (seq + 1 - len(self._sizes))))
+        self._sizes[seq] = size
+
+    def find(self, seq: int) -> int | None:
+        """Return how large the payload of an event is; None if nobody noted it."""
+        return (self._sizes[seq] or None) if seq < len(self._sizes) else None
+
+
 class Resolver:
     """Turns references into values as JSON, given the recorded payloads."""
 
-    def __init__(self, payloads: Mapping[int, bytes]) -> None:
+    def __init__(self, payloads: Mapping[int, bytes], sizes: Sizes | None = None) -> None:
+        """Take the payloads that are at hand, and the sizes of those that are not."""
         self._payloads = payloads
+        self._sizes = Sizes() if sizes is None else sizes
         self._splits: dict[Ref, list[bytes]] = {}
 
     def resolve(self, ref: Ref) -> bytes:
@@ -93,11 +113,18 @@ class Resolver:
     def size(self, ref: Ref) -> int:
         """Return how many bytes `resolve` gives, without putting the value together.
 
+        A payload that is not at hand counts with the size that was noted. An item of such a one counts as nothing, so
+        that the answer is the least that it can be.
+
         Raises:
-            KeyError: A payload that belongs to it is not there.
+            KeyError: A payload that belongs to it is not there, and nobody noted its size.
             InvalidValueError: An item of something that is not a list was asked for.
         """
         match ref:
+            case Recorded(seq=seq) if seq not in self._payloads and (noted := self._sizes.find(seq)):
+                return noted
+            case Item(of=of) if of not in self._splits and any(map(self._is_away, seqs_of(of))):
+                return 0
             case ListOf(items=items):
                 return sum(map(self.size, items)) + max(len(items) + 1, 2)
             case DictOf(items=pairs):
@@ -105,6 +132,15 @@ class Resolver:
                 return own + sum(self.size(each) for _, each in pairs)
             case _:
                 return len(self.resolve(ref))
+
+    def length(self, ref: Ref) -> int:
+        """Return how many items a list has; one that was put together is counted without any payload.
+
+        Raises:
+            KeyError: A payload that belongs to it is not there.
+            InvalidValueError: It is not a list.
+        """
+        return len(ref.items) if isinstance(ref, ListOf) else len(self.split(ref))
 
     def split(self, ref: Ref) -> list[bytes]:
         """Return the items of a list, each as JSON; kept until `forget`, so that n items cost O(n).
@@ -115,6 +151,8 @@ class Resolver:
         """
         if isinstance(ref, ListOf):
             return [self.resolve(each) for each in ref.items]
+        if isinstance(ref, DictOf):
+            return split_list(b"{}")  # refused like any other object, without putting this one together
         items = self._splits.get(ref)
         if items is None:
             items = self._splits[ref] = split_list(self.resolve(ref))
@@ -124,6 +162,9 @@ class Resolver:
         """Let go of the items of a list."""
         if not isinstance(ref, ListOf):
             self._splits.pop(ref, None)
+
+    def _is_away(self, seq: int) -> bool:
+        return seq not in self._payloads and self._sizes.find(seq) is not None
 
 
 def seqs_of(ref: Ref) -> Iterator[int]:

@@ -32,8 +32,8 @@ Side: TypeAlias = Literal["input", "output"]
 class Lists(Protocol):
     """Recorded lists."""
 
-    def split(self, ref: Ref) -> list[bytes]:
-        """Return the items of a list, each as JSON; kept until `forget`."""
+    def length(self, ref: Ref) -> int:
+        """Return how many items a list has; the items are kept until `forget`."""
         ...
 
     def forget(self, ref: Ref) -> None:
@@ -58,11 +58,11 @@ def open_block(run: Answering, command: OpenBlock, now_ms: int) -> Event:
     """Measure the list of a foreach, or check the input of a nested workflow."""
     if command.concurrency is not None:
         try:
-            items = run.values.split(command.input)
+            length = run.values.length(command.input)
         except InvalidValueError as error:
             problem = InputError(f"input of foreach '{command.path}'", error.problems)
             return BlockFailed(now_ms, command.path, None, describe_exception(problem, is_retryable=False))
-        return BlockOpened(now_ms, command.path, len(items), command.concurrency)
+        return BlockOpened(now_ms, command.path, length, command.concurrency)
     if command.workflow is None:
         return BlockOpened(now_ms, command.path)
     subject = f"input of workflow '{command.path}'"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from outlast.core.record import Record
-from outlast.core.ref import DictOf, ListOf, Ref, Resolver, seqs_of
+from outlast.core.ref import DictOf, ListOf, Ref, Resolver, Sizes, seqs_of
 from outlast.errors import PayloadTooLargeError
 from outlast.values import LARGEST_JOINED
 
@@ -31,7 +31,8 @@ class RunValues:
         self._bytes = 0
         self.has_evicted = False
         """Whether anything may be missing: until then, nobody has to ask."""
-        self._resolver = Resolver(self._payloads)
+        self._evicted = Sizes()
+        self._resolver = Resolver(self._payloads, self._evicted)
 
     def keep(self, seq: int, payload: bytes) -> None:
         """Remember the payload of an event; the oldest ones are forgotten when there are too many."""
@@ -39,6 +40,16 @@ class RunValues:
         self._bytes += len(payload)
         if self._bytes > self._most_bytes:
             self._evict()
+
+    def to_load(self, *refs: Ref | None) -> list[int]:
+        """Return the events to read again before these values can be had or be refused for their size (rule 9.7).
+
+        A value that was recorded in parts and is too large to be put together needs none of them: their sizes are
+        known, so that it is refused before it fills the memory.
+        """
+        if not self.has_evicted:
+            return []
+        return self.missing(*(ref for ref in refs if ref is not None and not self._is_too_large(ref)))
 
     def missing(self, *refs: Ref | None) -> list[int]:
         """Return the events whose payloads these references need and that are not in memory."""
@@ -60,11 +71,11 @@ class RunValues:
                     self._bytes += len(record.payload)
 
     def resolve(self, ref: Ref) -> bytes:
-        """Return a value as JSON. Everything it needs is in memory: see `missing`."""
+        """Return a value as JSON. Everything it needs is in memory: see `to_load`."""
         return self._resolver.resolve(ref)
 
     def materialize(self, ref: Ref, subject: str) -> bytes:
-        """Return a value as JSON unless it is too large to be put together.
+        """Return a value as JSON unless it is too large to be put together; see `to_load`.
 
         Raises:
             PayloadTooLargeError: It is, and names the subject.
@@ -75,34 +86,41 @@ class RunValues:
     def check_size(self, ref: Ref, subject: str) -> None:
         """Refuse a value that was recorded in parts and is too large to be put together (rule 9.7).
 
+        Nothing of it has to be in memory.
+
         Raises:
             PayloadTooLargeError: It is, and names the subject.
         """
-        if self.is_joined(ref) and (size := self._resolver.size(ref)) > LARGEST_JOINED:
-            raise PayloadTooLargeError(subject, size, LARGEST_JOINED)
+        if self._is_too_large(ref):
+            raise PayloadTooLargeError(subject, self._resolver.size(ref), LARGEST_JOINED)
 
     def is_joined(self, ref: Ref) -> bool:
         """Say whether a value was recorded in parts."""
         return isinstance(ref, _JOINED)
 
-    def split(self, ref: Ref) -> list[bytes]:
-        """Return the items of a list, each as JSON; kept until `forget`.
+    def length(self, ref: Ref) -> int:
+        """Return how many items a list has. Its items are kept until `forget` unless it was recorded in parts.
 
         Raises:
             InvalidValueError: It is not a list.
         """
-        return self._resolver.split(ref)
+        return self._resolver.length(ref)
 
     def forget(self, ref: Ref) -> None:
         """Let go of the items of a list."""
         self._resolver.forget(ref)
+
+    def _is_too_large(self, ref: Ref) -> bool:
+        return self.is_joined(ref) and self._resolver.size(ref) > LARGEST_JOINED
 
     def _evict(self) -> None:
         self.has_evicted = True
         for seq in list(self._payloads):
             if self._bytes <= self._most_bytes // 2:
                 return
-            self._bytes -= len(self._payloads.pop(seq))
+            size = len(self._payloads.pop(seq))
+            self._evicted.note(seq, size)
+            self._bytes -= size
 
 
 def _ranges(seqs: list[int]) -> list[tuple[int, int]]:

@@ -25,7 +25,7 @@ from outlast.core.commands import (
     Suspend,
 )
 from outlast.core.frames import LeafFrame
-from outlast.core.ref import Ref
+from outlast.core.ref import DictOf, ListOf, Ref
 from outlast.engines.answers import converter
 from outlast.engines.local.live import LiveRun, Lookup
 from outlast.engines.outcomes import Calling
@@ -78,18 +78,27 @@ def timeout_of(run: LiveRun, command: Calling) -> int | None:
     return node.timeout_ms if isinstance(node, StepNode) else None
 
 
-def refs_of(command: Command) -> tuple[Ref | None, ...]:
-    """Return the values that it takes to execute a command."""
+def refs_of(run: LiveRun, command: Command) -> tuple[Ref | None, ...]:
+    """Return the values that it takes to execute a command.
+
+    None to find out how long a list is that was recorded in parts, and none to check what may be anything.
+    """
     match command:
         case RunStep():
             resumption = command.resumption
             if resumption is None:
                 return (command.input,)
             return command.input, resumption.suspend_payload, resumption.resume_data
-        case RunMap() | RunHook() | Evaluate() | OpenBlock():
+        case RunMap() | RunHook() | Evaluate():
             return (command.input,)
-        case CloseBlock() | FinishRun():
-            return (command.output,)
+        case OpenBlock(concurrency=None):
+            return (command.input,) if run.has_type(command.workflow, "input") else ()
+        case OpenBlock():
+            return () if isinstance(command.input, ListOf | DictOf) else (command.input,)
+        case CloseBlock():
+            return (command.output,) if run.has_type(command.workflow, "output") else ()
+        case FinishRun():
+            return (command.output,) if run.has_type(run.workflow_id, "output") else ()
         case StartTimer() | Sleep() | Suspend() | AwaitResume() | AwaitDeadline() | Pause() | AwaitStep():
             return ()
         case _:

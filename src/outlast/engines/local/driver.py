@@ -275,7 +275,7 @@ class Driver:
 
     def _take(self, run: LiveRun, command: Command, facts: deque[Fact]) -> None:
         """Turn a command into facts now, or into something that will report one."""
-        if run.values.has_evicted and (missing := run.values.missing(*refs_of(command))):
+        if run.values.has_evicted and (missing := run.values.to_load(*refs_of(run, command))):
             self._loading.begin(run, command, missing)
             return
         match command:
@@ -395,7 +395,7 @@ class Driver:
     def _slot_came_free(self) -> None:
         while (following := self.bodies.give_slot(is_draining=self.is_draining)) is not None:
             run, command = following
-            missing = run.values.missing(*refs_of(command))
+            missing = run.values.to_load(*refs_of(run, command))
             if not missing:
                 facts: deque[Fact] = deque()
                 try:

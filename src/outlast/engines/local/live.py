@@ -30,6 +30,7 @@ from outlast.failures import FailureInfo, describe_exception
 from outlast.graph.context import AttemptFacts, CancelFlag, ReadContext, RunFacts, StepContext
 from outlast.graph.function import Function
 from outlast.graph.hook import StartInfo
+from outlast.graph.schema import Schema
 from outlast.graph.state import StateType
 from outlast.sealing import opened
 from outlast.storage.base import InboxKey, RunKey, RunStore
@@ -295,10 +296,13 @@ class LiveRun:
             state_type=function.state or self._state_type(path),
         )
 
+    def has_type(self, workflow_id: str | None, side: Side) -> bool:
+        """Say whether a workflow declares a type, so that it takes the value itself to check it."""
+        return workflow_id is not None and not self._schema_of(workflow_id, side).is_json
+
     def why_misfit(self, workflow_id: str, side: Side, value: Ref, subject: str) -> FailureInfo | None:
         """Return why a recorded value does not fit a declared type of a workflow; None if it does."""
-        types = self.program.types[workflow_id]
-        schema = types.input if side == "input" else types.output
+        schema = self._schema_of(workflow_id, side)
         if schema.is_json and not self.values.is_joined(value):
             return None
         try:
@@ -322,6 +326,10 @@ class LiveRun:
             state=types.state.decode(self.state.data),
             request_context=cast("dict[str, JsonValue]", decode(opened(self.raw_request_context))),
         )
+
+    def _schema_of(self, workflow_id: str, side: Side) -> Schema[Any]:
+        types = self.program.types[workflow_id]
+        return types.input if side == "input" else types.output
 
     def _state_type(self, path: str) -> StateType:
         return self.program.types[self.state.scope_of(path).node.workflow].state
@@ -378,7 +386,7 @@ class Lookup:
     async def _resolve(self, ref: Ref, subject: str) -> bytes:
         run = self._run
         await run.until_durable(max(seqs_of(ref), default=0))
-        while missing := run.values.missing(ref):  # what was read again may be evicted while the rest is read
+        while missing := run.values.to_load(ref):  # what was read again may be evicted while the rest is read
             await run.values.load(missing, run.load_facts)
         return run.values.materialize(ref, subject)
 
