@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 from outlast.beginning import Run
 from outlast.declared import Declared
 from outlast.declaring import ScheduleDeclarer
+from outlast.elsewhere import point_elsewhere
 from outlast.engines.base import CreateRequest, Engine, EngineChoice
 from outlast.engines.clock import WALL_CLOCK, Clock
 from outlast.engines.options import DriveOptions
@@ -43,7 +44,7 @@ from outlast.scheduler import Scheduler
 from outlast.schedules import Schedules
 from outlast.sealing import disclosed
 from outlast.sensitivity import sealers_of
-from outlast.starting import check_run_id, check_text, make_requests
+from outlast.starting import check_run_id, check_text, make_requests, start_within_ms, unstored_keys
 from outlast.storage.base import Store
 from outlast.telemetry.choice import TracingChoice, find_tracer
 from outlast.telemetry.metering import Metering, MetricsChoice
@@ -159,7 +160,7 @@ class Outlast(Findable):
             find_tracer=partial(find_tracer, tracing),
             clock=clock,
             sealers=sealers_of(self._workflows, keys),
-            unstored_context=_keys_of(unstored_context),
+            unstored_context=unstored_keys(unstored_context),
             firing=FIRING,
         )
         self._durability: Literal["full", "normal"] = durability or "full"
@@ -389,13 +390,9 @@ class Outlast(Findable):
             StoreUnavailableError: It is not known to be recorded; recording the same id again is safe.
         """
         run = await self.create_run(workflow, run_id=run_id, resource_id=resource_id)
-        start_within_ms = start_within // timedelta(milliseconds=1)
-        if start_within_ms <= 0:
-            raise InputError("start_within", (Problem("", f"a positive time is needed, not {start_within}"),))
+        within_ms = start_within_ms(start_within)
         await self._engine.create(
-            CreateRequest(
-                workflow=workflow, run_id=run.run_id, resource_id=resource_id, start_within_ms=start_within_ms
-            )
+            CreateRequest(workflow=workflow, run_id=run.run_id, resource_id=resource_id, start_within_ms=within_ms)
         )
         return run
 
@@ -434,7 +431,7 @@ class Outlast(Findable):
             ForkedAppError: The app was opened in the parent of this process.
         """
         self._check_open()
-        return Schedules(self._engine.schedules, self._workflows)
+        return Schedules(self._engine.schedules, self._workflows, self._check_open)
 
     def run(self, run_id: str, *, mark: Mark | None = None) -> RunHandle[Any]:
         """Return a handle on a known run, without I/O. Its result is decoded as plain JSON.
@@ -444,12 +441,14 @@ class Outlast(Findable):
             mark: Where another handle on it was (`RunHandle.mark`): rests that this one had seen do not count.
 
         Raises:
-            InputError: `run_id` is no text.
+            InputError: `run_id` is no text, or `mark` no mark.
             ForkedAppError: The app was opened in the parent of this process.
             UnattachedWorkflowError: The app is not open.
         """
         self._check_open()
         check_run_id(run_id)
+        if mark is not None and not isinstance(cast("object", mark), Mark):
+            raise InputError("mark", (Problem("", f"the mark of a handle is needed, not {mark!r:.60}"),))
         known = mark or Mark()
         return RunHandle(self._engine, run_id, JSON, self._declared, after=known.after, answered=known.answered)
 
@@ -470,16 +469,11 @@ class Outlast(Findable):
         self._state = "forked"
 
 
-def _keys_of(names: Collection[str]) -> frozenset[str]:
-    """Return the keys of request contexts that are not recorded.
-
-    Raises:
-        ConfigurationError: They are no collection of texts.
-    """
-    if isinstance(names, str) or not all(isinstance(cast("object", each), str) for each in names):
-        message = f"unstored_context={names!r:.60} must be a list of keys, as ['authorization']"
-        raise ConfigurationError(message)
-    return frozenset(names)
+point_elsewhere(
+    Outlast,
+    ["__enter__"],
+    "write `async with Outlast([...]) as app:`, or `with outlast.sync.Door(app) as wait:` where no event loop runs",
+)
 
 
 def _reset(token: Token[tuple[Host, ...]]) -> None:

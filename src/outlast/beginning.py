@@ -23,7 +23,15 @@ from outlast.results import RunResult
 from outlast.run import StartedRun
 from outlast.sealing import disclosed, keys_of
 from outlast.signature import Options, parameters_of
-from outlast.starting import Idempotency, check_context, check_state, flow_of, make_request, shows_state
+from outlast.starting import (
+    Idempotency,
+    check_context,
+    check_state,
+    flow_of,
+    make_request,
+    misplaced_input,
+    shows_state,
+)
 from outlast.stream import RunStream, View
 from outlast.tracing import TracingOptions
 
@@ -59,6 +67,8 @@ class Run(Generic[In, Out_co]):
 
     async def start_async(  # noqa: PLR0913 - the options of a start, all by name
         self,
+        misplaced: None = None,
+        /,
         *,
         input_data: In | None = None,
         initial_state: object = None,
@@ -79,6 +89,7 @@ class Run(Generic[In, Out_co]):
         workflow lives, whatever happens to this process.
 
         Args:
+            misplaced: Nothing: the input is given by name, and whoever forgot that is told so.
             input_data: The input; validated against the workflow's declared type.
             initial_state: The state to begin with; validated as a whole, with defaults filled in.
             request_context: What all steps can read: an object of JSON, or of the workflow's declared type.
@@ -103,6 +114,8 @@ class Run(Generic[In, Out_co]):
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
             ForkedAppError: The app was opened in the parent of this process; open one here.
         """
+        if misplaced is not None:
+            raise misplaced_input("start_async")
         engine = self._engine
         # Not by `_request`: what is handed on as a dict is packed and unpacked at each call, and starts are many.
         with keys_of(engine.sealers.get(self._workflow.id)):
@@ -127,7 +140,7 @@ class Run(Generic[In, Out_co]):
         return await self._start(request)
 
     @parameters_of(start_async)
-    async def start(self, **options: Options) -> RunResult[Out_co]:
+    async def start(self, misplaced: None = None, /, **options: Options) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
         Takes what `start_async` takes.
@@ -137,11 +150,13 @@ class Run(Generic[In, Out_co]):
             RunExistsError: This run id was started before; the first one is untouched.
             StoreUnavailableError: It is not known to be recorded. Starting the same run id again is safe.
         """
+        if misplaced is not None:
+            raise misplaced_input("start")
         started = await self.start_async(**options)
         return await started.result()
 
     @parameters_of(start_async)
-    def stream(self, **options: Options) -> RunStream[Out_co]:
+    def stream(self, misplaced: None = None, /, **options: Options) -> RunStream[Out_co]:
         """Start the run when the first event or the result is asked for, and show what it does (rule 14.2).
 
         Takes what `start_async` takes. `await stream.result()` gives the result.
@@ -151,6 +166,8 @@ class Run(Generic[In, Out_co]):
             RunExistsError: With the first event: this run id was started before; the first one is untouched.
             StoreUnavailableError: With the first event: it is not known to be recorded; starting it again is safe.
         """
+        if misplaced is not None:
+            raise misplaced_input("stream")
         request = self._request(**options)
 
         async def begin() -> View[Out_co]:

@@ -34,5 +34,5 @@ def point_elsewhere(cls: type[object], names: Iterable[str], where: str) -> None
         where: Where it is; `{name}` stands for the name.
     """
     for name in names:
-        if not name.startswith("_") and not hasattr(cls, name):
+        if (not name.startswith("_") or name == "__enter__") and not hasattr(cls, name):
             setattr(cls, name, _Elsewhere(name, where.format(name=name)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from outlast.errors import DefinitionError, UnattachedWorkflowError
+from outlast.errors import DefinitionError, InputError, Problem, UnattachedWorkflowError
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.scheduled import declared_id
 from outlast.graph.workflow import Workflow
 from outlast.shown import listed, shown
+from outlast.values import is_text
 
 __all__ = ["id_of", "known_workflow", "known_workflows"]
 
@@ -61,8 +62,13 @@ def id_of(workflow: CommittedWorkflow[Any, Any] | str | None) -> str | None:
 
     Raises:
         UnattachedWorkflowError: It is neither a committed workflow nor an id.
+        InputError: It is a text that no id can be.
     """
-    if workflow is None or isinstance(workflow, str):
+    if workflow is None:
+        return None
+    if isinstance(workflow, str):
+        if not is_text(workflow):
+            raise InputError("workflow", (Problem("", f"needs a text that UTF-8 can hold, not {workflow!r:.60}"),))
         return workflow
     _check_committed(workflow)
     return workflow.id

@@ -23,7 +23,7 @@ from outlast.graph.locate import find_node
 from outlast.graph.nodes import Graph
 from outlast.graph.schema import JSON, Schema
 from outlast.immutable import immutable
-from outlast.starting import check_state, encode_value
+from outlast.starting import check_flag, check_state, encode_value
 from outlast.values import InvalidValueError, JsonValue, join_list
 
 __all__ = ["Draft", "Wish", "make_draft"]
@@ -139,6 +139,7 @@ def make_draft(
         InputError: There is no such node, its input is not known, or something handed over does not fit.
         UnreadableRunError: A newer version of Outlast wrote a part of the journal.
     """
+    check_flag(wish.per_step, "per_step")
     try:
         past = fold_past(history.graph, history.records)
     except (UnknownEventError, JournalMismatchError) as error:

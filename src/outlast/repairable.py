@@ -21,7 +21,7 @@ from outlast.repair import Draft, Wish, make_draft
 from outlast.results import fold_history
 from outlast.sealing import disclosed
 from outlast.signature import Options, parameters_of
-from outlast.starting import check_text
+from outlast.starting import check_flag, check_text
 from outlast.stream import RunStream, View
 from outlast.values import JsonValue, encode
 
@@ -64,6 +64,7 @@ class Repairable(ABC, Generic[Out_co]):
             per_step: Pause after each node of the workflow.
 
         Raises:
+            InputError: `request_context` or `per_step` does not fit. Nothing was recorded.
             RunStateError: The run is not failed or canceled; `status` says what it is. Of two callers one gets this.
             RunNotFoundError: No kept run has this id.
             StoreUnavailableError: It is not known to be recorded; the status of the run tells.
@@ -248,10 +249,12 @@ class Repairable(ABC, Generic[Out_co]):
             per_step: Pause again after the next node; if not, the run goes on to its end.
 
         Raises:
+            InputError: `per_step` is neither True nor False.
             RunStateError: The run is not paused, or somebody else let it go on; `status` says what it is.
             RunNotFoundError: No kept run has this id.
             StoreUnavailableError: Nothing was recorded; try again.
         """
+        check_flag(per_step, "per_step")
         history = await self._load()
         command = fold_history(history).open.get(PAUSE_PATH)
         if not isinstance(command, AwaitStep):

@@ -21,8 +21,6 @@ from outlast.core.why import explain
 from outlast.declared import Declared
 from outlast.engines.base import Engine, History
 from outlast.errors import (
-    InputError,
-    Problem,
     ResumeConflictError,
     ResumeTargetError,
     RunNotFoundError,
@@ -41,6 +39,7 @@ from outlast.signature import Options, parameters_of
 from outlast.starting import encode_value
 from outlast.stream import RunStream, View, show_run
 from outlast.values import JsonValue, decode, encode
+from outlast.waiting import check_until, seconds_to_wait
 
 __all__ = ["RunHandle", "StartedRun"]
 
@@ -108,15 +107,15 @@ class RunHandle(Repairable[Out_co]):
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
             UnreadableRunError: A newer version of Outlast wrote a part of it.
-            InputError: The run has no such execution, or `until` is something else.
+            InputError: The run has no such execution, or `until` or `timeout` is something else.
         """
-        if until not in ("rest", "end"):
-            raise InputError("until", (Problem("", f"{until!r:.60} is none of rest, end"),))
+        check_until(until)
+        seconds = seconds_to_wait(timeout)
         if execution is not None:
             history = at_execution(await self._load(), execution)
             if not history.is_latest:
                 return self._read(history)
-        return await self._wait(timeout, until=until, after=self._after)
+        return await self._wait(seconds, until=until, after=self._after)
 
     async def resume_async(
         self,
@@ -298,17 +297,11 @@ class RunHandle(Repairable[Out_co]):
         hooks = await self.deliveries() if history.graph.hooks is not None else []
         return "; ".join([story, *map(str, hooks)])
 
-    async def _wait(
-        self,
-        timeout: float | timedelta | None,  # noqa: ASYNC109 - part of the contract (rule 3.2)
-        *,
-        until: Literal["rest", "end"],
-        after: int,
-    ) -> RunResult[Out_co]:
+    async def _wait(self, seconds: float | None, *, until: Literal["rest", "end"], after: int) -> RunResult[Out_co]:
         refuse_other_loop(self._engine.loop)
-        if timeout is None:
+        if seconds is None:
             return self._read(await self._rest(until, after))
-        async with asyncio.timeout(timeout.total_seconds() if isinstance(timeout, timedelta) else timeout):
+        async with asyncio.timeout(seconds):
             history = await self._rest(until, after)
         return self._read(history)
 

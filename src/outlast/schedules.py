@@ -29,7 +29,7 @@ from outlast.scheduling.cron import CronError
 from outlast.scheduling.plan import Memory, Plan, ScheduleStatus, plan_of
 from outlast.scheduling.schedule import Schedule
 from outlast.sealing import disclosed
-from outlast.starting import check_text, make_request
+from outlast.starting import check_run_id, check_text, make_request
 from outlast.storage.scheduling import (
     ScheduleChange,
     ScheduleQuery,
@@ -48,8 +48,14 @@ _MOST: Final = 1_000
 class Schedules:
     """The schedules in the store of an app; made by `app.schedules`. Any process can use it, worker or not."""
 
-    def __init__(self, desk: ScheduleDesk, workflows: Mapping[str, CommittedWorkflow[Any, Any]]) -> None:
+    def __init__(
+        self,
+        desk: ScheduleDesk,
+        workflows: Mapping[str, CommittedWorkflow[Any, Any]],
+        check_open: Callable[[], None],
+    ) -> None:
         self._desk = desk
+        self._check_open = check_open
         self._store = desk.store
         self._workflows = workflows
 
@@ -69,6 +75,7 @@ class Schedules:
             UnattachedWorkflowError: The app does not know the workflow.
             StoreUnavailableError: It is not known to be recorded; `get` tells.
         """
+        self._check_open()
         schedule_id = _checked_id(id) if id is not None else f"schedule_{run_ids.next()}"
         known = known_workflow(workflow, self._workflows)
         plan = self._plan(known, schedule)
@@ -86,7 +93,7 @@ class Schedules:
         Raises:
             StoreUnavailableError: The store did not answer; try again.
         """
-        row = await self._store.find(id)
+        row = await self._seek(id)
         return None if row is None else info_of(row)
 
     async def list(
@@ -111,6 +118,9 @@ class Schedules:
             InputError: A condition cannot be meant.
             StoreUnavailableError: The store did not answer; try again.
         """
+        self._check_open()
+        if after is not None:
+            check_run_id(after, "after")
         if status is not None and status not in get_args(ScheduleStatus):
             raise InputError(
                 "status", (Problem("", f"{status!r:.60} is none of {', '.join(get_args(ScheduleStatus))}"),)
@@ -202,7 +212,7 @@ class Schedules:
             ScheduleStateError: It stands in code, from which it is to be removed. A retired one can be deleted.
             StoreUnavailableError: It is not known to be gone; the same call again is safe.
         """
-        row = await self._store.find(id)
+        row = await self._seek(id)
         if row is None:
             return
         if row.status != "retired":
@@ -288,8 +298,13 @@ class Schedules:
             request_context=request.request_context,
         )
 
+    async def _seek(self, id: str) -> ScheduleRow | None:
+        self._check_open()
+        check_run_id(id, "id")
+        return await self._store.find(id)
+
     async def _find(self, id: str) -> ScheduleRow:
-        row = await self._store.find(id)
+        row = await self._seek(id)
         if row is None:
             raise ScheduleNotFoundError(id)
         return row

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 from outlast.engines.base import StartRequest
 from outlast.engines.perform import DEFAULT_PAYLOAD_LIMIT
-from outlast.errors import InputError, PayloadTooLargeError, Problem
+from outlast.errors import ConfigurationError, InputError, PayloadTooLargeError, Problem
 from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.limit import UnusableKeyError
 from outlast.graph.schema import Schema
@@ -22,11 +22,12 @@ from outlast.storage.flow import HIGHEST_PRIORITY, Flow, Gate
 from outlast.storage.identity import Identity, WhenFinished, WhileRunning
 from outlast.trace import UNTRACED
 from outlast.tracing import TracingOptions, check_tracing
-from outlast.values import InvalidValueError, JsonValue, decode, encode
+from outlast.values import InvalidValueError, JsonValue, decode, encode, is_text
 
 __all__ = [
     "Idempotency",
     "check_context",
+    "check_flag",
     "check_state",
     "check_tags",
     "check_text",
@@ -35,6 +36,9 @@ __all__ = [
     "make_request",
     "make_requests",
     "milliseconds_of",
+    "misplaced_input",
+    "start_within_ms",
+    "unstored_keys",
     "without",
 ]
 
@@ -116,6 +120,8 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
     identity = None
     if idempotency_key is not None:
         identity = _identity(idempotency_key, workflow.id, resource_id, raw, state)
+    if per_step is not False:
+        check_flag(per_step, "per_step")
     is_immediate = delay is None and start_at is None
     delay_ms, start_at_ms = (None, None) if is_immediate else _when(delay, start_at)
     # By position, as what every run makes is made: a class that is called by name is called through a dict.
@@ -130,7 +136,7 @@ def make_request(  # noqa: PLR0913 - the options of a start, all by name
         delay_ms,
         start_at_ms,
         check_tags(tags) if tags else (),
-        None if start_within is None else _start_within_ms(start_within),
+        None if start_within is None else start_within_ms(start_within),
         identity,
         per_step,
         UNTRACED if tracing_options is None else check_tracing(tracing_options),
@@ -258,6 +264,21 @@ def encode_value(schema: Schema[Any], value: object, subject: str) -> bytes:
     return raw
 
 
+def misplaced_input(verb: str) -> InputError:
+    """Return what is said to whoever gave the input of a start without its name, which everybody does once."""
+    return InputError("input_data", (Problem("", f"it is given by name, as run.{verb}(input_data=5)"),))
+
+
+def check_flag(value: object, name: str) -> None:
+    """Refuse what is neither True nor False: a text that says no would count as yes.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if not isinstance(value, bool):
+        raise InputError(name, (Problem("", f"True or False is needed, not {value!r:.60}"),))
+
+
 def check_text(value: object, name: str) -> None:
     """Refuse an id that is not a usable text.
 
@@ -269,14 +290,14 @@ def check_text(value: object, name: str) -> None:
         raise InputError(name, (Problem("", reason),))
 
 
-def check_run_id(value: object) -> None:
-    """Refuse what cannot be the id of any run, however it was started.
+def check_run_id(value: object, name: str = "run_id") -> None:
+    """Refuse what cannot be the id of any run (or of what `name` says), however it was made.
 
     Raises:
         InputError: It is not a text, or none that can be written as UTF-8.
     """
-    if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
-        raise InputError("run_id", (Problem("", f"needs a text, not {value!r:.60}"),))
+    if not is_text(value):
+        raise InputError(name, (Problem("", f"needs a text, not {value!r:.60}"),))
 
 
 def shows_state(options: object) -> bool:
@@ -367,7 +388,12 @@ def _when(delay: object, start_at: object) -> tuple[int | None, int | None]:
     return milliseconds_of(delay, "delay"), None
 
 
-def _start_within_ms(value: object) -> int:
+def start_within_ms(value: object) -> int:
+    """Return how long a run may wait for its start, in milliseconds.
+
+    Raises:
+        InputError: It is no length of time, or none is left.
+    """
     milliseconds = milliseconds_of(value, "start_within")
     if not milliseconds:
         raise InputError("start_within", (Problem("", "no worker can begin a run within no time; give it some"),))
@@ -420,6 +446,21 @@ def check_context(schema: Schema[Any], value: object, unstored: Collection[str])
     if not isinstance(context, dict):
         raise InputError("request_context", (Problem("", "an object is needed"),))
     return without(context, unstored)
+
+
+def unstored_keys(names: object) -> frozenset[str]:
+    """Return the keys of request contexts that are not recorded.
+
+    Raises:
+        ConfigurationError: They are no collection of texts.
+    """
+    if isinstance(names, Collection) and not isinstance(names, str):
+        given = cast("Collection[object]", names)
+        keys = [each for each in given if isinstance(each, str)]
+        if len(keys) == len(given):
+            return frozenset(keys)
+    message = f"unstored_context={names!r:.60} must be a list of keys, as ['authorization']"
+    raise ConfigurationError(message)
 
 
 def without(context: dict[str, JsonValue], unstored: Collection[str]) -> dict[str, JsonValue]:

@@ -23,6 +23,7 @@ from outlast.loops import refuse_other_loop
 from outlast.results import RunResult
 from outlast.sealing import masked
 from outlast.values import JsonValue, decode
+from outlast.waiting import check_until, seconds_to_wait
 
 __all__ = ["RunStream", "StreamEvent", "View", "show_run"]
 
@@ -176,7 +177,7 @@ class RunStream(Generic[Out_co]):
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Read from the beginning of the stream."""
-        return _Reader(self._open, follow=self._follow, is_waiting=self._is_waiting)
+        return _Reader(self._open, self._engine, follow=self._follow, is_waiting=self._is_waiting)
 
     async def result(
         self,
@@ -189,7 +190,10 @@ class RunStream(Generic[Out_co]):
         Raises:
             TimeoutError: It took longer than `timeout` seconds. The run is not affected.
             RunNotFoundError: No kept run has this id.
+            InputError: `until` or `timeout` is something else. Nothing was begun.
         """
+        check_until(until)
+        seconds_to_wait(timeout)
         view = await self._ensure_begun()
         return await view.run.result(timeout=timeout, until=until)
 
@@ -212,8 +216,16 @@ class RunStream(Generic[Out_co]):
 class _Reader(AsyncIterator[StreamEvent]):
     """One reader: pages through the journal, and holds no more than a page of it."""
 
-    def __init__(self, open: Callable[[], Awaitable[tuple[Journal, int]]], *, follow: bool, is_waiting: bool) -> None:  # noqa: A002
+    def __init__(
+        self,
+        open: Callable[[], Awaitable[tuple[Journal, int]]],  # noqa: A002
+        engine: Engine,
+        *,
+        follow: bool,
+        is_waiting: bool,
+    ) -> None:
         self._open = open
+        self._engine = engine
         self._follow = follow
         self._is_waiting = is_waiting
         self._source: _Source | None = None
@@ -221,6 +233,7 @@ class _Reader(AsyncIterator[StreamEvent]):
         self._is_over = False
 
     async def __anext__(self) -> StreamEvent:
+        refuse_other_loop(self._engine.loop)
         if self._source is None and not self._is_over:
             self._source = _Source(*await self._open())
         while self._source is not None and not self._is_over:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeGuard, cast
 
 from outlast.errors import Problem
 
@@ -268,6 +268,11 @@ def _leaf_reason(value: object) -> str | None:
     except ValueError:
         return "the integer has too many digits"
     return None
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Say whether it is a text that can be recorded: UTF-8 holds no lone surrogate."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 def _json_kind(value: JsonValue) -> str:

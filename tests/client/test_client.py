@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -256,6 +256,33 @@ async def test_bad_input_is_refused_before_anything_is_sent():
             await run.start_async(input_data=Order(day=date(2026, 1, 2)), delay=-1)
         with pytest.raises(InputError, match="run_id"):
             await client.create_run(PRICE, run_id="")
+
+        assert (await app.list_runs()).total == 0
+
+
+async def test_nonsense_of_all_verbs_is_refused_as_in_process():
+    """2.2, 2.6, 12.6: before anything is sent, where the server would take some of it for something else."""
+    no: Any = "no"
+    async with connected() as (client, app):
+        run: Any = await client.create_run(GREET)
+        known = client.run("known")
+        for use, told in (
+            (lambda: run.start_async("ada"), "it is given by name, as run.start_async"),
+            (lambda: run.start("ada"), "it is given by name, as run.start"),
+            (lambda: run.start_async(input_data="ada", per_step=no), "per_step is not valid"),
+            (lambda: run.time_travel("greet", input_data="ada", per_step=no), "per_step is not valid"),
+            (lambda: known.restart(per_step=no), "per_step is not valid"),
+            (lambda: known.step(per_step=no), "per_step is not valid"),
+            (lambda: known.result(timeout=no), "timeout is not valid"),
+            (lambda: known.result(until=no), "until is not valid"),
+            (lambda: known.result(execution=no), "execution is not valid"),
+            (lambda: known.snapshot(execution=cast("Any", "0")), "execution is not valid"),
+            (lambda: known.observe_stream().result(timeout=no), "timeout is not valid"),
+        ):
+            with pytest.raises(InputError, match=told):
+                await use()
+        with pytest.raises(InputError, match=r"it is given by name, as run\.stream"):
+            run.stream("ada")
 
         assert (await app.list_runs()).total == 0
 

@@ -23,6 +23,7 @@ from outlast import (
     InputError,
     Outlast,
     OutlastError,
+    Schedule,
     SchemaVersionError,
     UnattachedWorkflowError,
     Workflow,
@@ -458,9 +459,179 @@ async def test_handle_on_another_event_loop_says_where_it_can_be_used(place: Pla
         assert (await new.start(input_data=1)).result == (await known.result()).result
 
 
+SCHEDULING: dict[str, Callable[[Any], Any]] = {
+    "create": lambda schedules: schedules.create(COUNT, Schedule(every=timedelta(days=1), input_data=1), id="new"),
+    "get": lambda schedules: schedules.get("known"),
+    "list": lambda schedules: schedules.list(),
+    "update": lambda schedules: schedules.update("known", Schedule(every=timedelta(days=2), input_data=1)),
+    "pause": lambda schedules: schedules.pause("known"),
+    "resume": lambda schedules: schedules.resume("known"),
+    "delete": lambda schedules: schedules.delete("known"),
+    "run_now": lambda schedules: schedules.run_now("known"),
+    "triggers": lambda schedules: schedules.triggers("known"),
+}
+
+
+@pytest.mark.parametrize("verb", SCHEDULING)
+async def test_schedules_on_another_event_loop_say_where_they_can_be_used(place: Place, verb: str) -> None:
+    """2.1, 16.1: the same of `app.schedules` that somebody kept, and nothing is written."""
+
+    async def on_another_loop() -> Any:
+        return await SCHEDULING[verb](schedules)
+
+    async with place.app(COUNT, worker=False) as app:
+        schedules = app.schedules
+        known = await schedules.create(COUNT, Schedule(every=timedelta(days=1), input_data=1), id="known")
+        with pytest.raises(UnattachedWorkflowError, match=r"open on another event loop.*with_options.*Door"):
+            await asyncio.to_thread(asyncio.run, on_another_loop())
+
+        assert (await schedules.list()).schedules == (known,)
+        assert not await schedules.triggers("known")
+
+
+async def test_half_read_stream_on_another_event_loop_says_where_it_can_be_read(place: Place) -> None:
+    """2.1, 14.2: also one whose next event is at hand; on its own loop it goes on."""
+
+    async def on_another_loop() -> Any:
+        return await anext(reader)
+
+    async with place.app(COUNT) as app:
+        known = await (await app.create_run(COUNT)).start_async(input_data=1)
+        await known.result()
+        reader = aiter(known.observe_stream())
+        first = await anext(reader)
+        with pytest.raises(UnattachedWorkflowError, match=r"open on another event loop.*with_options.*Door"):
+            await asyncio.to_thread(asyncio.run, on_another_loop())
+
+        rest = [event.seq async for event in reader]
+        assert [first.seq, *rest] == [event.seq async for event in known.observe_stream()]
+
+
 def test_app_without_the_event_loop_of_asyncio_says_so() -> None:
     """2.1: trio and others drive coroutines, too, but not what an app awaits."""
     entering = Outlast([COUNT], store="memory").__aenter__()
 
     with pytest.raises(ConfigurationError, match=r"event loop of asyncio: asyncio.run\(main\(\)\)"):
         entering.send(None)
+
+
+@pytest.mark.parametrize("given", ["5", float("nan"), True, [], 10**400])
+async def test_timeout_that_is_no_length_of_time_is_refused(place: Place, given: Any) -> None:
+    """2.6: before anything is begun, and not after the wait that it was to bound."""
+    async with place.app(COUNT) as app:
+        done = await (await app.create_run(COUNT)).start_async(input_data=1)
+        await done.result()
+        new = await app.create_run(COUNT, run_id="new")
+        for wait in (done.result, done.observe_stream().result, new.stream(input_data=1).result):
+            with pytest.raises(InputError, match=r"timeout is not valid: seconds or a timedelta are needed.*None"):
+                await wait(timeout=given)
+    assert await place.row("new") is None
+
+
+async def test_timeout_of_a_deadline_that_is_over_ends_the_wait_at_once(place: Place) -> None:
+    """2.6: what is left of a deadline may be less than nothing; no bound at all may be said in numbers."""
+    suspends = Workflow("waits").wait_for("answer").commit()
+    async with place.app(suspends) as app:
+        started = await (await app.create_run(suspends)).start_async()
+        for over in (0, -1, timedelta(seconds=-1), -(10**400)):
+            with pytest.raises(TimeoutError):
+                await started.result(timeout=over, until="end")
+        assert (await started.result(timeout=float("inf"))).status == "suspended"
+
+
+@pytest.mark.parametrize("per_step", ["yes", 1, None])
+async def test_per_step_that_is_neither_true_nor_false_is_refused(place: Place, per_step: Any) -> None:
+    """12.6: a text that says no would count as yes; nothing is written."""
+    async with place.app(COUNT) as app:
+        done = await (await app.create_run(COUNT, run_id="run")).start_async(input_data=1)
+        await done.result()
+        before = await place.row("run")
+        new = await app.create_run(COUNT, run_id="new")
+        for use in (
+            lambda: new.start_async(input_data=1, per_step=per_step),
+            lambda: new.start(input_data=1, per_step=per_step),
+            lambda: _first_of(new.stream(input_data=1, per_step=per_step)),
+            lambda: new.time_travel("add_one", input_data=1, per_step=per_step),
+            lambda: app.start_many(COUNT, [{"input_data": 1, "run_id": "new", "per_step": per_step}]),
+            lambda: done.time_travel("add_one", input_data=1, per_step=per_step),
+            lambda: _first_of(done.time_travel_stream("add_one", input_data=1, per_step=per_step)),
+            lambda: done.fork("add_one", input_data=1, per_step=per_step, run_id="new"),
+            lambda: done.step(per_step=per_step),
+        ):
+            with pytest.raises(InputError, match=r"per_step.*: True or False is needed, not"):
+                await use()
+        assert await place.row("run") == before
+    assert await place.row("new") is None
+
+
+@pytest.mark.parametrize("per_step", ["yes", 0])
+async def test_restart_refuses_per_step_that_is_neither_true_nor_false(place: Place, per_step: Any) -> None:
+    """12.3, 12.6."""
+
+    @step
+    async def fail(x: int) -> int:
+        raise ValueError(x)
+
+    fails = Workflow("fails", input=int).then(fail).commit()
+    async with place.app(fails) as app:
+        failed = await (await app.create_run(fails)).start_async(input_data=1)
+        await failed.result()
+        with pytest.raises(InputError, match="per_step is not valid"):
+            await failed.restart(per_step=per_step)
+        assert (await failed.snapshot()).execution == 0
+
+
+@pytest.mark.parametrize("verb", ["start_async", "start", "stream"])
+async def test_input_that_is_not_given_by_name_says_so(place: Place, verb: str) -> None:
+    """2.2, 2.3: the first mistake that everybody makes."""
+    async with place.app(COUNT) as app:
+        run: Any = await app.create_run(COUNT, run_id="run")
+        with pytest.raises(InputError, match=rf"it is given by name, as run\.{verb}\(input_data=5\)"):
+            await getattr(run, verb)(5)
+    assert await place.row("run") is None
+
+
+def test_app_in_a_plain_with_is_told_of_async_with() -> None:
+    """2.1: and of the door, for programs without an event loop."""
+    app: Any = Outlast([COUNT], store="memory")
+
+    with pytest.raises(AttributeError, match=r"write `async with Outlast.*outlast\.sync\.Door"), app:
+        pass
+
+
+HALF: Final = "\ud800"
+"""Half a character, which no UTF-8 holds."""
+
+LOOKED_UP: dict[str, Callable[[Outlast, Any], Any]] = {
+    "run": lambda app, id: app.run(id),
+    "find_result": lambda app, id: app.find_result(COUNT, id),
+    "list_runs": lambda app, id: app.list_runs(id),
+    "counts": lambda app, id: app.counts(id),
+    "schedules.list": lambda app, id: app.schedules.list(id),
+    "schedules.list after": lambda app, id: app.schedules.list(after=id),
+    "schedules.get": lambda app, id: app.schedules.get(id),
+    "schedules.pause": lambda app, id: app.schedules.pause(id),
+    "schedules.resume": lambda app, id: app.schedules.resume(id),
+    "schedules.delete": lambda app, id: app.schedules.delete(id),
+    "schedules.run_now": lambda app, id: app.schedules.run_now(id),
+    "schedules.triggers": lambda app, id: app.schedules.triggers(id),
+}
+
+
+@pytest.mark.parametrize("verb", LOOKED_UP)
+async def test_id_that_no_text_can_be_is_refused_where_it_is_looked_up(place: Place, verb: str) -> None:
+    """17: a typed error, whatever the store would have said."""
+    async with place.app(COUNT) as app:
+        with pytest.raises(InputError, match=r"needs a text"):
+            await LOOKED_UP[verb](app, HALF)
+
+
+async def test_mark_and_time_of_another_type_are_refused(place: Place) -> None:
+    """2.1: as neighbours do."""
+    wrong: Any = "5"
+    async with place.app(COUNT) as app:
+        with pytest.raises(InputError, match="mark is not valid: the mark of a handle is needed"):
+            app.run("run", mark=wrong)
+        with pytest.raises(InputError, match="start_within is not valid: seconds or a timedelta are needed"):
+            await app.record_run(COUNT, run_id="run", start_within=wrong)
+    assert await place.row("run") is None

@@ -17,7 +17,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON
 from outlast.results import RunResult
 from outlast.signature import Options, parameters_of
-from outlast.starting import Idempotency
+from outlast.starting import Idempotency, misplaced_input
 from outlast.tracing import TracingOptions
 from outlast.values import JsonValue
 
@@ -43,6 +43,8 @@ class RemoteRun(Generic[In, Out_co]):
 
     async def start_async(  # noqa: PLR0913 - the options of a start, all by name
         self,
+        misplaced: None = None,
+        /,
         *,
         input_data: In | None = None,
         initial_state: object = None,
@@ -63,6 +65,7 @@ class RemoteRun(Generic[In, Out_co]):
         first: with an idempotency key, or if this client made the run id.
 
         Args:
+            misplaced: Nothing: the input is given by name, and whoever forgot that is told so.
             input_data: The input; validated against the workflow's declared type.
             initial_state: The state to begin with.
             request_context: What all steps can read: an object of JSON, or of the workflow's declared type.
@@ -82,6 +85,8 @@ class RemoteRun(Generic[In, Out_co]):
             IdempotencyConflictError: The key stands for a run with other input.
             ServerUnavailableError: The server did not answer; it is not known whether the run was started.
         """
+        if misplaced is not None:
+            raise misplaced_input("start_async")
         key = Idempotency(key=idempotency_key) if isinstance(idempotency_key, str) else idempotency_key
         body = start_body(
             self._workflow,
@@ -102,20 +107,24 @@ class RemoteRun(Generic[In, Out_co]):
         return self._started(await self._start(body, key))
 
     @parameters_of(start_async)
-    async def start(self, **options: Options) -> RunResult[Out_co]:
+    async def start(self, misplaced: None = None, /, **options: Options) -> RunResult[Out_co]:
         """Start the run and wait until it ends, is suspended or paused. Every outcome is a value; see `RunResult`.
 
         Takes what `start_async` takes, and raises as it does.
         """
+        if misplaced is not None:
+            raise misplaced_input("start")
         started = await self.start_async(**options)
         return await started.result()
 
     @parameters_of(start_async)
-    def stream(self, **options: Options) -> RemoteStream[Out_co]:
+    def stream(self, misplaced: None = None, /, **options: Options) -> RemoteStream[Out_co]:
         """Start the run when the first event is asked for, and show what it does.
 
         Takes what `start_async` takes, and raises the same, with the first event.
         """
+        if misplaced is not None:
+            raise misplaced_input("stream")
 
         async def begin() -> RemoteView[Out_co]:
             started = await self.start_async(**options)

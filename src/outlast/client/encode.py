@@ -12,7 +12,7 @@ from outlast.graph.committed import CommittedWorkflow
 from outlast.graph.schema import JSON, Schema
 from outlast.graph.step import Step
 from outlast.sealing import IN_CLEAR, disclosing
-from outlast.starting import Idempotency, encode_value, milliseconds_of
+from outlast.starting import Idempotency, check_flag, encode_value, milliseconds_of
 from outlast.trace import Tracing
 from outlast.tracing import TracingOptions, check_tracing
 from outlast.values import JsonValue, decode
@@ -45,6 +45,7 @@ def start_body(  # noqa: PLR0913 - the options of a start, all by name
     Raises:
         InputError: Something is no JSON, or does not fit the workflow's type; names each path.
     """
+    check_flag(per_step, "per_step")
     known = workflow if isinstance(workflow, CommittedWorkflow) else None
     body: dict[str, JsonValue] = {
         "inputData": _as_json(known.input if known else JSON, input_data, "input_data"),
@@ -135,6 +136,7 @@ def travel_body(
     Raises:
         InputError: Something is no JSON, or does not fit the type of the step that is named; names each path.
     """
+    check_flag(per_step, "per_step")
     last = _last_of(step)
     function = last.function if isinstance(last, Step) else None
     given: dict[str, JsonValue] = {"step": path_of(step), "perStep": per_step}

@@ -22,6 +22,7 @@ from outlast.results import CancelOutcome, HookDelivery, RunResult
 from outlast.run import RunHandle
 from outlast.signature import Options, parameters_of
 from outlast.values import JsonValue
+from outlast.waiting import check_execution, check_until, seconds_to_wait
 
 __all__ = ["RemoteRunHandle", "RemoteStartedRun", "segment"]
 
@@ -74,8 +75,11 @@ class RemoteRunHandle(RemoteRepairable[Out_co]):
             TimeoutError: It took longer. The run is not affected.
             RunNotFoundError: No kept run has this id.
             ServerUnavailableError: The server did not answer. The run is not affected.
+            InputError: The run has no such execution, or `until` or `timeout` is something else.
         """
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        check_until(until)
+        check_execution(execution)
+        seconds = seconds_to_wait(timeout)
         async with asyncio.timeout(seconds):
             while True:
                 wait = _POLL if seconds is None else min(_POLL, seconds)
@@ -187,6 +191,7 @@ class RemoteRunHandle(RemoteRepairable[Out_co]):
             InputError: The run has no such execution.
             ServerUnavailableError: The server did not answer.
         """
+        check_execution(execution)
         query = query_of(execution=execution)
         answer = await self._transport.request("GET", self.path(""), query=query, is_repeatable=True)
         return decode_result(answer, self._output)

@@ -13,6 +13,7 @@ from outlast.client.transport import Transport
 from outlast.repairable import Repairable
 from outlast.results import RunResult
 from outlast.signature import Options, parameters_of
+from outlast.starting import check_flag
 from outlast.values import JsonValue
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class RemoteRepairable(ABC, Generic[Out_co]):
         self, *, request_context: Mapping[str, JsonValue] | None = None, per_step: bool = False
     ) -> RemoteStartedRun[Out_co]:
         """Drive a failed or canceled run again from its unfinished nodes, and return once that is durable."""
+        check_flag(per_step, "per_step")
         body: dict[str, JsonValue] = {"perStep": per_step}
         if request_context is not None:
             body["requestContext"] = dict(request_context)
@@ -97,6 +99,7 @@ class RemoteRepairable(ABC, Generic[Out_co]):
 
     async def step_async(self, *, per_step: bool = True) -> RemoteStartedRun[Out_co]:
         """Let a paused run go on, and return once that is durable."""
+        check_flag(per_step, "per_step")
         return await self.ask("/step", {"perStep": per_step})
 
     @abstractmethod

@@ -13,6 +13,7 @@ from outlast.instant import from_ms
 from outlast.results import RunResult
 from outlast.stream import StreamEvent
 from outlast.values import JsonValue, decode
+from outlast.waiting import check_until, seconds_to_wait
 
 if TYPE_CHECKING:
     from outlast.client.handle import RemoteRunHandle
@@ -90,7 +91,10 @@ class RemoteStream(Generic[Out_co]):
         Raises:
             TimeoutError: It took longer than `timeout` seconds. The run is not affected.
             RunNotFoundError: No kept run has this id.
+            InputError: `until` or `timeout` is something else. Nothing was begun.
         """
+        check_until(until)
+        seconds_to_wait(timeout)
         view = await self._ensure_begun()
         return await view.run.result(timeout=timeout, until=until)
 
