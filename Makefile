@@ -43,8 +43,11 @@ test: lint types pyright imports
 	  || { [ $$? -eq 1 ] && $(AGAIN); }
 	$(PYTEST) $(ALONE)
 
+# For each test a thread that watches for a hang and new seeds cost more than many of these tests: somebody sits in front
+# of them who sees a hang, and `make test` has both.
 quick: lint types
-	$(PYTEST) -m "not slow" --hypothesis-profile=quick --numprocesses $(JOBS) --dist worksteal
+	$(PYTEST) -m "not slow" --hypothesis-profile=quick --override-ini faulthandler_timeout=0 --randomly-dont-reset-seed \
+	  --numprocesses $(JOBS) --dist worksteal
 
 bench-peers: $(CORE) .venv-peers/.ready
 	.venv-peers/bin/python -m benchmarks --peers

@@ -393,6 +393,7 @@ async def test_request_context_of_a_restart_wins(bench: Bench) -> None:
     assert result.result == {"tenant": "a", "token": "new"}
 
 
+@pytest.mark.slow
 async def test_restarted_run_has_its_whole_time_again(bench: Bench) -> None:
     """9.3, 12.3: the timeout of the workflow counts for each execution."""
 

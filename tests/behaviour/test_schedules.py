@@ -190,6 +190,7 @@ async def test_firing_is_skipped_while_the_run_before_has_not_ended(bench: Bench
         assert (await triggers(app, "wf_ask", count=3))[-1].outcome == "fired"
 
 
+@pytest.mark.slow
 async def test_firing_waits_for_the_run_before(bench: Bench) -> None:
     """16.1: overlap='queue': it begins when that run has ended, in its turn."""
     clock = Hours()

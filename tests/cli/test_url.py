@@ -80,6 +80,7 @@ def test_wrong_token_is_said_in_a_sentence(terminal: Terminal, url: str):
     assert answer.err.startswith("error: 401: ")
 
 
+@pytest.mark.slow
 def test_server_that_is_not_there_is_said_in_a_sentence(terminal: Terminal):
     answer = terminal.type("run", "list", "--url", "http://127.0.0.1:9")
 
@@ -87,6 +88,7 @@ def test_server_that_is_not_there_is_said_in_a_sentence(terminal: Terminal):
     assert "next: check the address, and that something serves there: outlast serve APP\n" in answer.err
 
 
+@pytest.mark.slow
 def test_url_excludes_what_names_a_file_and_wins_over_variables(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
     both = terminal.type("run", "list", "--url", "http://127.0.0.1:9", "--store", "shop.db")
     monkeypatch.setenv("OUTLAST_STORE", "shop.db")

@@ -216,6 +216,7 @@ async def test_suspects_run_one_at_a_time_on_a_machine(place: Place) -> None:
     assert after == [f"{run_id} {path} 0" for run_id in (first, second) for path in ("wait_async", "settle")]
 
 
+@pytest.mark.slow
 async def test_turn_is_free_when_the_process_of_a_suspect_dies(place: Place) -> None:
     """9.6: whoever has the turn loses it at once when its process ends."""
     await make_suspects(place)

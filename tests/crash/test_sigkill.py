@@ -98,6 +98,7 @@ async def test_started_run_survives_sigkill_every_time(nursery: Nursery, tmp_pat
     print(f"{durability}: {KILLS // 2 * 2} of {KILLS // 2 * 2} runs survived")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_run_of_a_killed_process_is_finished_by_the_very_next_one(nursery: Nursery, tmp_path: Path) -> None:
     """12.1: a process that dies loses its runs at once on the same machine: its lock is free."""

@@ -70,6 +70,7 @@ async def test_reader_that_reconnects_again_and_again_sees_each_event_once(
     assert sum(event.type == "workflow-step-output" for event in every) == items * CHUNKS
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_outcome_is_never_recorded_before_what_its_body_said(nursery: Nursery, tmp_path: Path) -> None:
     """14.1, 14.3: SIGKILL while chunks are written, again and again; the lost calls are told apart."""

@@ -199,6 +199,7 @@ async def _nothing_due(app: Outlast, run_id: str) -> bool:
     return not await app.run(run_id).deliveries()
 
 
+@pytest.mark.slow
 async def test_task_that_is_canceled_again_and_again_ends_its_run(place: Place) -> None:
     """9.6: it counts like a crash, so it does not go on for ever."""
 
@@ -375,6 +376,7 @@ async def test_sync_step_goes_on_with_the_threads_that_are_there(place: Place, m
     assert gate.called == [1, 2]
 
 
+@pytest.mark.slow
 async def test_suspension_with_a_short_timeout_is_seen_by_who_waits_for_the_run(place: Place) -> None:
     """2.6: `start` returns at the first rest, however short it is."""
 

@@ -111,6 +111,7 @@ async def test_run_that_is_suspended_while_its_app_is_left_is_not_called_unfinis
     assert "not finished" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_delivery_that_a_fault_of_the_engine_befell_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -185,6 +185,7 @@ async def test_start_of_which_nobody_knows_whether_it_is_recorded_is_absent_or_c
         assert (await app.run("run").result(timeout=5)).result == 3
 
 
+@pytest.mark.slow
 async def test_worker_that_lost_its_lease_begins_again_although_the_store_fails(
     database: MemoryDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
