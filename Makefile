@@ -45,6 +45,8 @@ test: lint types pyright imports
 
 # For each test a thread that watches for a hang and new seeds cost more than many of these tests: somebody sits in front
 # of them who sees a hang, and `make test` has both.
+# And they wait more than they compute: half as many processes again as there are cores.
+quick: JOBS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 quick: lint types
 	$(PYTEST) -m "not slow" --hypothesis-profile=quick --override-ini faulthandler_timeout=0 --randomly-dont-reset-seed \
 	  --numprocesses $(JOBS) --dist worksteal
