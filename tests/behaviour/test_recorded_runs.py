@@ -158,7 +158,7 @@ async def test_recorded_run_holds_no_slot(bench: Bench) -> None:
 async def test_time_to_start_is_positive(bench: Bench) -> None:
     """Bad input: nothing is recorded."""
     async with bench.app(GREET) as app:
-        with pytest.raises(InputError, match="positive"):
+        with pytest.raises(InputError, match="within no time"):
             await app.record_run(GREET, run_id="r", start_within=timedelta())
 
         assert await app.find_result(GREET, "r") is None
