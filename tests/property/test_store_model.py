@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,9 +75,15 @@ class ModelDelivery:
     """What the model knows of a delivery."""
 
     due_at_ms: int | None
+    number: int
     owner: WorkerKey | None = None
     tries: int = 0
     failure: bytes | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the life of a worker ended while it made it, now or in its latest try."""
+        return self.failure is None and self.tries > (self.owner is not None)
 
 
 @dataclass
@@ -130,6 +137,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.now = 1000
         self.runs: dict[str, ModelRun] = {}
+        self.numbers = count()
         self.deleted: dict[str, int] = {}
         self.workers: dict[WorkerKey, int] = {}
         self.over: list[WorkerKey] = []
@@ -175,7 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
             run.owner = None
             run.ready_at_ms = run.journal[-1].at_ms if ready_at_ms is None else ready_at_ms
         for delivery in self.deliveries_of(worker):
-            delivery.owner = None
+            delivery.owner, delivery.failure = None, None
         del self.workers[worker]
         self.expired.discard(worker)
         self.over.append(worker)
@@ -333,7 +341,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         run.journal += records
         run.status, run.execution = write.status, write.execution
-        run.told += [ModelDelivery(each.due_at_ms) for each in write.outbox]
+        run.told += [ModelDelivery(each.due_at_ms, next(self.numbers)) for each in write.outbox]
         if write.hold is not None:
             run.hold = (run.epoch, run.head, write.hold)
         for row in taken:
@@ -440,6 +448,16 @@ class StoreMachine(RuleBasedStateMachine):
             run.owner, run.epoch, run.ready_at_ms = worker, run.epoch + 1, None
             assert (row.key, row.graph, row.epoch) == (run.key, run.graph, run.epoch)
 
+    def deliverable(self, worker: WorkerKey, due: list[ModelDelivery]) -> list[ModelDelivery]:
+        """Those that a worker may make now: those before a lost one, or a lost one alone."""
+        owned = self.deliveries_of(worker)
+        if worker not in self.workers or any(each.is_lost for each in owned):
+            return []
+        due = sorted(due, key=lambda each: (each.due_at_ms, each.number))
+        if due and due[0].is_lost:
+            return [] if owned else due[:1]
+        return list(takewhile(lambda each: not each.is_lost, due))
+
     def deliveries_of(self, worker: WorkerKey) -> list[ModelDelivery]:
         return [each for run in self.runs.values() for each in run.told if each.owner == worker]
 
@@ -452,15 +470,16 @@ class StoreMachine(RuleBasedStateMachine):
             return  # as for inserts
         graphs, now = [self.graphs[place] for place in which], self.now
         due = [
-            run.next_told.due_at_ms
+            run.next_told
             for run in self.runs.values()
             if run.graph in graphs and run.next_told is not None and (run.next_told.due_at_ms or 0) <= now
         ]
+        wanted = self.deliverable(worker, due)[:limit]
 
         claimed = self.do(self.stores[store].claim_deliveries(worker, graphs=graphs, now_ms=now, limit=limit))
 
         told = [self.runs[each.run_id].next_told for each in claimed]
-        assert [each.due_at_ms for each in told if each] == (sorted(due)[:limit] if worker in self.workers else [])
+        assert told == wanted
         for given, delivery in zip(claimed, told, strict=True):
             assert delivery is not None
             delivery.owner, delivery.tries = worker, delivery.tries + 1

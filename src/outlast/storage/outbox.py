@@ -3,17 +3,22 @@
 A row is *due* until it is delivered, which removes it, or given up, which keeps it with the reason. A due row belongs
 to nobody or to the worker that delivers it. Of one run only the first due row is ever given out, so that the deliveries
 of a run happen in order and one at a time. A run with due rows must be kept.
+
+A row is *lost* whose worker's life ended while it delivered it: the delivery may have been why. A lost row is delivered
+alone, so that the next crash is counted as a try of the one that was delivered then, and of no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from outlast.immutable import immutable
 from outlast.storage.keys import DeliveryKey, GraphKey, RunKey, WorkerKey
 
-__all__ = ["Delivery", "DeliveryRow", "NewDelivery", "OutboxStore"]
+__all__ = ["Delivery", "DeliveryRow", "NewDelivery", "OutboxStore", "first_to_deliver"]
+
+T = TypeVar("T")
 
 
 class NewDelivery(NamedTuple):
@@ -76,7 +81,22 @@ class DeliveryRow:
     owner: WorkerKey | None
     """The worker that delivers it now."""
     failure: bytes | None
-    """Why the latest try failed, as JSON."""
+    """Why the latest try failed, as JSON; None if that is not known, because the life of its worker ended with it."""
+
+
+def first_to_deliver(due: Sequence[T], *, is_lost: Sequence[bool], owned: int, is_lost_owned: bool) -> Sequence[T]:
+    """Choose those that a worker may deliver now, of the due ones in their order: those before a lost one, or it alone.
+
+    Args:
+        due: Those that are due.
+        is_lost: For each of them, whether its worker's life ended while it delivered it.
+        owned: How many the worker delivers now.
+        is_lost_owned: Whether one of these is a lost one.
+    """
+    if is_lost_owned:
+        return ()
+    place = next((place for place, is_one in enumerate(is_lost) if is_one), len(due))
+    return due[: 1 if place == 0 and not owned else place]
 
 
 class OutboxStore(Protocol):
@@ -91,7 +111,8 @@ class OutboxStore(Protocol):
             A delivery is given to one worker only, also when processes race, and counts as tried from then on. Of a run
             only the first one that is due is given out. Durable when it returns. An empty list if the worker's life is
             over. When the life of a worker ends, its deliveries may be claimed at once, and so may those that a call
-            took that was canceled.
+            took that was canceled; each of them alone: by a worker that makes no other, and until it has ended, this
+            worker gets none.
         """
         ...
 

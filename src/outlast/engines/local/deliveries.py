@@ -7,6 +7,9 @@ that kills its process again and again is given up like one that raises.
 Other code may cancel the task of a delivery, as `asyncio.all_tasks()` tempts it to. Then the row would stay with this
 worker for as long as it lives, so another task records what became of it: what the hook came to if that is known, else
 a failed try.
+
+One that was lost with its process may have ended it, so it is made alone the next time: the store sees to that. A hook
+that kills its process then uses up its own tries, and not those of the hooks of other runs that were told beside it.
 """
 
 from __future__ import annotations
@@ -110,7 +113,7 @@ class Deliveries:
                 now = self._now_ms()
                 claimed = await self._store.claim_deliveries(worker, graphs=graphs, now_ms=now, limit=limit)
                 if not claimed:
-                    return  # somebody else was faster, or this life is over
+                    return  # somebody else was faster, this life is over, or a lost one is made or waits for its turn
                 for each in claimed:
                     self._begin(_Delivering(worker, each))
                 self._next_at = await self._store.next_delivery_at(graphs)

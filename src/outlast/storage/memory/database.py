@@ -448,8 +448,7 @@ class MemoryDatabase:
 
     def would_claim_deliveries(self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int) -> bool:
         """Say whether `claim_deliveries` would take one."""
-        next_at = self.outbox.next_at(graphs)
-        return limit > 0 and self._find_alive(worker) is not None and next_at is not None and next_at <= now_ms
+        return self._find_alive(worker) is not None and self.outbox.would_claim(worker, graphs, now_ms, limit)
 
     def claim_deliveries(
         self, worker: WorkerKey, graphs: Sequence[GraphKey], now_ms: int, limit: int

@@ -9,7 +9,7 @@ from itertools import count
 from outlast.storage.base import GraphKey, WorkerKey
 from outlast.storage.keys import DeliveryKey
 from outlast.storage.memory.table import Run
-from outlast.storage.outbox import Delivery, DeliveryRow, NewDelivery
+from outlast.storage.outbox import Delivery, DeliveryRow, NewDelivery, first_to_deliver
 
 __all__ = ["Outbox"]
 
@@ -38,11 +38,14 @@ class Outbox:
         """Return when the earliest delivery may be claimed."""
         return min((due for due, _ in self._claimable(graphs)), default=None)
 
+    def would_claim(self, worker: WorkerKey, graphs: Collection[GraphKey], now_ms: int, limit: int) -> bool:
+        """Say whether `claim` would give the worker a delivery."""
+        return bool(self._choose(worker, graphs, now_ms, limit))
+
     def claim(self, worker: WorkerKey, graphs: Collection[GraphKey], now_ms: int, limit: int) -> list[Delivery]:
         """Give deliveries to a worker, those due for the longest time first."""
-        due = sorted(each for each in self._claimable(graphs) if each[0] <= now_ms)
         claimed: list[Delivery] = []
-        for _, key in due[:limit]:
+        for key in self._choose(worker, graphs, now_ms, limit):
             entry = self._entries[key]
             entry.row = row = replace(entry.row, owner=worker, tries=entry.row.tries + 1)
             run = entry.run
@@ -97,11 +100,27 @@ class Outbox:
         """Let others claim what a worker leaves behind."""
         for entry in self._entries.values():
             if entry.row.owner == worker:
-                entry.row = replace(entry.row, owner=None)
+                entry.row = replace(entry.row, owner=None, failure=None)
 
     def rows_of(self, run: Run) -> list[DeliveryRow]:
         """Return the deliveries of a run."""
         return [entry.row for entry in self._entries.values() if entry.run is run]
+
+    def _choose(
+        self, worker: WorkerKey, graphs: Collection[GraphKey], now_ms: int, limit: int
+    ) -> Sequence[DeliveryKey]:
+        """Give those that the worker may deliver now."""
+        due = [key for at_ms, key in sorted(self._claimable(graphs)) if at_ms <= now_ms][:limit]
+        if not due:
+            return due
+        rows = [self._entries[key].row for key in due]
+        owned = [entry.row for entry in self._entries.values() if entry.row.owner == worker]
+        return first_to_deliver(
+            due,
+            is_lost=[row.tries > 0 and row.failure is None for row in rows],
+            owned=len(owned),
+            is_lost_owned=any(row.tries > 1 and row.failure is None for row in owned),
+        )
 
     def _claimable(self, graphs: Collection[GraphKey]) -> list[tuple[int, DeliveryKey]]:
         """Give those that are the first due ones of their runs and that nobody makes, each with its time."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from outlast.storage.base import Append, Ending, GraphKey, RunKey, WorkerKey
 from outlast.storage.keys import DeliveryKey
-from outlast.storage.outbox import Delivery, DeliveryRow
+from outlast.storage.outbox import Delivery, DeliveryRow, first_to_deliver
 from outlast.storage.sqlite import clock
 from outlast.storage.sqlite.operation import Operation
 from outlast.storage.sqlite.sql import SqlValue, chunks, many, one
@@ -51,6 +51,10 @@ class ClaimDeliveries(Operation[list[Delivery]]):
         alive = (self._worker, clock.boot_id(), clock.now_ns())
         values = (*self._graphs, self._now_ms, self._limit, *alive, self._limit)
         rows = connection.execute(many("select_deliverable", len(self._graphs)), values).fetchall()
+        if rows:
+            owned, is_lost_owned = connection.execute(one("count_owned_deliveries"), (self._worker,)).fetchone()
+            is_lost = [bool(row[-1]) for row in rows]
+            rows[:] = first_to_deliver(rows, is_lost=is_lost, owned=owned, is_lost_owned=bool(is_lost_owned))
         keys: list[SqlValue] = [row[0] for row in rows]
         for start, size in chunks(len(keys)):
             connection.execute(many("claim_deliveries", size), (self._worker, *keys[start : start + size]))
@@ -68,7 +72,7 @@ class ClaimDeliveries(Operation[list[Delivery]]):
                 execution=execution,
                 tries=tries + 1,
             )
-            for key, run, run_id, workflow_id, graph, resource_id, created_at_ms, kind, seq, execution, tries in rows
+            for key, run, run_id, workflow_id, graph, resource_id, created_at_ms, kind, seq, execution, tries, _ in rows
         ]
         return self._claimed
 

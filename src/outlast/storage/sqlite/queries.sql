@@ -380,7 +380,7 @@ FROM (VALUES {rows}) AS new CROSS JOIN runs ON runs.key = new.column1
 -- Of each run only the first due row: the later ones wait for it, whoever delivers it.
 -- name: select_deliverable
 SELECT ready.key, ready.run_key, runs.run_id, runs.workflow_id, ready.graph, runs.resource_id, runs.created_at_ms,
-       ready.kind, ready.seq, ready.execution, ready.tries
+       ready.kind, ready.seq, ready.execution, ready.tries, ready.tries > 0 AND ready.failure IS NULL
 FROM (VALUES {rows}) AS wanted
 JOIN outbox AS ready ON ready.key IN (
   SELECT due.key FROM outbox AS due
@@ -406,8 +406,12 @@ SELECT 1 FROM outbox WHERE key = ? AND owner = ? AND tries = ?
 -- name: unclaim_deliveries
 UPDATE outbox SET owner = NULL WHERE owner = ? AND key IN ({keys})
 
+-- Without a failure, those that were tried are known to be lost.
 -- name: free_deliveries
-UPDATE outbox SET owner = NULL WHERE owner = ?
+UPDATE outbox SET owner = NULL, failure = NULL WHERE owner = ?
+
+-- name: count_owned_deliveries
+SELECT count(*), total(tries > 1 AND failure IS NULL) > 0 FROM outbox WHERE owner = ?
 
 -- name: delete_delivery
 DELETE FROM outbox WHERE key = ? AND owner = ?

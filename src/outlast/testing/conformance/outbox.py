@@ -295,6 +295,43 @@ class OutboxContract(StoreScenario):
 
             assert kinds(await other.claim_deliveries(rival, graphs=[held.graph], now_ms=NOW, limit=9)) == ["on_finish"]
 
+    async def test_lost_delivery_is_given_to_a_worker_that_makes_no_other(self) -> None:
+        """When the life of a worker ends, its deliveries may be claimed alone: to a worker that makes no other."""
+        async with self.process() as store:
+            lost, fresh = await hold(store, "lost"), await hold(store, "fresh")
+            await end(lost, told())
+            await claim(lost)
+            await store.retire_worker(lost.worker)
+            await end(fresh, told("on_error", due_at_ms=NOW - 1))
+            (other,) = await claim(fresh)
+
+            while_busy = await claim(fresh)
+            await store.end_delivery(fresh.worker, other.key, failure=None, due_at_ms=None)
+
+            assert (kinds([other]), while_busy) == (["on_error"], [])
+            assert kinds(await claim(fresh)) == ["on_finish"]
+
+    async def test_worker_that_makes_a_lost_delivery_gets_no_other(self) -> None:
+        """When the life of a worker ends, its deliveries are given out each alone: until it has ended, no other."""
+        async with self.process() as store:
+            first, second, third = [await hold(store, run_id) for run_id in ("first", "second", "third")]
+            await end(first, told(due_at_ms=NOW - 2))
+            await end(second, told(due_at_ms=NOW - 1))
+            await claim(first, limit=1)
+            await claim(second, limit=1)
+            await store.retire_worker(first.worker)
+            await store.retire_worker(second.worker)
+            await end(third, told("on_error"))
+
+            (one,) = await claim(third)
+            meanwhile = await claim(third)
+            await store.end_delivery(third.worker, one.key, failure=None, due_at_ms=None)
+            (two,) = await claim(third)
+            await store.end_delivery(third.worker, two.key, failure=b"no", due_at_ms=NOW)
+
+            assert (one.run, meanwhile, two.run) == (first.key, [], second.key)
+            assert kinds(await claim(third)) == ["on_finish", "on_error"]  # it failed like any other: it is not lost
+
     async def test_claims_of_a_life_that_is_over_are_empty(self) -> None:
         """An empty list if the worker's life is over."""
         async with self.process() as store:
