@@ -208,12 +208,16 @@ async def test_start_whose_answer_was_lost_can_be_repeated_safely(ground: Ground
     """2.4, 3.1: after a start that raised, starting the same id again either starts it or says that it exists."""
     commits = await count_commits(CHAIN, ground)
 
+    struck = 0
     for number in range(1, commits + 1):
-        disk = ground.fresh()
-        await live(CHAIN, disk, KillAt(number, "after"))
+        disk, fault = ground.fresh(), KillAt(number, "after")
+        await live(CHAIN, disk, fault)
+        struck += fault.struck
         async with Outlast([CHAIN.workflow], store=disk.open_store(None)) as app:
             run = await app.create_run(CHAIN.workflow, run_id=RUN)
             with suppress(RunExistsError):
                 await run.start_async(input_data=CHAIN.input, request_context={"effects": str(disk.effects)})
             result = await app.run(RUN).result(timeout=10)
         await check_end(CHAIN, disk, result, crashes=1)
+
+    check_struck(struck, commits)

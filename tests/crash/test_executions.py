@@ -177,11 +177,13 @@ async def test_step_of_a_paused_run_survives_a_death_at_any_commit(ground: Groun
     await prepare(disk, STEPPED, per_step=True)
     await live(disk, STEPPED, seam, drive)
 
+    struck = 0
     for number in range(1, seam.commits + 1):
         told.clear()
         disk, fault = ground.fresh(), KillAt(number, mode)
         await prepare(disk, STEPPED, per_step=True)
         await live(disk, STEPPED, fault, drive)
+        struck += fault.struck
         async with Outlast([STEPPED], store=disk.open_store(None)) as app:
             with suppress(RunStateError):  # the step may be on disk although nobody was told
                 if not told:
@@ -190,6 +192,8 @@ async def test_step_of_a_paused_run_survives_a_death_at_any_commit(ground: Groun
             assert (result.status, result.steps["double"].output) == ("paused", 4)
             assert "last" not in result.steps
         assert effects_of(disk.effects)[RUN]["add_one", 0] == 1
+
+    check_struck(struck, seam.commits)
 
 
 async def paused_behind(app: Outlast, path: str) -> RunResult[Any]:
@@ -213,12 +217,16 @@ async def test_time_travel_of_a_run_that_never_ran_survives_a_death_at_any_commi
     disk, seam = ground.fresh(), CountCommits()
     await live(disk, REPAIRED, seam, drive)
 
+    struck = 0
     for number in range(1, seam.commits + 1):
-        disk = ground.fresh()
-        await live(disk, REPAIRED, KillAt(number, "after" if number % 2 else "before"), drive)
+        disk, fault = ground.fresh(), KillAt(number, "after" if number % 2 else "before")
+        await live(disk, REPAIRED, fault, drive)
+        struck += fault.struck
         async with Outlast([REPAIRED], store=disk.open_store(None)) as app:
             run = await app.create_run(REPAIRED, run_id=COPY)
             with suppress(RunExistsError, RunStateError):
                 await run.time_travel_async("child.fail_at_first", input_data=4, context={"side": 4, "add_one": 2})
             result = await app.run(COPY).result(timeout=10)
         assert has_answered(Verb("", VERBS[0].ask, COPY, result.execution), result)
+
+    check_struck(struck, seam.commits)

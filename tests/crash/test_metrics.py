@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from crash.reference import CHAIN, FOREACH, RETRIES, Reference
+from crash.struck import check_struck
 from crash.test_every_commit import RUN, Disk, Ground, ground, live, mode
 from metered import Numbers
 from outlast import Outlast, RunNotFoundError
@@ -49,9 +50,11 @@ async def test_nothing_is_counted_twice_whatever_commit_is_the_last(
     wanted = {each: together(unharmed, each) for each in (RUNS_STARTED, RUNS_ENDED, STEP_DURATION)}
     assert wanted[RUNS_ENDED] == {(reference.workflow.id, "success"): 1}
 
+    struck = 0
     for number in range(1, seam.commits + 1):
         fault = KillAt(number, mode)
         numbers = await two_lives(reference, ground.fresh(), fault)
+        struck += fault.struck
 
         counts = {each: together(numbers, each) for each in wanted}
         missed = Counter({labels: n for each in wanted for labels, n in (wanted[each] - counts[each]).items()})
@@ -64,3 +67,5 @@ async def test_nothing_is_counted_twice_whatever_commit_is_the_last(
             assert not missed, f"nothing was durable that nobody told, at commit {number}"
         assert len(missed) <= 3, "what one commit holds"
         assert numbers[1].total(TAKEOVERS) <= 1
+
+    check_struck(struck, seam.commits)

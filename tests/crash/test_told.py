@@ -180,9 +180,11 @@ async def test_run_is_started_from_a_step_once_whatever_commit_is_the_last(groun
     seam = CountCommits()
     await live([parent, child], ground.fresh(), seam)
 
+    struck = 0
     for number in range(1, seam.commits + 1):
-        disk = ground.fresh()
-        await live([parent, child], disk, KillAt(number, mode))
+        disk, fault = ground.fresh(), KillAt(number, mode)
+        await live([parent, child], disk, fault)
+        struck += fault.struck
         async with Outlast([parent, child], store=disk.open_store(None)) as app:
             with suppress(RunExistsError):
                 await (await app.create_run(parent, run_id=RUN)).start_async(input_data=1)
@@ -192,6 +194,8 @@ async def test_run_is_started_from_a_step_once_whatever_commit_is_the_last(groun
 
         assert [each.result for each in results] == [2, 2]
         assert sorted(each.run_id for each in runs) == sorted(run_ids)
+
+    check_struck(struck, seam.commits)
 
 
 # ---- Real processes
