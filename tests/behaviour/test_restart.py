@@ -438,6 +438,28 @@ async def test_run_that_was_canceled_and_restarted_can_be_canceled_again(bench: 
     assert (earlier.status, earlier.cancel_reason) == ("canceled", "first")
 
 
+async def test_bodies_of_each_execution_are_canceled(bench: Bench) -> None:
+    """10, 12.3: whoever drives the run is told each time, and not only the first time that somebody cancels it."""
+    entered: list[int] = []
+
+    @step
+    async def hold(x: Any, ctx: StepContext) -> None:
+        entered.append(ctx.execution)
+        await ctx.canceled
+        raise ConnectionError("not finished")
+
+    workflow = Workflow("w").then(hold).commit()
+    async with bench.app(workflow) as app:
+        started = await begin(app, workflow)
+        for execution, reason in enumerate(["first", "second", "third"]):
+            await eventually(lambda: entered == list(range(execution + 1)))  # noqa: B023 - called in this pass
+            outcome = await started.cancel(reason)
+            result = await started.result(until="end", timeout=60)
+            assert (str(outcome), result.status, result.cancel_reason) == ("requested", "canceled", reason)
+            if execution < 2:
+                await started.restart_async()
+
+
 async def test_step_that_is_suspended_in_each_execution_is_resumed_in_each(bench: Bench) -> None:
     """7.2, 12.3: one suspension is resumed once, and that of another execution is another one."""
     workflow = Workflow("w").then(ask).commit()

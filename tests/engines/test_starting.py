@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from outlast import (
     step,
 )
 from outlast.storage.base import NewRun, Settle
+from outlast.storage.identity import Admission, Identity
 from outlast.storage.memory import MemoryDatabase, MemoryStore
 
 
@@ -400,6 +402,8 @@ class Stopped(MemoryStore):
     def __init__(self) -> None:
         super().__init__(MemoryDatabase())
         self.held: list[tuple[NewRun, Settle]] | None = []
+        self.keyed = 0
+        self._gone_on = asyncio.Event()
 
     def insert(self, run: NewRun, settle: Settle) -> None:
         if self.held is None:
@@ -407,14 +411,22 @@ class Stopped(MemoryStore):
         else:
             self.held.append((run, settle))
 
+    async def insert_once(self, run: NewRun, identity: Identity) -> Admission:
+        self.keyed += 1
+        await self._gone_on.wait()
+        return await super().insert_once(run, identity)
+
     def go_on(self) -> None:
+        self._gone_on.set()
         held, self.held = self.held or [], None
         for run, settle in held:
             super().insert(run, settle)
 
 
 @pytest.mark.parametrize("is_worker", [True, False])
-@pytest.mark.parametrize("verb", ["start_async", "start_many", "record_run"])
+@pytest.mark.parametrize(
+    "verb", ["start_async", "start_async with a key", "start_many", "start_many with keys", "record_run"]
+)
 async def test_start_waits_when_the_queue_of_the_writer_is_over_its_bound(
     monkeypatch: pytest.MonkeyPatch, verb: str, *, is_worker: bool
 ) -> None:
@@ -422,16 +434,19 @@ async def test_start_waits_when_the_queue_of_the_writer_is_over_its_bound(
     monkeypatch.setattr("outlast.engines.local.engine._MAX_UNSETTLED_STARTS", 5)
     store = Stopped()
     async with Outlast([COUNT], store=store, worker=is_worker) as app:
+        keys = map(str, range(20))
         begin = {
             "start_async": lambda: _start(app),
+            "start_async with a key": lambda: _start(app, idempotency_key=next(keys)),
             "start_many": lambda: app.start_many(COUNT, [{"input_data": 1}]),
+            "start_many with keys": lambda: app.start_many(COUNT, [{"input_data": 1, "idempotency_key": next(keys)}]),
             "record_run": lambda: app.record_run(COUNT),
         }[verb]
         starts = [asyncio.create_task(begin()) for _ in range(20)]
-        await eventually(lambda: store.held)
+        await eventually(lambda: store.held or store.keyed)
         for _ in range(50):  # the others have every chance to be handed over
             await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop
-        handed_over = len(store.held or [])
+        handed_over = len(store.held or []) + store.keyed
         is_any_done = any(start.done() for start in starts)
         store.go_on()
         await asyncio.wait_for(asyncio.gather(*starts), timeout=10)
@@ -460,5 +475,5 @@ async def test_start_that_is_canceled_while_it_waits_gives_its_place_back(monkey
         await asyncio.wait_for(_start(app), timeout=10)
 
 
-async def _start(app: Outlast) -> None:
-    await (await app.create_run(COUNT)).start_async(input_data=1)
+async def _start(app: Outlast, **options: Any) -> None:
+    await (await app.create_run(COUNT)).start_async(input_data=1, **options)
