@@ -465,6 +465,28 @@ async def test_resumption_that_lost_and_finds_the_run_travelled_is_told_how_it_s
     assert (result.execution, result.steps["ask"].output[1]) == (1, "travelled")
 
 
+async def test_resumption_of_a_run_that_travelled_meanwhile_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """7.2, 12.3: what it asked for belongs to an execution that is over, so nobody may believe that it was heard."""
+    async with bench.app(ASKING) as app:
+        started = await begin(app, ASKING, 1)
+        await started.result()
+        engine, post = app.engine, app.engine.post
+
+        async def post_too_late(run_id: str, **request: Any) -> bool:
+            monkeypatch.setattr(engine, "post", post)
+            await app.run(run_id).time_travel(ask, resume_data="travelled")
+            return await post(run_id, **request)
+
+        monkeypatch.setattr(engine, "post", post_too_late)
+        with pytest.raises(RunStateError, match="cannot resume while the run is success"):
+            await started.resume_async("yes")
+        result = await started.result()
+
+    assert (result.execution, result.steps["ask"].output[1]) == (1, "travelled")
+
+
 async def test_state_is_as_the_kept_nodes_left_it_or_as_it_is_given(bench: Bench) -> None:
     """8, 12.3: what forgotten nodes did to the state is forgotten with them."""
 

@@ -402,19 +402,23 @@ class StoreMachine(RuleBasedStateMachine):
         assert row.ready_at_ms is not None
         return row.ready_at_ms
 
-    @rule(store=STORES, run_id=RUN_IDS, topic=st.sampled_from("abc"))
-    def post(self, store: int, run_id: str, topic: str) -> None:
+    @rule(store=STORES, run_id=RUN_IDS, topic=st.sampled_from("abc"), execution=st.sampled_from([None, 0, 1]))
+    def post(self, store: int, run_id: str, topic: str, execution: int | None) -> None:
         body = b"%d" % self.now
-        call = self.stores[store].post(run_id, kind="resume", topic=topic, at_ms=self.now, body=body)
+        call = self.stores[store].post(
+            run_id, kind="resume", topic=topic, at_ms=self.now, body=body, execution=execution
+        )
         run = self.runs.get(run_id)
         if run is None:
             with pytest.raises(RunNotFoundError):
                 self.do(call)
             return
 
-        assert self.do(call) == (topic not in run.topics)
+        is_heard = topic not in run.topics and execution in (None, run.execution)
 
-        if topic in run.topics:
+        assert self.do(call) == is_heard
+
+        if not is_heard:
             return
         run.topics.add(topic)
         run.inbox[topic] = body

@@ -10,7 +10,7 @@ from outlast.core.state import RunState
 from outlast.trace import UNTRACED, tracing_from_json
 from outlast.values import JsonValue, decode, encode
 
-__all__ = ["fact_asked_for"]
+__all__ = ["execution_asked", "fact_asked_for"]
 
 
 def fact_asked_for(state: RunState, kind: str, raw: bytes, now_ms: int) -> Fact | None:
@@ -26,6 +26,15 @@ def fact_asked_for(state: RunState, kind: str, raw: bytes, now_ms: int) -> Fact 
             return _step(state, fields, now_ms)
         case _:
             return _resume(state, fields, now_ms)
+
+
+def execution_asked(kind: str, raw: bytes) -> int | None:
+    """Return the execution of which a request asks something; None if it is of whichever is the latest."""
+    if kind not in ("resume", "step"):
+        return None
+    body = decode(raw)
+    execution = body.get("execution") if isinstance(body, dict) else None
+    return execution if isinstance(execution, int) else None
 
 
 def _cancel(state: RunState, fields: dict[str, JsonValue], now_ms: int) -> Fact | None:

@@ -228,14 +228,23 @@ class RunStore(Protocol):
         ...
 
     async def post(
-        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+        self,
+        run_id: str,
+        *,
+        kind: str,
+        topic: str,
+        at_ms: int,
+        body: bytes,
+        flow: Flow | None = None,
+        execution: int | None = None,
     ) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
 
         Guarantees:
             Returns True for the first request per run and topic, False (and changes nothing) for every later one, also
             when processes race and after the first was taken. Durable when it returns. With a `flow`, a run that was
-            not under flow control is from then on.
+            not under flow control is from then on. With an `execution`, False as well (and nothing is changed) if
+            another one is the run's latest at the commit: who asks something of one must learn that it is over.
 
         Raises:
             RunNotFoundError: No run has this id.

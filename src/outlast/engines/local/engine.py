@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from outlast.core.events import Fact
+from outlast.engines.asking import execution_asked
 from outlast.engines.background import Background
 from outlast.engines.base import CreateRequest, GraphInFlight, History, SeededStart, Standing, StartRequest
 from outlast.engines.local.bystander import Bystander
@@ -237,7 +238,7 @@ class LocalEngine:
         body = start_of_recorded(request, history)
         if body is None:
             return False
-        return await self._post(request.run_id, kind="start", topic="start", body=body, flow=request.flow)
+        return await self.post(request.run_id, kind="start", topic="start", body=body, flow=request.flow)
 
     def _start_new(self, request: StartRequest) -> asyncio.Future[None]:
         settled: asyncio.Future[None] = self._loop.create_future()
@@ -301,21 +302,20 @@ class LocalEngine:
         graph = await self._load_graph(run_id, row.graph)
         return LocalJournal(row, graph, store=self._store, watch=self._watch, look_up=self._look_up)
 
-    async def post(self, run_id: str, *, kind: str, topic: str, body: bytes) -> bool:
+    async def post(self, run_id: str, *, kind: str, topic: str, body: bytes, flow: Flow | None = None) -> bool:
         """Put a request into the run's inbox, and look at it at once if the run is ours or nobody's.
 
-        A run that nobody drives is canceled here and now: that takes no worker.
+        A run that nobody drives is canceled here and now: that takes no worker. A `flow` holds from then on.
         """
-        return await self._post(run_id, kind=kind, topic=topic, body=body)
-
-    async def _post(self, run_id: str, *, kind: str, topic: str, body: bytes, flow: Flow | None = None) -> bool:
         is_foreign_cancel = kind == "cancel" and not self._is_live(run_id)
         if is_foreign_cancel and await self._bystander.cancel(run_id, body):
             self._wake()
             return True
         with self._timing.asking:
             now = self._now_ms()
-            is_first = await self._store.post(run_id, kind=kind, topic=topic, at_ms=now, body=body, flow=flow)
+            is_first = await self._store.post(
+                run_id, kind=kind, topic=topic, at_ms=now, body=body, flow=flow, execution=execution_asked(kind, body)
+            )
         if kind == "cancel" and self._worker is not None and self._is_live(run_id):
             await self._worker.look_into_inbox()  # before it returns: nothing new may start from then on
         elif is_foreign_cancel:

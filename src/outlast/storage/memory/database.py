@@ -84,10 +84,6 @@ class MemoryDatabase:
         self._last_worker = 0
         self._last_inbox = 0
 
-    def find_key(self, key: RunKey) -> Run | None:
-        """Return the run with this number."""
-        return self.runs.get(key)
-
     def would_insert(self, new: NewRun) -> bool:
         """Say whether `insert` would change something."""
         return new.run_id not in self.run_ids and new.run_id not in self._deleted
@@ -227,7 +223,7 @@ class MemoryDatabase:
 
     def would_append(self, write: Append) -> bool:
         """Say whether the write comes from the owner and follows the head of the journal."""
-        run = self.find_key(write.run)
+        run = self.runs.get(write.run)
         if run is None or run.owner != write.owner or run.epoch != write.epoch:
             return False
         head, records = run.head, write.records
@@ -272,7 +268,7 @@ class MemoryDatabase:
     def unclaim(self, worker: WorkerKey, claimed: Sequence[ClaimedRun]) -> None:
         """Set runs free that were claimed for somebody who does not wait for them any more."""
         for each in claimed:
-            run = self.find_key(each.key)
+            run = self.runs.get(each.key)
             if run is not None and (run.owner, run.epoch) == (worker, each.epoch):
                 run.has_crashed = each.has_crashed
                 self.lives[worker].runs.discard(run.key)
@@ -301,20 +297,34 @@ class MemoryDatabase:
         self.waiting.put(run, ready_at_ms)
 
     def would_post(
-        self, run_id: str, _kind: str, topic: str, _at_ms: int, _body: bytes, _flow: Flow | None = None
+        self,
+        run_id: str,
+        _kind: str,
+        topic: str,
+        _at_ms: int,
+        _body: bytes,
+        _flow: Flow | None = None,
+        execution: int | None = None,
     ) -> bool:
         """Say whether `post` would change something."""
         run = self.run_ids.get(run_id)
-        return run is not None and not run.has_topic(topic)
+        return run is not None and execution in (None, run.execution) and not run.has_topic(topic)
 
     def post(
-        self, run_id: str, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+        self,
+        run_id: str,
+        kind: str,
+        topic: str,
+        at_ms: int,
+        body: bytes,
+        flow: Flow | None = None,
+        execution: int | None = None,
     ) -> bool | RunNotFoundError:
-        """Put a request into the inbox of a run; False if there ever was one on this topic."""
+        """Put a request into the inbox of a run; False if there ever was one on this topic, or its time is over."""
         run = self.run_ids.get(run_id)
         if run is None:
             return RunNotFoundError(run_id)
-        if run.has_topic(topic):
+        if execution not in (None, run.execution) or run.has_topic(topic):
             return False
         self._last_inbox += 1
         key = InboxKey(self._last_inbox)
@@ -332,7 +342,7 @@ class MemoryDatabase:
 
     def list_requests(self, key: RunKey) -> list[InboxRow]:
         """Return the requests to a run, oldest first."""
-        run = self.find_key(key)
+        run = self.runs.get(key)
         return [] if run is None else list(run.inbox.values())
 
     def list_left_cancels(self) -> list[str]:
@@ -343,7 +353,7 @@ class MemoryDatabase:
 
     def would_end(self, ending: Ending) -> bool:
         """Say whether nobody owns the run and it is as it was when it was read."""
-        run = self.find_key(ending.run)
+        run = self.runs.get(ending.run)
         seen = (None, ending.epoch, ending.head)
         return run is not None and (run.owner, run.epoch, run.head) == seen
 
@@ -364,7 +374,7 @@ class MemoryDatabase:
 
     def would_reopen(self, reopening: Reopening) -> bool:
         """Say whether the run rests as it was read, and nothing is asked of it."""
-        run = self.find_key(reopening.run)
+        run = self.runs.get(reopening.run)
         return run is not None and run.owner is None and run.head == reopening.head and not run.inbox
 
     def reopen_run(self, reopening: Reopening) -> bool:

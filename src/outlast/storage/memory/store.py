@@ -139,7 +139,7 @@ class MemoryStore:
 
     async def find_hold(self, run: RunKey) -> str | None:
         """Return why nothing is done about a run for now, if whoever drove it last said so."""
-        return self._read(lambda db: None if (found := db.find_key(run)) is None else found.find_hold())
+        return self._read(lambda db: None if (found := db.runs.get(run)) is None else found.find_hold())
 
     async def load_records(
         self,
@@ -177,7 +177,7 @@ class MemoryStore:
     ) -> list[Record]:
         self._check_open()
         with self._database.lock:
-            found = self._database.find_key(run)
+            found = self._database.runs.get(run)
             if found is None:
                 return []
             records = found.load(after=after, until=until, limit=limit, facts_only=facts_only)
@@ -187,7 +187,7 @@ class MemoryStore:
         """Return how far the journals of several runs go; an unknown one is left out."""
         self._check_open()
         with self._database.lock:
-            found = [(key, self._database.find_key(key)) for key in runs]
+            found = [(key, self._database.runs.get(key)) for key in runs]
             return {key: Head(run.head, run.status) for key, run in found if run is not None}
 
     async def load_journals(self, runs: Sequence[RunKey]) -> dict[RunKey, list[Record]]:
@@ -219,7 +219,15 @@ class MemoryStore:
             return [row for row in self._database.graphs.values() if after is None or row.key > after]
 
     async def post(
-        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+        self,
+        run_id: str,
+        *,
+        kind: str,
+        topic: str,
+        at_ms: int,
+        body: bytes,
+        flow: Flow | None = None,
+        execution: int | None = None,
     ) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
 
@@ -228,7 +236,8 @@ class MemoryStore:
             StoreUnavailableError: Nothing was recorded; try again.
         """
         database = self._database
-        return await self._write(database.would_post, database.post, run_id, kind, topic, at_ms, body, flow)
+        request = (run_id, kind, topic, at_ms, body, flow, execution)
+        return await self._write(database.would_post, database.post, *request)
 
     async def list_requests(self, run: RunKey) -> list[InboxRow]:
         """Return the inbox rows of a run, not taken yet, oldest first, whoever owns it."""
@@ -389,12 +398,12 @@ class MemoryStore:
 
     async def find_flow(self, run: RunKey) -> Flow | None:
         """Return what a run is subject to; None if it is not under flow control."""
-        return self._read(lambda db: None if (found := db.find_key(run)) is None else found.flow)
+        return self._read(lambda db: None if (found := db.runs.get(run)) is None else found.flow)
 
     async def find_wait(self, run: RunKey) -> Wait | None:
         """Return what a run waits for under its limits; None if it does not."""
         return self._read(
-            lambda db: None if (found := db.find_key(run)) is None else db.waiting.limited.find_wait(found)
+            lambda db: None if (found := db.runs.get(run)) is None else db.waiting.limited.find_wait(found)
         )
 
     async def list_inbox(self, worker: WorkerKey) -> list[InboxRow]:
@@ -428,7 +437,7 @@ class MemoryStore:
         """Return the deliveries of a run that have not succeeded, in the order in which they were recorded."""
         self._check_open()
         with self._database.lock:
-            found = self._database.find_key(run)
+            found = self._database.runs.get(run)
             return [] if found is None else self._database.outbox.rows_of(found)
 
     def _read(self, query: Callable[[MemoryDatabase], T]) -> T:

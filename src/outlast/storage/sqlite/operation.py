@@ -68,10 +68,19 @@ class Post(Operation["bool | None"]):
     """Puts a request into an inbox. Answers None if there is no such run."""
 
     def __init__(
-        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+        self,
+        run_id: str,
+        *,
+        kind: str,
+        topic: str,
+        at_ms: int,
+        body: bytes,
+        flow: Flow | None = None,
+        execution: int | None = None,
     ) -> None:
         self._run_id = run_id
         self._flow = flow
+        self._execution = execution
         self._topic = topic
         self._kind = kind
         self._at_ms = at_ms
@@ -85,6 +94,8 @@ class Post(Operation["bool | None"]):
         row = connection.execute(one("find_run_key"), (self._run_id,)).fetchone()
         if row is None:
             return None
+        if self._execution not in (None, row[3]):
+            return False
         self._run = RunKey(row[0])
         inserted = connection.execute(one("post"), (self._run, self._topic, self._kind, self._at_ms, self._body))
         self._is_first = inserted.rowcount == 1

@@ -267,7 +267,7 @@ SELECT document FROM graphs WHERE key = ?
 SELECT key, workflow_id, fingerprint FROM graphs WHERE key > ? ORDER BY key
 
 -- name: find_run_key
-SELECT key, owner, lane FROM runs WHERE run_id = ? AND status <> 'deleted'
+SELECT key, owner, lane, execution FROM runs WHERE run_id = ? AND status <> 'deleted'
 
 -- name: post
 INSERT INTO inbox (run_key, topic, kind, at_ms, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_key, topic) DO NOTHING

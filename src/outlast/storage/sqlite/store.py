@@ -178,7 +178,15 @@ class SqliteStore(StoreAccess):
         return [graph_row(row) for row in rows]
 
     async def post(
-        self, run_id: str, *, kind: str, topic: str, at_ms: int, body: bytes, flow: Flow | None = None
+        self,
+        run_id: str,
+        *,
+        kind: str,
+        topic: str,
+        at_ms: int,
+        body: bytes,
+        flow: Flow | None = None,
+        execution: int | None = None,
     ) -> bool:
         """Put a request into the inbox of a run and make the run claimable at once if nobody owns it.
 
@@ -186,7 +194,9 @@ class SqliteStore(StoreAccess):
             RunNotFoundError: No run has this id.
             StoreUnavailableError: Nothing was recorded; try again.
         """
-        is_first = await self._perform(Post(run_id, kind=kind, topic=topic, at_ms=at_ms, body=body, flow=flow))
+        is_first = await self._perform(
+            Post(run_id, kind=kind, topic=topic, at_ms=at_ms, body=body, flow=flow, execution=execution)
+        )
         if is_first is None:
             raise RunNotFoundError(run_id)
         return is_first

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,22 @@ class ReopeningContract(StoreScenario):
 
             assert await find(store) == before
             assert len(await store.load_records(before.key)) == 2
+
+    async def test_what_is_asked_of_an_execution_that_is_over_is_refused(self) -> None:
+        """`post` with an execution: False, and nothing is changed, if another one is the latest."""
+        async with self.process() as store:
+            row = await at_rest(store, status=RunStatus.SUSPENDED)
+            await store.reopen_run(reopening(row))
+            before = await find(store)
+
+            answers = [
+                await store.post("run", kind="resume", topic=f"{execution}", at_ms=NOW, body=b"{}", execution=execution)
+                for execution in (0, 2, 1)
+            ]
+
+            assert answers == [False, False, True]
+            assert [each.topic for each in await store.list_requests(row.key)] == ["1"]
+            assert await find(store) == replace(before, ready_at_ms=NOW)
 
     async def test_run_of_which_something_is_asked_is_not_reopened(self) -> None:
         """False, and nothing is changed: somebody resumed the run before, and no worker has seen it yet."""
