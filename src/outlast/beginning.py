@@ -12,7 +12,7 @@ from outlast.core.codec import encode_event
 from outlast.core.events import Fact, RunStarted
 from outlast.core.status import RunStatus
 from outlast.declared import Declared
-from outlast.elsewhere import point_elsewhere
+from outlast.elsewhere import point_elsewhere, public_names
 from outlast.engines.base import Engine, History, SeededStart, StartRequest
 from outlast.errors import RunExistsError
 from outlast.graph.committed import CommittedWorkflow
@@ -278,7 +278,7 @@ class Run(Generic[In, Out_co]):
 
 point_elsewhere(
     Run,
-    dir(StartedRun),
+    public_names(StartedRun),
     "what is started has it: started = await run.start_async(...); elsewhere app.run(run_id).{name}",
 )
 

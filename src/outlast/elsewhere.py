@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NoReturn
 
-__all__ = ["point_elsewhere"]
+__all__ = ["point_elsewhere", "public_names"]
 
 
 class _Elsewhere:
@@ -23,7 +23,7 @@ class _Elsewhere:
 
 
 def point_elsewhere(cls: type[object], names: Iterable[str], where: str) -> None:
-    """Let a class answer for public names that its objects lack with where they are.
+    """Let a class answer for names that its objects lack with where they are.
 
     Not by `__getattr__`: in a class that has one, the interpreter finds every attribute the long way, and a start looks
     at two dozen of them. Nor for type checkers: they are to refuse what is not there.
@@ -34,5 +34,10 @@ def point_elsewhere(cls: type[object], names: Iterable[str], where: str) -> None
         where: Where it is; `{name}` stands for the name.
     """
     for name in names:
-        if (not name.startswith("_") or name == "__enter__") and not hasattr(cls, name):
+        if not hasattr(cls, name):
             setattr(cls, name, _Elsewhere(name, where.format(name=name)))
+
+
+def public_names(cls: type[object]) -> list[str]:
+    """Return what may be looked for on the objects of a class."""
+    return [name for name in dir(cls) if not name.startswith("_")]

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
-from outlast.elsewhere import point_elsewhere
+from outlast.elsewhere import point_elsewhere, public_names
 from outlast.errors import UnattachedWorkflowError
 from outlast.graph.compose import Composition
 from outlast.graph.document import fingerprint_of, graph_to_json
@@ -304,7 +304,7 @@ class Unfinished:
 _STARTS = ("start", "start_async", "stream")
 point_elsewhere(
     Unfinished,
-    (*dir(CommittedWorkflow), *_STARTS),
+    (*public_names(CommittedWorkflow), *_STARTS),
     "the workflow is not committed; call .commit() and use what it returns",
 )
 point_elsewhere(
